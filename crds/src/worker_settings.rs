@@ -1,0 +1,113 @@
+//! The files that the operator writes and the workers read: one for each producer, one for the
+//! aggregators. A worker restarts only when its own file changes, so nothing stands here that its role
+//! does not use. Credentials never do: they reach a worker through its environment.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The environment variable that holds the database URL of a worker.
+pub const DATABASE_URL_ENV: &str = "DATABASE_URL";
+
+/// What `worker produce` reads: one source and where its records go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProducerSettings {
+    /// The pipeline this worker belongs to.
+    pub pipeline: PipelineId,
+    /// The source that this producer reads.
+    pub source: SourceSettings,
+    /// The topic that it writes.
+    pub kafka: KafkaSettings,
+}
+
+/// What `worker aggregate` reads: the topic, the database and what is made of the trades.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AggregatorSettings {
+    /// The pipeline this worker belongs to.
+    pub pipeline: PipelineId,
+    /// The topic that it reads; the consumer group is named after the pipeline.
+    pub kafka: KafkaSettings,
+    /// Where the rows go. The URL comes from [`DATABASE_URL_ENV`].
+    pub database: DatabaseSettings,
+    /// What is made of the trades.
+    pub aggregation: AggregationSettings,
+}
+
+/// Which CryptoPipeline a worker or a database schema belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PipelineId {
+    /// The resource's namespace; `local` where there is no cluster.
+    pub namespace: String,
+    /// The resource's name.
+    pub name: String,
+    /// The resource's uid, which outlives neither deletion nor re-creation.
+    pub uid: String,
+}
+
+/// One source: an exchange, its symbols and where it answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceSettings {
+    /// The source's name in the spec.
+    pub name: String,
+    /// Which adapter speaks to it.
+    pub exchange: ExchangeKind,
+    /// Whose trade ids these are: part of every key.
+    pub venue: String,
+    /// The symbols as the exchange writes them, sorted.
+    pub symbols: Vec<String>,
+    /// Base of the WebSocket endpoint, e.g. `wss://stream.binance.com:9443`.
+    pub websocket_url: String,
+    /// Base of the REST endpoint, e.g. `https://api.binance.com`.
+    pub rest_url: String,
+}
+
+/// The exchange adapters there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExchangeKind {
+    /// Binance Spot, and whatever speaks its protocol.
+    Binance,
+}
+
+/// How to reach the broker, and the topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KafkaSettings {
+    /// Comma-separated `host:port` list.
+    pub bootstrap_servers: String,
+    /// The topic's name.
+    pub topic: String,
+    /// librdkafka settings that go over ours.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub client_config: BTreeMap<String, String>,
+}
+
+/// Where in the database the rows go, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DatabaseSettings {
+    /// The schema's name (PostgreSQL); SQLite has none and ignores it.
+    pub schema: String,
+    /// How long trades are kept, in seconds; `None` keeps them for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trades_retention_s: Option<i64>,
+    /// How long candles are kept, in seconds; `None` keeps them for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candles_retention_s: Option<i64>,
+}
+
+/// What is made of the trades.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AggregationSettings {
+    /// Candle intervals such as `1m`, each dividing a day, sorted by length.
+    pub intervals: Vec<String>,
+    /// Whether the trades themselves are stored.
+    pub store_trades: bool,
+    /// A batch is flushed once it is older than this.
+    pub flush_interval_ms: u64,
+}

@@ -1,0 +1,118 @@
+//! What a worker answers to `GET /status`: read by the operator, by `cryptopipeline run` and by people.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A producer's answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProducerStatus {
+    /// The source's name in the spec.
+    pub source: String,
+    /// The exchange connection.
+    pub exchange: DependencyStatus,
+    /// The broker.
+    pub broker: DependencyStatus,
+    /// By symbol; every symbol of the settings is here.
+    pub symbols: BTreeMap<String, SymbolStatus>,
+    /// Trades read from the exchange since the start, duplicates of overlapping connections included.
+    pub trades_received: u64,
+    /// Records that the broker acknowledged since the start.
+    pub records_published: u64,
+    /// Records that could not be delivered since the start; the ids show up as a hole.
+    pub records_dropped: u64,
+    /// Frames that could not be read since the start, by reason.
+    pub malformed_frames: BTreeMap<String, MalformedFrames>,
+    /// Connections opened after the first since the start, planned rotations included.
+    pub reconnects: u64,
+}
+
+/// What is known of one symbol's stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SymbolStatus {
+    /// What the exchange says of the symbol, and what the stream does.
+    pub state: SymbolState,
+    /// The highest trade id seen.
+    pub last_trade_id: Option<i64>,
+    /// How long ago the last trade came, in milliseconds.
+    pub last_trade_age_ms: Option<u64>,
+}
+
+/// The state of a symbol's stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SymbolState {
+    /// Not asked yet, or the exchange could not be asked.
+    #[default]
+    Unchecked,
+    /// The exchange does not list the symbol: it is not subscribed.
+    Unknown,
+    /// Listed, but the exchange does not trade it now (halt, break, delisted).
+    NotTrading,
+    /// Subscribed, no trade yet: an acknowledged stream is no proof of data.
+    Subscribed,
+    /// Trades come.
+    Streaming,
+    /// No trade for longer than this symbol's own rhythm explains; the watchdog subscribes anew.
+    Silent,
+}
+
+/// Frames that were counted and left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MalformedFrames {
+    /// How many since the start.
+    pub count: u64,
+    /// The beginning of the newest one, for a person to look at.
+    pub newest: String,
+}
+
+/// An aggregator's answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AggregatorStatus {
+    /// The broker.
+    pub broker: DependencyStatus,
+    /// The database.
+    pub database: DependencyStatus,
+    /// The partitions that the group assigned to this worker.
+    pub partitions: Vec<PartitionStatus>,
+    /// Records read and committed since the start.
+    pub records_read: u64,
+    /// Trades that were new to the ledger since the start.
+    pub trades_new: u64,
+    /// Trades that the ledger held already since the start.
+    pub trades_duplicate: u64,
+    /// Records set aside since the start.
+    pub records_set_aside: u64,
+    /// Committed flushes since the start.
+    pub flushes: u64,
+    /// How long the last flush took, from begin to commit, in microseconds.
+    pub last_flush_us: u64,
+    /// Flushes thrown away and read again, by reason.
+    pub flushes_retried: BTreeMap<String, u64>,
+}
+
+/// One assigned partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PartitionStatus {
+    /// The partition.
+    pub partition: i32,
+    /// The offset that the database expects next.
+    pub next_offset: i64,
+    /// The end offset that the broker told last, where it did.
+    pub end_offset: Option<i64>,
+}
+
+/// Whether something that a worker needs is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DependencyStatus {
+    /// True while it answers.
+    pub available: bool,
+    /// Why not, or since when; empty while all is well.
+    pub message: String,
+}
