@@ -227,9 +227,23 @@ mod tests {
         for too_large in ["10000000000000000000000", &"9".repeat(60)] {
             assert!(matches!(too_large.parse::<Fixed8>(), Err(ParseFixedError::TooLarge(_))), "{too_large}");
         }
-        for not_a_number in
-            ["", ".", "-", ".5", "5.", "1e5", "+1", "1,5", " 1", "1.2.3", "--1", "0x1", "NaN", "1.00000000x", "١"]
-        {
+        for not_a_number in [
+            "",
+            ".",
+            "-",
+            ".5",
+            "5.",
+            "1e5",
+            "+1",
+            "1,5",
+            " 1",
+            "1.2.3",
+            "--1",
+            "0x1",
+            "NaN",
+            "1.00000000x",
+            "١",
+        ] {
             assert!(
                 matches!(not_a_number.parse::<Fixed8>(), Err(ParseFixedError::NotANumber(_))),
                 "{not_a_number:?}"

@@ -59,7 +59,8 @@ impl Interval {
     /// The longest interval whose windows make up the windows of every one given; one second for none.
     #[must_use]
     pub fn greatest_common(intervals: &[Self]) -> Self {
-        let seconds = intervals.iter().fold(0, |common, interval| greatest_common_divisor(common, interval.seconds));
+        let seconds =
+            intervals.iter().fold(0, |common, interval| greatest_common_divisor(common, interval.seconds));
         Self { seconds: seconds.max(1) }
     }
 }
@@ -101,7 +102,10 @@ impl FromStr for Interval {
             "d" => DAY_SECONDS,
             _ => return Err(invalid()),
         };
-        count.checked_mul(unit_seconds).and_then(|seconds| Self::from_seconds(seconds).ok()).ok_or_else(invalid)
+        count
+            .checked_mul(unit_seconds)
+            .and_then(|seconds| Self::from_seconds(seconds).ok())
+            .ok_or_else(invalid)
     }
 }
 
@@ -124,7 +128,9 @@ mod tests {
 
     #[test]
     fn names_and_lengths_agree() {
-        for (name, seconds) in [("1s", 1), ("15s", 15), ("1m", 60), ("5m", 300), ("4h", 14_400), ("1d", 86_400)] {
+        for (name, seconds) in
+            [("1s", 1), ("15s", 15), ("1m", 60), ("5m", 300), ("4h", 14_400), ("1d", 86_400)]
+        {
             let interval: Interval = name.parse().unwrap();
             assert_eq!((interval.seconds(), interval.to_string().as_str()), (seconds, name));
         }

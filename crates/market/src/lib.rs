@@ -1,10 +1,21 @@
 //! The pure heart of the pipeline: trades, candles, the ledger of trade ids, and the step that turns a
 //! batch and what is stored into what is to be written. No I/O, no clock, no floating point.
 
+mod candle;
 mod fixed;
-mod trade;
 mod interval;
+mod plan;
+mod ranges;
+#[cfg(test)]
+mod testing;
+mod trade;
 
+pub use candle::Candle;
 pub use fixed::{Fixed, Fixed8, Fixed16, Overflow, ParseFixedError};
 pub use interval::{Interval, InvalidInterval};
+pub use plan::{
+    CandleKey, Fold, LastTrade, MarketPlan, Output, PlanSettings, Record, RecordCounts, SetAsideReason,
+    StoredMarket, build_coarser, intervals_to_build, plan_market, touched_windows,
+};
+pub use ranges::{RangeChanges, RangeKind, TradeRange, TradeRanges};
 pub use trade::{Market, Trade};

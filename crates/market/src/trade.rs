@@ -32,7 +32,7 @@ impl fmt::Display for Market {
 }
 
 /// One trade. Which market it belongs to is known by whoever holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Trade {
     /// The exchange's id, consecutive within the market.
     pub trade_id: i64,

@@ -1,0 +1,413 @@
+//! The pure step of the flush: a batch of one market and what is stored of it become what is to be written.
+//!
+//! The ledger decides which trades are new, so the result is the same whoever sent a trade and however
+//! often, in whatever order and in however many batches.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
+use crate::{Candle, Interval, Overflow, RangeChanges, RangeKind, Trade, TradeRange, TradeRanges};
+
+/// A trade of a batch, and where in the topic it stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The trade.
+    pub trade: Trade,
+    /// The partition that it was read from.
+    pub partition: i32,
+    /// Its offset there.
+    pub offset: i64,
+}
+
+/// Something that trades are made into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Output {
+    /// The rows of the trades themselves.
+    Trades,
+    /// The candles of an interval.
+    Candles(Interval),
+}
+
+/// Since when an output has received every trade that was new to the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fold {
+    /// Trades up to this time may be missing from the output although the ledger holds them;
+    /// `None` where it has received everything.
+    pub incomplete_until_us: Option<i64>,
+}
+
+/// What is to be made of the trades.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanSettings {
+    /// The candle intervals, without repeats.
+    pub intervals: Vec<Interval>,
+    /// Whether the trades themselves are stored.
+    pub store_trades: bool,
+    /// Trades before this time enter the ledger only, not the trade rows.
+    pub trades_floor_us: i64,
+    /// Trades before this time enter the ledger only, not the candles.
+    pub candles_floor_us: i64,
+    /// Trades after this time are set aside: nobody trades in the future.
+    pub latest_time_us: i64,
+}
+
+impl PlanSettings {
+    /// The outputs that every new trade goes to.
+    pub fn outputs(&self) -> impl Iterator<Item = Output> {
+        let trades = self.store_trades.then_some(Output::Trades);
+        trades.into_iter().chain(self.intervals.iter().copied().map(Output::Candles))
+    }
+}
+
+/// The names of one candle within a market: interval and open time in microseconds.
+pub type CandleKey = (Interval, i64);
+
+/// What is stored of one market, as far as a batch needs it. A plan moves it to what will be stored then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredMarket {
+    /// Raised by one with every flush; every row of the flush carries it.
+    pub version: i64,
+    /// How many trades are held.
+    pub trades_held: i64,
+    /// The highest trade id held, with its trade.
+    pub last_trade: Option<LastTrade>,
+    /// The largest step back in time seen between a trade and one with a higher id.
+    pub max_inversion_us: i64,
+    /// Which ids are accounted for.
+    pub ledger: TradeRanges,
+    /// Since when each output is complete.
+    pub folds: BTreeMap<Output, Fold>,
+    /// The candles of the windows that the batch touches; no entry where there is no row.
+    pub candles: HashMap<CandleKey, Candle>,
+}
+
+/// The newest trade of a market.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastTrade {
+    /// Its id.
+    pub trade_id: i64,
+    /// Its time, microseconds since 1970, UTC.
+    pub trade_time_us: i64,
+    /// Its price.
+    pub price: crate::Fixed8,
+}
+
+/// Why a record that could be read is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SetAsideReason {
+    /// Its time is more than an hour ahead of the worker's clock.
+    TimeInFuture,
+    /// Its id is held already, but its time is later than that of all ids held there: the exchange
+    /// numbers anew.
+    IdsRestarted,
+    /// A product or a sum with it would not fit the columns.
+    Overflow,
+}
+
+impl SetAsideReason {
+    /// The word that the `set_aside` table and the metrics use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TimeInFuture => "time_in_future",
+            Self::IdsRestarted => "ids_restarted",
+            Self::Overflow => "overflow",
+        }
+    }
+}
+
+/// What became of the records of one partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordCounts {
+    /// Trades that the ledger did not hold.
+    pub new: i64,
+    /// Trades that it held already.
+    pub duplicate: i64,
+    /// Records set aside.
+    pub set_aside: i64,
+}
+
+/// What one market's part of a flush writes. How trades are laid out in rows is not its concern.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarketPlan {
+    /// The trades to store, by ascending id.
+    pub trades: Vec<Trade>,
+    /// The candles as they shall be stored.
+    pub candles: Vec<(Interval, Candle)>,
+    /// What becomes of the ledger's rows.
+    pub ranges: RangeChanges,
+    /// Outputs that begin with this flush, or whose state changes.
+    pub opened_folds: Vec<(Output, Fold)>,
+    /// Outputs that this flush does not feed, so that they miss trades from now on.
+    pub closed_folds: Vec<Output>,
+    /// Records that are kept for a person to look at.
+    pub set_aside: Vec<(Record, SetAsideReason)>,
+    /// What became of the records, by partition.
+    pub counts: BTreeMap<i32, RecordCounts>,
+}
+
+/// The windows whose candles a plan for `records` needs, in no order.
+#[must_use]
+pub fn touched_windows(records: &[Record], intervals: &[Interval]) -> Vec<CandleKey> {
+    let common = Interval::greatest_common(intervals);
+    let mut opens: Vec<i64> = Vec::new();
+    for record in records {
+        let open_time_us = common.open_time_us(record.trade.trade_time_us);
+        if opens.last() != Some(&open_time_us) {
+            opens.push(open_time_us);
+        }
+    }
+    let mut windows: Vec<CandleKey> = intervals
+        .iter()
+        .flat_map(|interval| {
+            opens.iter().map(|open_time_us| (*interval, interval.open_time_us(*open_time_us)))
+        })
+        .collect();
+    windows.sort_unstable();
+    windows.dedup();
+    windows
+}
+
+/// The intervals that begin with the next flush although the ledger already holds trades, each with the
+/// longest interval kept so far whose candles it can be built from.
+#[must_use]
+pub fn intervals_to_build(stored: &StoredMarket, settings: &PlanSettings) -> Vec<(Interval, Interval)> {
+    let missing =
+        settings.intervals.iter().filter(|interval| !stored.folds.contains_key(&Output::Candles(**interval)));
+    missing
+        .filter_map(|interval| {
+            let kept = stored.folds.keys().rev().filter_map(|output| match output {
+                Output::Candles(kept) => Some(*kept),
+                Output::Trades => None,
+            });
+            kept.into_iter().find(|kept| interval.is_multiple_of(*kept)).map(|source| (*interval, source))
+        })
+        .collect()
+}
+
+/// The candles of `interval` that the candles of a finer one add up to.
+///
+/// # Errors
+/// [`Overflow`] where a sum does not fit.
+pub fn build_coarser(finer: &[Candle], interval: Interval) -> Result<HashMap<CandleKey, Candle>, Overflow> {
+    let mut built = HashMap::new();
+    for candle in finer {
+        let open_time_us = interval.open_time_us(candle.open_time_us);
+        merge_into(&mut built, (interval, open_time_us), Candle { open_time_us, ..*candle })?;
+    }
+    Ok(built)
+}
+
+/// Plans the flush of one market and moves `stored` to the state after it.
+///
+/// `stored` holds the candles of all [`touched_windows`]; `built` holds those that [`build_coarser`] made
+/// for all [`intervals_to_build`] and that have no row yet. Where a product or a sum would not fit, every
+/// new trade of this batch is set aside: a hole with a reason instead of a wrong number.
+#[must_use]
+pub fn plan_market(
+    mut records: Vec<Record>,
+    stored: &mut StoredMarket,
+    built: HashMap<CandleKey, Candle>,
+    settings: &PlanSettings,
+) -> MarketPlan {
+    stored.version += 1;
+    let mut plan = MarketPlan::default();
+    reconcile_folds(stored, settings, &mut plan);
+    if !records.is_sorted_by_key(|record| record.trade.trade_id) {
+        records.sort_by_key(|record| record.trade.trade_id);
+    }
+    let fresh = take_new(records, stored, settings, &mut plan);
+    let mut changed: HashMap<CandleKey, Candle> = built;
+    match fold(&fresh, stored, settings, &mut changed) {
+        Ok(()) => {
+            count(&fresh, &mut plan, |counts| &mut counts.new);
+            account_for(&fresh, stored, &mut plan.ranges);
+            if settings.store_trades {
+                let kept = fresh.iter().map(|record| record.trade);
+                plan.trades = kept.filter(|trade| trade.trade_time_us >= settings.trades_floor_us).collect();
+            }
+        }
+        Err(Overflow) => {
+            count(&fresh, &mut plan, |counts| &mut counts.set_aside);
+            plan.set_aside.extend(fresh.into_iter().map(|record| (record, SetAsideReason::Overflow)));
+        }
+    }
+    plan.candles = changed.iter().map(|((interval, _), candle)| (*interval, *candle)).collect();
+    plan.candles.sort_unstable_by_key(|(interval, candle)| (*interval, candle.open_time_us));
+    stored.candles.extend(changed);
+    plan
+}
+
+/// Opens the folds that begin now and closes those that this flush does not feed. A writer with other
+/// settings may do the opposite with the next flush: each opening is honest about what it missed.
+fn reconcile_folds(stored: &mut StoredMarket, settings: &PlanSettings, plan: &mut MarketPlan) {
+    let held_until_us = stored.ledger.iter().map(|range| range.last_time_us).max();
+    let incomplete_until_us = held_until_us.map(|time_us| time_us + stored.max_inversion_us);
+    let sources: BTreeMap<Interval, Interval> = intervals_to_build(stored, settings).into_iter().collect();
+    let mut wanted = BTreeMap::new();
+    for output in settings.outputs() {
+        let source = match output {
+            Output::Candles(interval) => sources.get(&interval),
+            Output::Trades => None,
+        };
+        let begun = source.and_then(|source| stored.folds.get(&Output::Candles(*source)).copied());
+        let fold = stored.folds.get(&output).copied().unwrap_or_else(|| {
+            let fold = begun.unwrap_or(Fold { incomplete_until_us });
+            plan.opened_folds.push((output, fold));
+            fold
+        });
+        wanted.insert(output, fold);
+    }
+    plan.closed_folds = stored.folds.keys().filter(|output| !wanted.contains_key(output)).copied().collect();
+    stored.folds = wanted;
+}
+
+/// The records that are new, by ascending id; the others are counted in `plan`.
+fn take_new(
+    records: Vec<Record>,
+    stored: &StoredMarket,
+    settings: &PlanSettings,
+    plan: &mut MarketPlan,
+) -> Vec<Record> {
+    let ids =
+        records.first().zip(records.last()).map(|(first, last)| first.trade.trade_id..=last.trade.trade_id);
+    let nothing_held = ids.is_none_or(|ids| !stored.ledger.overlaps(&ids));
+    let mut fresh: Vec<Record> = Vec::with_capacity(records.len());
+    for record in records {
+        let held = if nothing_held { None } else { stored.ledger.covering(record.trade.trade_id) };
+        let held = held.filter(|range| range.kind == RangeKind::Held);
+        let counts = counts_of(plan, record.partition);
+        if record.trade.trade_time_us > settings.latest_time_us {
+            counts.set_aside += 1;
+            plan.set_aside.push((record, SetAsideReason::TimeInFuture));
+        } else if let Some(range) = held {
+            if record.trade.trade_time_us > range.last_time_us + stored.max_inversion_us {
+                counts.set_aside += 1;
+                plan.set_aside.push((record, SetAsideReason::IdsRestarted));
+            } else {
+                counts.duplicate += 1;
+            }
+        } else if fresh.last().is_some_and(|last| last.trade.trade_id == record.trade.trade_id) {
+            counts.duplicate += 1;
+        } else {
+            fresh.push(record);
+        }
+    }
+    fresh
+}
+
+fn counts_of(plan: &mut MarketPlan, partition: i32) -> &mut RecordCounts {
+    plan.counts.entry(partition).or_default()
+}
+
+fn count(records: &[Record], plan: &mut MarketPlan, counter: fn(&mut RecordCounts) -> &mut i64) {
+    for of_one_partition in records.chunk_by(|left, right| left.partition == right.partition) {
+        if let Some(first) = of_one_partition.first() {
+            *counter(counts_of(plan, first.partition)) +=
+                i64::try_from(of_one_partition.len()).unwrap_or(i64::MAX);
+        }
+    }
+}
+
+/// Adds the trades to the candles of every interval: once to the longest common part of the windows, then
+/// part by part to the windows. `changed` receives the candles as they are then.
+fn fold(
+    fresh: &[Record],
+    stored: &StoredMarket,
+    settings: &PlanSettings,
+    changed: &mut HashMap<CandleKey, Candle>,
+) -> Result<(), Overflow> {
+    let mut merged = changed.clone();
+    for part in common_parts(fresh, settings)? {
+        for interval in &settings.intervals {
+            let open_time_us = interval.open_time_us(part.open_time_us);
+            if open_time_us < settings.candles_floor_us {
+                continue;
+            }
+            let key = (*interval, open_time_us);
+            if let Entry::Vacant(vacant) = merged.entry(key)
+                && let Some(candle) = stored.candles.get(&key)
+            {
+                vacant.insert(*candle);
+            }
+            merge_into(&mut merged, key, Candle { open_time_us, ..part })?;
+        }
+    }
+    *changed = merged;
+    Ok(())
+}
+
+/// The trades as candles of the longest interval that all intervals are made of.
+fn common_parts(fresh: &[Record], settings: &PlanSettings) -> Result<Vec<Candle>, Overflow> {
+    let common = Interval::greatest_common(&settings.intervals);
+    let mut parts: Vec<Candle> = Vec::new();
+    for record in fresh {
+        let open_time_us = common.open_time_us(record.trade.trade_time_us);
+        let candle = Candle::of_trade(&record.trade, open_time_us)?;
+        match parts.last_mut() {
+            Some(part) if part.open_time_us == open_time_us => *part = part.merge(&candle)?,
+            _ => parts.push(candle),
+        }
+    }
+    Ok(parts)
+}
+
+fn merge_into(
+    candles: &mut HashMap<CandleKey, Candle>,
+    key: CandleKey,
+    candle: Candle,
+) -> Result<(), Overflow> {
+    match candles.entry(key) {
+        Entry::Occupied(mut occupied) => {
+            let merged = occupied.get().merge(&candle)?;
+            occupied.insert(merged);
+        }
+        Entry::Vacant(vacant) => {
+            vacant.insert(candle);
+        }
+    }
+    Ok(())
+}
+
+/// Enters the trades into the ledger, run by run, and keeps the figures that follow from them.
+fn account_for(fresh: &[Record], stored: &mut StoredMarket, changes: &mut RangeChanges) {
+    for run in fresh.chunk_by(|left, right| left.trade.trade_id + 1 == right.trade.trade_id) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        stored.max_inversion_us = stored.max_inversion_us.max(largest_inversion_us(run, &stored.ledger));
+        let range = TradeRange {
+            first_id: first.trade.trade_id,
+            last_id: last.trade.trade_id,
+            kind: RangeKind::Held,
+            first_time_us: first.trade.trade_time_us,
+            last_time_us: last.trade.trade_time_us,
+        };
+        stored.ledger.insert(range, changes);
+        stored.trades_held += i64::try_from(run.len()).unwrap_or(i64::MAX);
+        if stored.last_trade.is_none_or(|newest| newest.trade_id < last.trade.trade_id) {
+            let Trade { trade_id, trade_time_us, price, .. } = last.trade;
+            stored.last_trade = Some(LastTrade { trade_id, trade_time_us, price });
+        }
+    }
+}
+
+/// The largest step back in time within a run, and between it and the ranges around it.
+fn largest_inversion_us(run: &[Record], ledger: &TradeRanges) -> i64 {
+    let first_id = run.first().map_or(0, |record| record.trade.trade_id);
+    let mut latest_us = ledger.nearest_below(first_id).map_or(i64::MIN, |below| below.last_time_us);
+    let mut inversion_us = 0;
+    for record in run {
+        let time_us = record.trade.trade_time_us;
+        if time_us < latest_us {
+            inversion_us = inversion_us.max(latest_us - time_us);
+        } else {
+            latest_us = time_us;
+        }
+    }
+    let above_us = ledger.nearest_above(first_id).map_or(i64::MAX, |above| above.first_time_us);
+    inversion_us.max(latest_us.saturating_sub(above_us))
+}
+
+#[cfg(test)]
+mod tests;

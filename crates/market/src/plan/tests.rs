@@ -1,0 +1,246 @@
+//! The plan against a brute-force oracle, which knows nothing of ranges, batches or merging.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::trades;
+use crate::{Fixed8, Fixed16};
+
+fn settings(intervals: &[&str]) -> PlanSettings {
+    PlanSettings {
+        intervals: intervals.iter().map(|text| text.parse().unwrap()).collect(),
+        store_trades: true,
+        trades_floor_us: i64::MIN,
+        candles_floor_us: i64::MIN,
+        latest_time_us: i64::MAX,
+    }
+}
+
+fn record(trade: Trade) -> Record {
+    Record { trade, partition: 0, offset: 0 }
+}
+
+fn trade(trade_id: i64, price: &str, trade_time_us: i64) -> Trade {
+    Trade {
+        trade_id,
+        price: price.parse().unwrap(),
+        quantity: "1".parse().unwrap(),
+        trade_time_us,
+        event_time_us: trade_time_us,
+        received_time_us: trade_time_us,
+        buyer_is_maker: false,
+    }
+}
+
+fn plan(stored: &mut StoredMarket, trades: &[Trade], settings: &PlanSettings) -> MarketPlan {
+    plan_market(trades.iter().copied().map(record).collect(), stored, HashMap::new(), settings)
+}
+
+/// What a database holds after the plans, and the market's state.
+#[derive(Default)]
+struct Database {
+    market: StoredMarket,
+    candles: HashMap<CandleKey, Candle>,
+    trades: Vec<Trade>,
+    ranges: BTreeMap<i64, TradeRange>,
+}
+
+impl Database {
+    fn flush(&mut self, trades: &[Trade], settings: &PlanSettings) -> MarketPlan {
+        let records: Vec<Record> = trades.iter().copied().map(record).collect();
+        let windows = touched_windows(&records, &settings.intervals);
+        self.market.candles =
+            windows.iter().filter_map(|key| Some((*key, *self.candles.get(key)?))).collect();
+        let plan = plan_market(records, &mut self.market, HashMap::new(), settings);
+        self.candles.extend(
+            plan.candles.iter().map(|(interval, candle)| ((*interval, candle.open_time_us), *candle)),
+        );
+        self.trades.extend(&plan.trades);
+        self.ranges.retain(|first_id, _| !plan.ranges.deleted.contains(first_id));
+        self.ranges.extend(plan.ranges.written.clone());
+        plan
+    }
+}
+
+/// All candles of the trades, by grouping and summing, trade by trade.
+fn oracle(trades: &[Trade], intervals: &[Interval]) -> HashMap<CandleKey, Candle> {
+    let mut sorted = trades.to_vec();
+    sorted.sort_by_key(|trade| trade.trade_id);
+    sorted.dedup_by_key(|trade| trade.trade_id);
+    let mut groups: HashMap<CandleKey, Vec<Trade>> = HashMap::new();
+    for trade in sorted {
+        for interval in intervals {
+            let open_time_us = trade.trade_time_us.div_euclid(interval.length_us()) * interval.length_us();
+            groups.entry((*interval, open_time_us)).or_default().push(trade);
+        }
+    }
+    groups.into_iter().map(|(key, group)| (key, summed(&group, key.1))).collect()
+}
+
+fn summed(group: &[Trade], open_time_us: i64) -> Candle {
+    let taker_buys = || group.iter().filter(|trade| !trade.buyer_is_maker);
+    let volume = |units: i128| Fixed8::from_units(units).unwrap();
+    let value = |units: i128| Fixed16::from_units(units).unwrap();
+    Candle {
+        open_time_us,
+        open: group[0].price,
+        high: group.iter().map(|trade| trade.price).max().unwrap(),
+        low: group.iter().map(|trade| trade.price).min().unwrap(),
+        close: group[group.len() - 1].price,
+        volume: volume(group.iter().map(|trade| trade.quantity.units()).sum()),
+        quote_volume: value(group.iter().map(|trade| trade.price.units() * trade.quantity.units()).sum()),
+        trade_count: i64::try_from(group.len()).unwrap(),
+        taker_buy_volume: volume(taker_buys().map(|trade| trade.quantity.units()).sum()),
+        taker_buy_quote_volume: value(
+            taker_buys().map(|trade| trade.price.units() * trade.quantity.units()).sum(),
+        ),
+        first_trade_id: group[0].trade_id,
+        last_trade_id: group[group.len() - 1].trade_id,
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_order_duplication_and_batching_give_the_oracles_candles(
+        trades in trades(60),
+        repeats in prop::collection::vec(0_usize..60, 0..40),
+        batch_length in 1_usize..30,
+    ) {
+        let settings = settings(&["1m", "5m", "15s"]);
+        let mut sent: Vec<Trade> = trades.clone();
+        for repeat in &repeats {
+            sent.insert(*repeat, trades[*repeat]);
+        }
+        let mut database = Database::default();
+        let mut counts = RecordCounts::default();
+        for batch in sent.chunks(batch_length) {
+            let of_batch = database.flush(batch, &settings).counts[&0];
+            counts.new += of_batch.new;
+            counts.duplicate += of_batch.duplicate;
+        }
+        prop_assert_eq!(&database.candles, &oracle(&trades, &settings.intervals));
+        prop_assert_eq!((counts.new, counts.duplicate), (60, i64::try_from(repeats.len()).unwrap()));
+        let mut expected = trades;
+        expected.sort_by_key(|trade| trade.trade_id);
+        database.trades.sort_by_key(|trade| trade.trade_id);
+        prop_assert_eq!(&database.trades, &expected);
+        prop_assert_eq!(database.ranges.len(), 1);
+        prop_assert_eq!(database.market.ledger.iter().copied().collect::<Vec<_>>(), database.ranges.values().copied().collect::<Vec<_>>());
+        prop_assert_eq!(database.market.trades_held, 60);
+        prop_assert_eq!(database.market.last_trade.map(|last| last.trade_id), expected.last().map(|trade| trade.trade_id));
+    }
+
+    #[test]
+    fn an_interval_built_later_equals_one_folded_from_the_start(trades in trades(40), split in 1_usize..39) {
+        let minute = settings(&["1m"]);
+        let both = settings(&["1m", "5m"]);
+        let mut database = Database::default();
+        database.flush(&trades[..split], &minute);
+        prop_assert_eq!(intervals_to_build(&database.market, &both), [(both.intervals[1], both.intervals[0])]);
+
+        let finer: Vec<Candle> = database.candles.values().copied().collect();
+        let built = build_coarser(&finer, both.intervals[1]).unwrap();
+        let records: Vec<Record> = trades[split..].iter().copied().map(record).collect();
+        database.market.candles = database.candles.clone();
+        let plan = plan_market(records, &mut database.market, built, &both);
+        database.candles.extend(plan.candles.iter().map(|(interval, candle)| ((*interval, candle.open_time_us), *candle)));
+
+        prop_assert_eq!(&database.candles, &oracle(&trades, &both.intervals));
+        prop_assert_eq!(plan.opened_folds, [(Output::Candles(both.intervals[1]), Fold { incomplete_until_us: None })]);
+    }
+}
+
+#[test]
+fn an_output_switched_on_later_says_what_it_missed() {
+    let mut stored = StoredMarket::default();
+    let mut settings = settings(&["1m"]);
+    settings.store_trades = false;
+    plan(&mut stored, &[trade(1, "5", 1_000)], &settings);
+    settings.store_trades = true;
+    let switched_on = plan(&mut stored, &[trade(2, "5", 2_000)], &settings);
+    assert_eq!(switched_on.opened_folds, [(Output::Trades, Fold { incomplete_until_us: Some(1_000) })]);
+    settings.store_trades = false;
+    let switched_off = plan(&mut stored, &[trade(3, "5", 3_000)], &settings);
+    assert_eq!(switched_off.closed_folds, [Output::Trades]);
+    assert_eq!(switched_off.trades, []);
+}
+
+#[test]
+fn a_finer_interval_added_later_cannot_be_built_and_says_so() {
+    let mut stored = StoredMarket::default();
+    plan(&mut stored, &[trade(1, "5", 1_000)], &settings(&["5m"]));
+    let both = settings(&["5m", "1m"]);
+    assert_eq!(intervals_to_build(&stored, &both), []);
+    let added = plan(&mut stored, &[trade(2, "5", 2_000)], &both);
+    let minute = Output::Candles(both.intervals[1]);
+    assert_eq!(added.opened_folds, [(minute, Fold { incomplete_until_us: Some(1_000) })]);
+}
+
+#[test]
+fn a_sum_that_does_not_fit_sets_the_trades_aside_and_leaves_a_hole() {
+    let mut stored = StoredMarket::default();
+    let mut huge = trade(2, "9999999999999999999999", 0);
+    huge.quantity = huge.price;
+    let plan = plan(&mut stored, &[trade(1, "1", 0), huge], &settings(&["1m"]));
+    assert_eq!(plan.set_aside.len(), 2);
+    assert_eq!(plan.counts[&0], RecordCounts { new: 0, duplicate: 0, set_aside: 2 });
+    assert!(plan.candles.is_empty() && plan.trades.is_empty() && stored.ledger.is_empty());
+}
+
+#[test]
+fn a_trade_of_the_future_is_set_aside() {
+    let mut stored = StoredMarket::default();
+    let settings = PlanSettings { latest_time_us: 10, ..settings(&["1m"]) };
+    let plan = plan(&mut stored, &[trade(1, "1", 10), trade(2, "1", 11)], &settings);
+    assert_eq!(plan.set_aside, [(record(trade(2, "1", 11)), SetAsideReason::TimeInFuture)]);
+    assert!(stored.ledger.covering(2).is_none());
+}
+
+#[test]
+fn ids_that_begin_anew_are_set_aside_not_taken_for_duplicates() {
+    let mut stored = StoredMarket::default();
+    let settings = settings(&["1m"]);
+    plan(&mut stored, &[trade(1, "1", 10), trade(2, "1", 20)], &settings);
+    let duplicate = plan(&mut stored, &[trade(1, "1", 10)], &settings);
+    assert_eq!(duplicate.counts[&0], RecordCounts { duplicate: 1, ..RecordCounts::default() });
+    let restarted = plan(&mut stored, &[trade(1, "1", 21)], &settings);
+    assert_eq!(restarted.set_aside, [(record(trade(1, "1", 21)), SetAsideReason::IdsRestarted)]);
+}
+
+#[test]
+fn trades_below_a_floor_enter_the_ledger_only() {
+    let mut stored = StoredMarket::default();
+    let settings =
+        PlanSettings { trades_floor_us: 60_000_000, candles_floor_us: 60_000_000, ..settings(&["1m"]) };
+    let plan = plan(&mut stored, &[trade(1, "1", 59_999_999), trade(2, "1", 60_000_000)], &settings);
+    assert_eq!(plan.trades.iter().map(|trade| trade.trade_id).collect::<Vec<_>>(), [2]);
+    assert_eq!(plan.candles.iter().map(|(_, candle)| candle.open_time_us).collect::<Vec<_>>(), [60_000_000]);
+    assert_eq!(
+        stored.ledger.iter().map(|range| (range.first_id, range.last_id)).collect::<Vec<_>>(),
+        [(1, 2)]
+    );
+}
+
+#[test]
+fn a_step_back_in_time_is_remembered() {
+    let mut stored = StoredMarket::default();
+    let settings = settings(&["1m"]);
+    plan(&mut stored, &[trade(1, "1", 100), trade(2, "1", 70), trade(3, "1", 90)], &settings);
+    assert_eq!(stored.max_inversion_us, 30);
+    plan(&mut stored, &[trade(4, "1", 50)], &settings);
+    assert_eq!(stored.max_inversion_us, 40);
+    plan(&mut stored, &[trade(6, "1", 95)], &settings);
+    plan(&mut stored, &[trade(5, "1", 200)], &settings);
+    assert_eq!(stored.max_inversion_us, 105);
+}
+
+#[test]
+fn a_real_trade_replaces_the_word_that_there_is_none() {
+    let void =
+        TradeRange { first_id: 2, last_id: 4, kind: RangeKind::Void, first_time_us: 10, last_time_us: 40 };
+    let mut stored = StoredMarket { ledger: [void].into_iter().collect(), ..StoredMarket::default() };
+    let plan = plan(&mut stored, &[trade(3, "1", 20)], &settings(&["1m"]));
+    assert_eq!(plan.counts[&0].new, 1);
+    let kinds: Vec<_> = stored.ledger.iter().map(|range| (range.first_id, range.kind)).collect();
+    assert_eq!(kinds, [(2, RangeKind::Void), (3, RangeKind::Held), (4, RangeKind::Void)]);
+}

@@ -1,0 +1,300 @@
+//! The ledger of one market: which trade ids are accounted for, as sorted disjoint ranges.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, RangeInclusive};
+
+/// What is known of the ids of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RangeKind {
+    /// The trades were counted into every output.
+    Held,
+    /// The exchange says that these ids do not exist.
+    Void,
+    /// The trades exist and cannot be represented.
+    Refused,
+}
+
+/// A run of consecutive trade ids of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TradeRange {
+    /// Lowest id.
+    pub first_id: i64,
+    /// Highest id, included.
+    pub last_id: i64,
+    /// What is known of them.
+    pub kind: RangeKind,
+    /// Trade time of the lowest id; for ids without a trade, of the nearest trade below.
+    pub first_time_us: i64,
+    /// Trade time of the highest id; for ids without a trade, of the nearest trade above.
+    pub last_time_us: i64,
+}
+
+/// Rows to delete and to write so that a stored ledger becomes the one in memory. A row is named by its
+/// `first_id`; no id is in both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RangeChanges {
+    /// Ranges that are new or changed, by `first_id`.
+    pub written: BTreeMap<i64, TradeRange>,
+    /// `first_id` of ranges that are gone.
+    pub deleted: BTreeSet<i64>,
+}
+
+impl RangeChanges {
+    fn write(&mut self, range: TradeRange) {
+        self.deleted.remove(&range.first_id);
+        self.written.insert(range.first_id, range);
+    }
+
+    fn delete(&mut self, first_id: i64) {
+        self.written.remove(&first_id);
+        self.deleted.insert(first_id);
+    }
+}
+
+/// Sorted disjoint ranges of trade ids. Neighbours of one kind are always joined.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TradeRanges {
+    by_first_id: BTreeMap<i64, TradeRange>,
+}
+
+impl TradeRanges {
+    /// The ranges in ascending order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &TradeRange> {
+        self.by_first_id.values()
+    }
+
+    /// Whether no id is accounted for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_first_id.is_empty()
+    }
+
+    /// The range that holds `id`.
+    #[must_use]
+    pub fn covering(&self, id: i64) -> Option<&TradeRange> {
+        self.nearest_below(id).filter(|range| range.last_id >= id)
+    }
+
+    /// The range with the highest first id that is at most `id`; it may end before `id`.
+    #[must_use]
+    pub fn nearest_below(&self, id: i64) -> Option<&TradeRange> {
+        self.by_first_id.range(..=id).next_back().map(|(_, range)| range)
+    }
+
+    /// The range with the lowest first id that is above `id`.
+    #[must_use]
+    pub fn nearest_above(&self, id: i64) -> Option<&TradeRange> {
+        self.by_first_id.range((Bound::Excluded(id), Bound::Unbounded)).next().map(|(_, range)| range)
+    }
+
+    /// Whether any id of the range is accounted for.
+    #[must_use]
+    pub fn overlaps(&self, ids: &RangeInclusive<i64>) -> bool {
+        self.nearest_below(*ids.end()).is_some_and(|range| range.last_id >= *ids.start())
+    }
+
+    /// The ids between the lowest and the highest that are not accounted for, ascending.
+    pub fn holes(&self) -> impl Iterator<Item = RangeInclusive<i64>> {
+        self.iter().zip(self.iter().skip(1)).filter_map(|(below, above)| {
+            let hole = below.last_id + 1..=above.first_id - 1;
+            (!hole.is_empty()).then_some(hole)
+        })
+    }
+
+    /// Accounts for the ids of `range` and notes in `changes` what that does to the rows.
+    ///
+    /// A held range replaces the void and refused ids it overlaps, since a real trade is stronger than
+    /// the exchange's word that there is none. A void or refused one fills only what is not accounted
+    /// for. Ids already covered with the same kind, or more strongly, stay as they are.
+    pub fn insert(&mut self, range: TradeRange, changes: &mut RangeChanges) {
+        debug_assert!(range.first_id <= range.last_id);
+        let mut next_id = range.first_id;
+        let mut next_time_us = range.first_time_us;
+        for stronger in self.overlapping(&range) {
+            if stronger.kind != RangeKind::Held && range.kind == RangeKind::Held {
+                self.cut(&stronger, &range, changes);
+                continue;
+            }
+            if stronger.first_id > next_id {
+                let part = TradeRange {
+                    first_id: next_id,
+                    last_id: stronger.first_id - 1,
+                    first_time_us: next_time_us,
+                    last_time_us: stronger.first_time_us,
+                    ..range
+                };
+                self.join(part, changes);
+            }
+            next_id = stronger.last_id + 1;
+            next_time_us = stronger.last_time_us;
+        }
+        if next_id <= range.last_id {
+            self.join(TradeRange { first_id: next_id, first_time_us: next_time_us, ..range }, changes);
+        }
+    }
+
+    fn overlapping(&self, range: &TradeRange) -> Vec<TradeRange> {
+        let from = self.nearest_below(range.first_id).map_or(range.first_id, |below| below.first_id);
+        self.by_first_id
+            .range(from..=range.last_id)
+            .map(|(_, stored)| *stored)
+            .filter(|stored| stored.last_id >= range.first_id)
+            .collect()
+    }
+
+    /// Takes the ids of `held` out of `weaker`, which overlaps it.
+    fn cut(&mut self, weaker: &TradeRange, held: &TradeRange, changes: &mut RangeChanges) {
+        self.remove(weaker.first_id, changes);
+        if weaker.first_id < held.first_id {
+            let below =
+                TradeRange { last_id: held.first_id - 1, last_time_us: held.first_time_us, ..*weaker };
+            self.put(below, changes);
+        }
+        if weaker.last_id > held.last_id {
+            let above =
+                TradeRange { first_id: held.last_id + 1, first_time_us: held.last_time_us, ..*weaker };
+            self.put(above, changes);
+        }
+    }
+
+    /// Adds a range that overlaps nothing, joining it with neighbours of its kind.
+    fn join(&mut self, mut range: TradeRange, changes: &mut RangeChanges) {
+        let touches = |neighbour: &&TradeRange| neighbour.kind == range.kind;
+        let below = self.nearest_below(range.first_id).filter(touches).copied();
+        let above = self.nearest_above(range.last_id).filter(touches).copied();
+        if let Some(below) = below.filter(|below| below.last_id + 1 == range.first_id) {
+            range.first_id = below.first_id;
+            range.first_time_us = below.first_time_us;
+        }
+        if let Some(above) = above.filter(|above| above.first_id - 1 == range.last_id) {
+            self.remove(above.first_id, changes);
+            range.last_id = above.last_id;
+            range.last_time_us = above.last_time_us;
+        }
+        self.put(range, changes);
+    }
+
+    fn put(&mut self, range: TradeRange, changes: &mut RangeChanges) {
+        self.by_first_id.insert(range.first_id, range);
+        changes.write(range);
+    }
+
+    fn remove(&mut self, first_id: i64, changes: &mut RangeChanges) {
+        self.by_first_id.remove(&first_id);
+        changes.delete(first_id);
+    }
+}
+
+impl FromIterator<TradeRange> for TradeRanges {
+    fn from_iter<Ranges: IntoIterator<Item = TradeRange>>(ranges: Ranges) -> Self {
+        let mut ledger = Self::default();
+        for range in ranges {
+            ledger.insert(range, &mut RangeChanges::default());
+        }
+        ledger
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A range whose times follow from its ids, as they do on an exchange.
+    fn range(kind: RangeKind, first_id: i64, last_id: i64) -> TradeRange {
+        TradeRange { first_id, last_id, kind, first_time_us: first_id * 10, last_time_us: last_id * 10 }
+    }
+
+    fn held(first_id: i64, last_id: i64) -> TradeRange {
+        range(RangeKind::Held, first_id, last_id)
+    }
+
+    fn any_range() -> impl Strategy<Value = TradeRange> {
+        let kind = prop_oneof![Just(RangeKind::Held), Just(RangeKind::Void), Just(RangeKind::Refused)];
+        (kind, 0_i64..60, 0_i64..15)
+            .prop_map(|(kind, first_id, length)| range(kind, first_id, first_id + length))
+    }
+
+    /// The same by brute force: one kind an id.
+    fn model(ranges: &[TradeRange]) -> BTreeMap<i64, RangeKind> {
+        let mut kinds = BTreeMap::new();
+        for range in ranges {
+            for id in range.first_id..=range.last_id {
+                let kind = kinds.entry(id).or_insert(range.kind);
+                if range.kind == RangeKind::Held {
+                    *kind = RangeKind::Held;
+                }
+            }
+        }
+        kinds
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_behave_like_a_set_of_integers(ranges in prop::collection::vec(any_range(), 0..25)) {
+            let ledger: TradeRanges = ranges.iter().copied().collect();
+            let model = model(&ranges);
+            for id in -1..80 {
+                prop_assert_eq!(ledger.covering(id).map(|range| range.kind), model.get(&id).copied());
+            }
+            let ids_in_holes: Vec<i64> = ledger.holes().flatten().collect();
+            let bounds = model.keys().next().zip(model.keys().next_back());
+            let missing: Vec<i64> = bounds.map_or_else(Vec::new, |(first, last)| {
+                (*first..=*last).filter(|id| !model.contains_key(id)).collect()
+            });
+            prop_assert_eq!(ids_in_holes, missing);
+        }
+
+        #[test]
+        fn neighbours_of_one_kind_are_joined_and_ranges_never_overlap(
+            ranges in prop::collection::vec(any_range(), 0..25)
+        ) {
+            let ledger: TradeRanges = ranges.into_iter().collect();
+            for (below, above) in ledger.iter().zip(ledger.iter().skip(1)) {
+                prop_assert!(below.last_id < above.first_id);
+                prop_assert!(below.kind != above.kind || below.last_id + 1 < above.first_id);
+            }
+        }
+
+        #[test]
+        fn the_noted_changes_make_the_stored_rows_equal(
+            stored in prop::collection::vec(any_range(), 0..12),
+            inserted in prop::collection::vec(any_range(), 0..12),
+        ) {
+            let mut ledger: TradeRanges = stored.into_iter().collect();
+            let mut rows = ledger.by_first_id.clone();
+            let mut changes = RangeChanges::default();
+            for range in inserted {
+                ledger.insert(range, &mut changes);
+            }
+            rows.retain(|first_id, _| !changes.deleted.contains(first_id));
+            rows.extend(changes.written);
+            prop_assert_eq!(rows, ledger.by_first_id);
+        }
+
+        #[test]
+        fn held_ranges_keep_the_times_of_their_ends(first_ids in prop::collection::vec(0_i64..40, 1..30)) {
+            let ledger: TradeRanges = first_ids.iter().map(|id| held(*id, *id)).collect();
+            for range in ledger.iter() {
+                prop_assert_eq!((range.first_time_us, range.last_time_us), (range.first_id * 10, range.last_id * 10));
+            }
+        }
+
+        #[test]
+        fn overlaps_agrees_with_covering(
+            ranges in prop::collection::vec(any_range(), 0..8), first_id in 0_i64..60, length in 0_i64..9
+        ) {
+            let ledger: TradeRanges = ranges.into_iter().collect();
+            let ids = first_id..=first_id + length;
+            prop_assert_eq!(ledger.overlaps(&ids), ids.clone().any(|id| ledger.covering(id).is_some()));
+        }
+    }
+
+    #[test]
+    fn a_void_between_held_ranges_closes_the_hole() {
+        let mut ledger: TradeRanges = [held(1, 5), held(9, 12)].into_iter().collect();
+        assert_eq!(ledger.holes().collect::<Vec<_>>(), [6..=8]);
+        ledger.insert(range(RangeKind::Void, 6, 8), &mut RangeChanges::default());
+        assert_eq!(ledger.holes().count(), 0);
+    }
+}
