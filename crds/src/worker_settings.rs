@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The environment variable that holds the database URL of a worker.
@@ -66,11 +67,21 @@ pub struct SourceSettings {
 }
 
 /// The exchange adapters there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExchangeKind {
     /// Binance Spot, and whatever speaks its protocol.
     Binance,
+}
+
+impl ExchangeKind {
+    /// The name as it is written in a manifest: also the venue of its own trade ids.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Binance => "binance",
+        }
+    }
 }
 
 /// How to reach the broker, and the topic.

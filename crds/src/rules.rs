@@ -1,0 +1,226 @@
+//! The rules that no type or pattern can say. Each stands twice: as CEL in the CRD, for `kubectl apply`, and as
+//! Rust here, for `cryptopipeline run` and for a cluster whose CRD is older than the operator. A test puts the
+//! same cases before both.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+
+use crate::period::Period;
+use crate::spec::{
+    AggregationSpec, CryptoPipeline, CryptoPipelineSpec, DatabaseSpec, KafkaSpec, SourceSpec, TopicSpec,
+};
+
+const NAME_PATTERN: &str = "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$";
+pub(crate) const NAME: &str =
+    "metadata.name must be at most 40 lowercase letters, digits and dashes, and begin with a letter";
+
+pub(crate) const KAFKA_REMOVED: &str = "kafka may not be removed: its topic may not be renamed";
+pub(crate) const DATABASE_REMOVED: &str = "database may not be removed";
+
+const OWN_WEBSOCKET: &str = "^wss://(stream[.]binance[.]com|data-stream[.]binance[.]vision)(:(443|9443))?/?$";
+const OWN_REST: &str =
+    "^https://((api|api-gcp|api[1-4])[.]binance[.]com|data-api[.]binance[.]vision)(:443)?/?$";
+pub(crate) const VENUE_REQUIRED: &str = "venue is required where the endpoints are not the exchange's own: other trade ids must not mix with them";
+pub(crate) const VENUE_IMMUTABLE_CEL: &str = "(has(self.venue) ? self.venue : self.exchange) == \
+    (has(oldSelf.venue) ? oldSelf.venue : oldSelf.exchange)";
+pub(crate) const VENUE_IMMUTABLE: &str = "venue may not change: it is part of the key of every trade held";
+
+const CLIENT_CONFIG_RESERVED: [&str; 12] = [
+    "acks",
+    "allow.auto.create.topics",
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.idempotence",
+    "group.id",
+    "partitioner",
+    "sasl.password",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.password",
+];
+pub(crate) const CLIENT_CONFIG: &str = "clientConfig may hold neither credentials nor acks, \
+    allow.auto.create.topics, bootstrap.servers, enable.auto.commit, enable.auto.offset.store, \
+    enable.idempotence, group.id, partitioner: counting each trade once depends on them";
+
+pub(crate) const TOPIC_RENAMED: &str =
+    "topic may not be renamed: the stored offsets are those of the old topic";
+pub(crate) const TOPIC_DOTS: &str = "topic name may not be \".\" or \"..\"";
+pub(crate) const PARTITIONS_SHRUNK: &str = "partitions may not shrink: Kafka cannot remove partitions";
+const TOPIC_CONFIG_REPEATED: [&str; 2] = ["message.timestamp.type", "retention.ms"];
+pub(crate) const TOPIC_CONFIG_REPEATS: &str =
+    "config may not repeat retention.ms (set retention) nor message.timestamp.type (always LogAppendTime)";
+pub(crate) const TOPIC_COMPACTED_CEL: &str =
+    "!('cleanup.policy' in self) || self['cleanup.policy'] == 'delete'";
+pub(crate) const TOPIC_COMPACTED: &str =
+    "config cleanup.policy may only be delete: compaction would remove all but the last trade of a symbol";
+
+pub(crate) const FLUSH_INTERVAL_CEL: &str =
+    "duration(self) >= duration('10ms') && duration(self) <= duration('60s')";
+pub(crate) const FLUSH_INTERVAL: &str = "flushInterval must be from 10ms to 60s";
+const MIN_VALUE_PATTERN: &str = "^[0-9]{1,18}([.][0-9]{1,8})?$";
+pub(crate) const MIN_VALUE: &str =
+    "minValue must be a decimal that is not negative, with at most 8 decimals, such as \"100000\"";
+pub(crate) const SCHEMA_RESERVED: &str =
+    "schema may not begin with pg_: PostgreSQL keeps those names to itself";
+const PERIOD: &str = "must be a whole number with one of the units s, m, h, d, such as 7d";
+
+pub(crate) fn name_cel() -> String {
+    format!("self.metadata.name.matches('{NAME_PATTERN}')")
+}
+
+pub(crate) fn venue_required_cel() -> String {
+    let own = |field: &str, pattern: &str| {
+        format!("(!has(self.endpoints.{field}) || self.endpoints.{field}.matches('{pattern}'))")
+    };
+    let at_home = format!("{} && {}", own("websocket", OWN_WEBSOCKET), own("rest", OWN_REST));
+    format!("has(self.venue) || !has(self.endpoints) || ({at_home})")
+}
+
+pub(crate) fn client_config_cel() -> String {
+    has_none_of(&CLIENT_CONFIG_RESERVED)
+}
+
+pub(crate) fn topic_config_repeats_cel() -> String {
+    has_none_of(&TOPIC_CONFIG_REPEATED)
+}
+
+pub(crate) fn min_value_cel() -> String {
+    format!("self.matches('{MIN_VALUE_PATTERN}')")
+}
+
+fn has_none_of(names: &[&str]) -> String {
+    format!("!self.exists(name, name in ['{}'])", names.join("', '"))
+}
+
+/// A field and the rule that it breaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {rule}")]
+pub struct Violation {
+    /// Path of the field, such as `spec.kafka.topic.partitions`.
+    pub field: String,
+    /// The rule, in words.
+    pub rule: String,
+}
+
+impl Violation {
+    /// The field at `field` breaks `rule`.
+    pub fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self { field: field.into(), rule: rule.into() }
+    }
+}
+
+/// Every rule that `pipeline` breaks by itself; empty for one that can work.
+#[must_use]
+pub fn violations(pipeline: &CryptoPipeline) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let name = pipeline.metadata.name.as_deref().unwrap_or_default();
+    refuse_unless(&mut found, matches(name, NAME_PATTERN), "metadata.name", NAME);
+    let spec = &pipeline.spec;
+    for (index, source) in spec.sources.iter().enumerate() {
+        check_source(&mut found, &format!("spec.sources[{index}]"), source);
+    }
+    if let Some(kafka) = &spec.kafka {
+        check_kafka(&mut found, kafka);
+    }
+    check_aggregation(&mut found, &spec.aggregation);
+    if let Some(database) = &spec.database {
+        check_database(&mut found, database);
+    }
+    found
+}
+
+/// Every rule that the step from `old` to `new` breaks.
+#[must_use]
+pub fn transition_violations(old: &CryptoPipelineSpec, new: &CryptoPipelineSpec) -> Vec<Violation> {
+    let mut found = Vec::new();
+    match (&old.kafka, &new.kafka) {
+        (Some(old), Some(new)) => {
+            let (old, new) = (&old.topic, &new.topic);
+            refuse_unless(&mut found, new.name == old.name, "spec.kafka.topic.name", TOPIC_RENAMED);
+            let grew = new.partitions >= old.partitions;
+            refuse_unless(&mut found, grew, "spec.kafka.topic.partitions", PARTITIONS_SHRUNK);
+        }
+        (old, new) => refuse_unless(&mut found, old.is_none() || new.is_some(), "spec.kafka", KAFKA_REMOVED),
+    }
+    let kept = old.database.is_none() || new.database.is_some();
+    refuse_unless(&mut found, kept, "spec.database", DATABASE_REMOVED);
+    let old_venues: BTreeMap<&str, &str> =
+        old.sources.iter().map(|source| (source.name.as_str(), source.effective_venue())).collect();
+    for (index, source) in new.sources.iter().enumerate() {
+        let same =
+            old_venues.get(source.name.as_str()).is_none_or(|venue| *venue == source.effective_venue());
+        refuse_unless(&mut found, same, &format!("spec.sources[{index}].venue"), VENUE_IMMUTABLE);
+    }
+    found
+}
+
+fn check_source(found: &mut Vec<Violation>, path: &str, source: &SourceSpec) {
+    let own =
+        |address: Option<&String>, pattern: &str| address.is_none_or(|address| matches(address, pattern));
+    let at_home = source.endpoints.as_ref().is_none_or(|endpoints| {
+        own(endpoints.websocket.as_ref(), OWN_WEBSOCKET) && own(endpoints.rest.as_ref(), OWN_REST)
+    });
+    refuse_unless(found, source.venue.is_some() || at_home, &format!("{path}.venue"), VENUE_REQUIRED);
+}
+
+fn check_kafka(found: &mut Vec<Violation>, kafka: &KafkaSpec) {
+    let free = CLIENT_CONFIG_RESERVED.iter().all(|name| !kafka.client_config.contains_key(*name));
+    refuse_unless(found, free, "spec.kafka.clientConfig", CLIENT_CONFIG);
+    let TopicSpec { name, retention, config, .. } = &kafka.topic;
+    refuse_unless(found, name != "." && name != "..", "spec.kafka.topic.name", TOPIC_DOTS);
+    check_period(found, "spec.kafka.topic.retention", Some(retention));
+    let repeats = TOPIC_CONFIG_REPEATED.iter().any(|name| config.contains_key(*name));
+    refuse_unless(found, !repeats, "spec.kafka.topic.config", TOPIC_CONFIG_REPEATS);
+    let compacted = config.get("cleanup.policy").is_some_and(|policy| policy != "delete");
+    refuse_unless(found, !compacted, "spec.kafka.topic.config", TOPIC_COMPACTED);
+}
+
+fn check_aggregation(found: &mut Vec<Violation>, aggregation: &AggregationSpec) {
+    let flush_interval = aggregation.flush_interval_ms();
+    let in_bounds = flush_interval.is_some_and(|interval| (10..=60_000).contains(&interval));
+    refuse_unless(found, in_bounds, "spec.aggregation.flushInterval", FLUSH_INTERVAL);
+    if let Some(whale_trade) = &aggregation.whale_trade {
+        let decimal = matches(&whale_trade.min_value, MIN_VALUE_PATTERN);
+        refuse_unless(found, decimal, "spec.aggregation.whaleTrade.minValue", MIN_VALUE);
+    }
+}
+
+fn check_database(found: &mut Vec<Violation>, database: &DatabaseSpec) {
+    refuse_unless(found, !database.schema.starts_with("pg_"), "spec.database.schema", SCHEMA_RESERVED);
+    check_period(found, "spec.database.retention.trades", database.retention.trades.as_ref());
+    check_period(found, "spec.database.retention.candles", database.retention.candles.as_ref());
+}
+
+fn check_period(found: &mut Vec<Violation>, field: &str, period: Option<&Period>) {
+    let readable = period.is_none_or(|period| period.seconds().is_some());
+    refuse_unless(found, readable, field, PERIOD);
+}
+
+/// Whether `text` matches one of our own patterns; each is a constant that the tests compile.
+fn matches(text: &str, pattern: &str) -> bool {
+    Regex::new(pattern).is_ok_and(|regex| regex.is_match(text))
+}
+
+fn refuse_unless(found: &mut Vec<Violation>, holds: bool, field: &str, rule: &str) {
+    if !holds {
+        found.push(Violation::new(field, rule));
+    }
+}
+
+impl AggregationSpec {
+    /// The flush interval in milliseconds, or `None` where the text is no such length.
+    #[must_use]
+    pub fn flush_interval_ms(&self) -> Option<u64> {
+        let text = &self.flush_interval;
+        let (count, scale) = match text.strip_suffix("ms") {
+            Some(count) => (count, 1),
+            None => (text.strip_suffix('s')?, 1_000),
+        };
+        if !count.bytes().all(|digit| digit.is_ascii_digit()) {
+            return None;
+        }
+        count.parse::<u64>().ok()?.checked_mul(scale)
+    }
+}

@@ -1,0 +1,465 @@
+//! What a user writes: the CryptoPipeline resource. Every rule that can be told from the manifest alone
+//! stands here, as a list type, a bound, a pattern or a CEL rule, so that `kubectl apply` refuses what can
+//! never work and names the field. `rules.rs` says the CEL rules again in Rust, for `cryptopipeline run`.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::period::Period;
+use crate::pod_template::PodTemplate;
+use crate::rules;
+use crate::status::CryptoPipelineStatus;
+use crate::worker_settings::ExchangeKind;
+
+/// A pipeline from exchanges through Kafka into a database, whose wished state is an unbroken chain of trade ids.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "cryptopipeline.dev",
+    version = "v1alpha1",
+    kind = "CryptoPipeline",
+    shortname = "cpl",
+    namespaced,
+    doc = "A pipeline of exchange trades through Kafka into candles and trades in a database, each counted exactly once.",
+    status = "CryptoPipelineStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    validation = Rule::new(rules::name_cel()).message(rules::NAME),
+    scale(
+        spec_replicas_path = ".spec.aggregators.replicas",
+        status_replicas_path = ".status.aggregators.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Symbols", type_ = "integer", json_path = ".status.symbols"),
+    printcolumn(name = "Partitions", type_ = "integer", json_path = ".status.partitions"),
+    printcolumn(name = "Aggregators", type_ = "integer", json_path = ".status.aggregators.ready"),
+    printcolumn(name = "Lag", type_ = "integer", json_path = ".status.lag"),
+    printcolumn(name = "Missing", type_ = "integer", json_path = ".status.missingTrades"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[x_kube(
+    validation = Rule::new("!has(oldSelf.kafka) || has(self.kafka)").message(rules::KAFKA_REMOVED).field_path(".kafka"),
+    validation = Rule::new("!has(oldSelf.database) || has(self.database)").message(rules::DATABASE_REMOVED).field_path(".database")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct CryptoPipelineSpec {
+    /// Stops the pipeline without loss: the producers stop, the aggregators read what is left, then they stop.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// What becomes of the topic and the tables that this resource created once it is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+
+    /// The exchanges to read, each with its own producer.
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub sources: Vec<SourceSpec>,
+
+    /// The broker and the topic. Required in a cluster; `cryptopipeline run` uses an embedded broker without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<KafkaSpec>,
+
+    /// What is made of the trades.
+    #[serde(default)]
+    pub aggregation: AggregationSpec,
+
+    /// The database. Required in a cluster; `cryptopipeline run` uses an SQLite file without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseSpec>,
+
+    /// The pods that read the topic and write the database.
+    #[serde(default)]
+    pub aggregators: AggregatorsSpec,
+
+    /// The pods that read the exchanges.
+    #[serde(default)]
+    pub producers: ProducersSpec,
+}
+
+/// What becomes of what lives outside the cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// The topic and the tables stay; a pipeline of the same namespace and name takes them up again.
+    #[default]
+    Retain,
+    /// The topic and the schema go too, where this resource created them.
+    Delete,
+}
+
+/// One exchange and the symbols to read from it.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new(rules::venue_required_cel()).message(rules::VENUE_REQUIRED).field_path(".venue"),
+    validation = Rule::new(rules::VENUE_IMMUTABLE_CEL).message(rules::VENUE_IMMUTABLE).field_path(".venue")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceSpec {
+    /// Names the source; part of its producer's name.
+    #[schemars(length(min = 1, max = 20), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+
+    /// Which adapter speaks to the exchange.
+    pub exchange: ExchangeKind,
+
+    /// Whose trade ids these are: part of every key. The exchange's name by default; required where the endpoints
+    /// are not the exchange's own; fixed once set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 30), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub venue: Option<String>,
+
+    /// The symbols as the exchange writes them, such as `BTCUSDT`.
+    #[schemars(
+        length(min = 1, max = 1000),
+        inner(length(min = 1, max = 30), regex(pattern = r"^[0-9A-Z\p{Lo}]+$"))
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub symbols: Vec<String>,
+
+    /// How many producers read the exchange at the same time. With two, a trade is missed only if both miss it;
+    /// what both bring counts once.
+    #[serde(default = "default_redundancy")]
+    #[schemars(range(min = 1, max = 2))]
+    pub redundancy: i32,
+
+    /// Where the exchange answers, if not at its own addresses: a simulator, a proxy, a testnet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Endpoints>,
+}
+
+fn default_redundancy() -> i32 {
+    1
+}
+
+/// The addresses of an exchange.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoints {
+    /// Base of the WebSocket endpoint, such as `wss://stream.binance.com:9443`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256), regex(pattern = r"^wss?://[^/\s?#@]+(/[^\s?#]*)?$"))]
+    pub websocket: Option<String>,
+
+    /// Base of the REST endpoint, such as `https://api.binance.com`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256), regex(pattern = r"^https?://[^/\s?#@]+(/[^\s?#]*)?$"))]
+    pub rest: Option<String>,
+}
+
+/// The broker and the topic.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KafkaSpec {
+    /// Comma-separated `host:port` list.
+    #[schemars(
+        length(min = 3, max = 1024),
+        regex(pattern = r"^[^\s,:]+:[0-9]{1,5}(,[^\s,:]+:[0-9]{1,5})*$")
+    )]
+    pub bootstrap_servers: String,
+
+    /// The topic of this pipeline's trades.
+    pub topic: TopicSpec,
+
+    /// librdkafka settings that go over the workers' own, for those who must.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
+    #[x_kube(validation = Rule::new(rules::client_config_cel()).message(rules::CLIENT_CONFIG))]
+    pub client_config: BTreeMap<String, String>,
+}
+
+/// A topic as it should be.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicSpec {
+    /// The topic's name; fixed.
+    #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
+    #[x_kube(
+        validation = Rule::new("self == oldSelf").message(rules::TOPIC_RENAMED),
+        validation = Rule::new("self != '.' && self != '..'").message(rules::TOPIC_DOTS)
+    )]
+    pub name: String,
+
+    /// How many partitions; may grow while trades flow, may not shrink.
+    #[serde(default = "default_partitions")]
+    #[schemars(range(min = 1, max = 1000))]
+    #[x_kube(validation = Rule::new("self >= oldSelf").message(rules::PARTITIONS_SHRUNK))]
+    pub partitions: i32,
+
+    /// On how many brokers each record is kept; taken when the topic is created.
+    #[serde(default = "default_replication_factor")]
+    #[schemars(range(min = 1, max = 9))]
+    pub replication_factor: i32,
+
+    /// How long records are kept, such as `7d`.
+    #[serde(default = "default_topic_retention")]
+    pub retention: Period,
+
+    /// Further settings of the topic, kept as declared.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
+    #[x_kube(
+        validation = Rule::new(rules::topic_config_repeats_cel()).message(rules::TOPIC_CONFIG_REPEATS),
+        validation = Rule::new(rules::TOPIC_COMPACTED_CEL).message(rules::TOPIC_COMPACTED)
+    )]
+    pub config: BTreeMap<String, String>,
+
+    /// False where somebody else keeps the topic: it is then only checked.
+    #[serde(default = "yes")]
+    pub managed: bool,
+}
+
+fn default_partitions() -> i32 {
+    3
+}
+
+fn default_replication_factor() -> i32 {
+    1
+}
+
+fn default_topic_retention() -> Period {
+    "7d".into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What is made of the trades.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AggregationSpec {
+    /// Candle lengths.
+    #[serde(default = "default_intervals")]
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub intervals: Vec<CandleInterval>,
+
+    /// Whether the trades themselves are stored, or candles and the ledger only.
+    #[serde(default = "yes")]
+    pub store_trades: bool,
+
+    /// A batch is written once it is older than this, from 10ms to 60s.
+    #[serde(default = "default_flush_interval")]
+    #[schemars(length(min = 2, max = 8), regex(pattern = r"^[1-9][0-9]{0,5}(ms|s)$"))]
+    #[x_kube(validation = Rule::new(rules::FLUSH_INTERVAL_CEL).message(rules::FLUSH_INTERVAL))]
+    pub flush_interval: String,
+
+    /// Which trades count as large. Checked already; no effect in this version, and `SpecValid` says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whale_trade: Option<WhaleTradeSpec>,
+}
+
+impl Default for AggregationSpec {
+    fn default() -> Self {
+        Self {
+            intervals: default_intervals(),
+            store_trades: yes(),
+            flush_interval: default_flush_interval(),
+            whale_trade: None,
+        }
+    }
+}
+
+fn default_intervals() -> Vec<CandleInterval> {
+    vec![CandleInterval::OneMinute, CandleInterval::FiveMinutes]
+}
+
+fn default_flush_interval() -> String {
+    "100ms".into()
+}
+
+/// A candle length that divides a day, so that windows never straddle midnight UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum CandleInterval {
+    /// One second.
+    #[serde(rename = "1s")]
+    OneSecond,
+    /// Five seconds.
+    #[serde(rename = "5s")]
+    FiveSeconds,
+    /// Fifteen seconds.
+    #[serde(rename = "15s")]
+    FifteenSeconds,
+    /// Thirty seconds.
+    #[serde(rename = "30s")]
+    ThirtySeconds,
+    /// One minute.
+    #[serde(rename = "1m")]
+    OneMinute,
+    /// Three minutes.
+    #[serde(rename = "3m")]
+    ThreeMinutes,
+    /// Five minutes.
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    /// Fifteen minutes.
+    #[serde(rename = "15m")]
+    FifteenMinutes,
+    /// Thirty minutes.
+    #[serde(rename = "30m")]
+    ThirtyMinutes,
+    /// One hour.
+    #[serde(rename = "1h")]
+    OneHour,
+    /// Two hours.
+    #[serde(rename = "2h")]
+    TwoHours,
+    /// Four hours.
+    #[serde(rename = "4h")]
+    FourHours,
+    /// Six hours.
+    #[serde(rename = "6h")]
+    SixHours,
+    /// Eight hours.
+    #[serde(rename = "8h")]
+    EightHours,
+    /// Twelve hours.
+    #[serde(rename = "12h")]
+    TwelveHours,
+    /// One day.
+    #[serde(rename = "1d")]
+    OneDay,
+}
+
+impl CandleInterval {
+    /// The name as it is written in a manifest, such as `1m`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OneSecond => "1s",
+            Self::FiveSeconds => "5s",
+            Self::FifteenSeconds => "15s",
+            Self::ThirtySeconds => "30s",
+            Self::OneMinute => "1m",
+            Self::ThreeMinutes => "3m",
+            Self::FiveMinutes => "5m",
+            Self::FifteenMinutes => "15m",
+            Self::ThirtyMinutes => "30m",
+            Self::OneHour => "1h",
+            Self::TwoHours => "2h",
+            Self::FourHours => "4h",
+            Self::SixHours => "6h",
+            Self::EightHours => "8h",
+            Self::TwelveHours => "12h",
+            Self::OneDay => "1d",
+        }
+    }
+}
+
+/// From which value on a trade counts as large.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WhaleTradeSpec {
+    /// Price times quantity, in quote currency, such as `"100000"`; not negative.
+    #[schemars(length(min = 1, max = 30))]
+    #[x_kube(validation = Rule::new(rules::min_value_cel()).message(rules::MIN_VALUE))]
+    pub min_value: String,
+}
+
+/// Where the rows go.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseSpec {
+    /// The Secret, in the resource's namespace, that holds the URL: `postgres://user:password@host:port/database`.
+    pub connection_secret: SecretKey,
+
+    /// The database schema that belongs to this pipeline alone.
+    #[serde(default = "default_schema")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z_][a-z0-9_]*$"))]
+    #[x_kube(validation = Rule::new("!self.startsWith('pg_')").message(rules::SCHEMA_RESERVED))]
+    pub schema: String,
+
+    /// False where somebody else runs the migrations: the schema's version is then only checked.
+    #[serde(default = "yes")]
+    pub managed: bool,
+
+    /// How long rows are kept; for ever by default.
+    #[serde(default)]
+    pub retention: RetentionSpec,
+}
+
+fn default_schema() -> String {
+    "market".into()
+}
+
+/// One key of a Secret.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKey {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+
+    /// The key in its data.
+    #[serde(default = "default_secret_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+fn default_secret_key() -> String {
+    "uri".into()
+}
+
+/// How long rows are kept; what is absent is kept for ever.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetentionSpec {
+    /// Single trades, such as `7d`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trades: Option<Period>,
+
+    /// Candles, such as `365d`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candles: Option<Period>,
+}
+
+/// The pods that read the topic and write the database.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AggregatorsSpec {
+    /// How many; as many as there are partitions, up to `maxReplicas`, where absent. Never more than partitions.
+    /// The scale subresource sets it; an autoscaler needs a first value here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: Option<i32>,
+
+    /// The most there will be while they follow the partitions.
+    #[serde(default = "default_max_replicas")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_replicas: i32,
+
+    /// How their pods differ from the operator's own template.
+    #[serde(default)]
+    pub pod_template: PodTemplate,
+}
+
+impl Default for AggregatorsSpec {
+    fn default() -> Self {
+        Self { replicas: None, max_replicas: default_max_replicas(), pod_template: PodTemplate::default() }
+    }
+}
+
+fn default_max_replicas() -> i32 {
+    12
+}
+
+/// The pods that read the exchanges.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProducersSpec {
+    /// How their pods differ from the operator's own template.
+    #[serde(default)]
+    pub pod_template: PodTemplate,
+}
+
+impl SourceSpec {
+    /// Whose trade ids these are: the venue, or the exchange's name where none is set.
+    #[must_use]
+    pub fn effective_venue(&self) -> &str {
+        self.venue.as_deref().unwrap_or_else(|| self.exchange.as_str())
+    }
+}

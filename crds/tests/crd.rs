@@ -1,0 +1,231 @@
+//! The rendered CRD: committed as generated, and its rules the same in CEL and in Rust.
+
+use crds::{CryptoPipeline, manifest, rules};
+use kube::CustomResourceExt;
+use serde_json::{Value, json};
+
+const VALID: &str = "
+apiVersion: cryptopipeline.dev/v1alpha1
+kind: CryptoPipeline
+metadata:
+  name: markets
+spec:
+  sources:
+  - name: binance
+    exchange: binance
+    symbols: [BTCUSDT, ETHUSDT]
+  kafka:
+    bootstrapServers: kafka:9092
+    topic:
+      name: crypto-trades
+      partitions: 3
+  database:
+    connectionSecret:
+      name: postgres
+";
+
+fn document(text: &str) -> Value {
+    serde_yaml::from_str(text).unwrap()
+}
+
+fn schema() -> Value {
+    let crd = serde_json::to_value(CryptoPipeline::crd()).unwrap();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+}
+
+/// The valid manifest with the value at `path` (a JSON pointer) replaced.
+fn with(path: &str, value: Value) -> Value {
+    let mut changed = document(VALID);
+    let (parent, field) = path.rsplit_once('/').unwrap();
+    changed.pointer_mut(parent).unwrap()[field] = value;
+    changed
+}
+
+/// The fields refused by the rules in CEL, as the API server names them.
+fn refused_by_cel(document: &Value, old: Option<&Value>) -> Vec<String> {
+    match kube_cel::Validator::new().validate_with_defaults(&schema(), document, old) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors.into_iter().map(|error| error.message).collect(),
+    }
+}
+
+fn refused_by_rust(document: &Value, old: Option<&Value>) -> Vec<String> {
+    let decode = |value: &Value| serde_json::from_value::<CryptoPipeline>(value.clone()).unwrap();
+    let new = decode(document);
+    let mut found = rules::violations(&new);
+    if let Some(old) = old {
+        found.extend(rules::transition_violations(&decode(old).spec, &new.spec));
+    }
+    found.into_iter().map(|violation| violation.rule).collect()
+}
+
+#[test]
+fn the_committed_crd_is_the_generated_one() {
+    let committed =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/cryptopipelines.yaml")).unwrap();
+    assert!(
+        committed == crds::crd_yaml().unwrap(),
+        "stale: run `cargo run -p operator -- crd > crds/cryptopipelines.yaml`"
+    );
+}
+
+#[test]
+fn accepts_what_can_work() {
+    manifest::read(VALID).unwrap();
+    for changed in [
+        with("/metadata/name", json!("a")),
+        with("/spec/kafka", Value::Null),
+        with("/spec/sources/0/endpoints", json!({"websocket": "wss://data-stream.binance.vision"})),
+        with("/spec/sources/0/endpoints", json!({"rest": "https://api3.binance.com/"})),
+        with("/spec/aggregation", json!({"flushInterval": "60s", "whaleTrade": {"minValue": "0.5"}})),
+        with("/spec/kafka/topic/config", json!({"cleanup.policy": "delete", "segment.bytes": "1048576"})),
+        with("/spec/kafka/clientConfig", json!({"linger.ms": "1"})),
+        with("/spec/aggregators", json!({"podTemplate": {"env": [{"name": "RUST_LOG", "value": "debug"}]}})),
+        with(
+            "/spec/aggregators",
+            json!({"podTemplate": {"resources": {"limits": {"cpu": 2, "memory": "1Gi"}}}}),
+        ),
+    ] {
+        assert_eq!(manifest::schema_violations(&changed), [], "{changed}");
+        assert_eq!(refused_by_cel(&changed, None), Vec::<String>::new(), "{changed}");
+        assert_eq!(refused_by_rust(&changed, None), Vec::<String>::new(), "{changed}");
+    }
+}
+
+#[test]
+fn the_schema_refuses_with_field_and_rule() {
+    let twice = json!([{"name": "a", "exchange": "binance", "symbols": ["A"]}, {"name": "a", "exchange": "binance", "symbols": ["B"]}]);
+    for (path, value, refusal) in [
+        ("/spec/sources", json!([]), "spec.sources: must be at least 1 items"),
+        ("/spec/sources", twice, "spec.sources[1]: stands there already"),
+        ("/spec/sources/0/symbols", json!([]), "spec.sources[0].symbols: must be at least 1 items"),
+        ("/spec/sources/0/symbols", json!(["A", "A"]), "spec.sources[0].symbols[1]: stands there already"),
+        (
+            "/spec/sources/0/symbols",
+            json!(["btcusdt"]),
+            r#"spec.sources[0].symbols[0]: "btcusdt" must match ^[0-9A-Z\p{Lo}]+$"#,
+        ),
+        (
+            "/spec/sources/0/exchange",
+            json!("mtgox"),
+            r#"spec.sources[0].exchange: "mtgox" is not one of "binance""#,
+        ),
+        ("/spec/sources/0/redundancy", json!(3), "spec.sources[0].redundancy: must be at most 2"),
+        ("/spec/sources/0/feed", json!("tickers"), "spec.sources[0].feed: unknown field"),
+        ("/spec/kafka/topic/partitions", json!(0), "spec.kafka.topic.partitions: must be at least 1"),
+        ("/spec/kafka/topic/partitions", json!("3"), "spec.kafka.topic.partitions: must be of type integer"),
+        ("/spec/kafka/topic", json!({}), "spec.kafka.topic.name: required"),
+        (
+            "/spec/kafka/topic/retention",
+            json!("-7d"),
+            r#"spec.kafka.topic.retention: "-7d" must match ^[1-9][0-9]*[smhd]$"#,
+        ),
+        (
+            "/spec/kafka/bootstrapServers",
+            json!("kafka"),
+            r#"spec.kafka.bootstrapServers: "kafka" must match ^[^\s,:]+:[0-9]{1,5}(,[^\s,:]+:[0-9]{1,5})*$"#,
+        ),
+        (
+            "/spec/database/schema",
+            json!("Market"),
+            r#"spec.database.schema: "Market" must match ^[a-z_][a-z0-9_]*$"#,
+        ),
+    ] {
+        let refused = manifest::schema_violations(&with(path, value));
+        assert_eq!(refused.iter().map(ToString::to_string).collect::<Vec<_>>(), [refusal]);
+    }
+    let unknown_interval =
+        manifest::schema_violations(&with("/spec/aggregation", json!({"intervals": ["7m"]})));
+    assert!(
+        unknown_interval[0]
+            .to_string()
+            .starts_with(r#"spec.aggregation.intervals[0]: "7m" is not one of "1s""#)
+    );
+}
+
+#[test]
+fn cel_and_rust_refuse_the_same_by_the_same_words() {
+    for (path, value, rule) in [
+        ("/metadata/name", json!("a".repeat(41)), "metadata.name must be"),
+        ("/metadata/name", json!("7th"), "metadata.name must be"),
+        ("/spec/sources/0/endpoints", json!({"websocket": "ws://sim:9443"}), "venue is required"),
+        (
+            "/spec/sources/0/endpoints",
+            json!({"rest": "https://api.binance.com.evil.example"}),
+            "venue is required",
+        ),
+        ("/spec/kafka/topic/name", json!(".."), "topic name may not be"),
+        ("/spec/kafka/topic/config", json!({"retention.ms": "1"}), "config may not repeat"),
+        (
+            "/spec/kafka/topic/config",
+            json!({"message.timestamp.type": "CreateTime"}),
+            "config may not repeat",
+        ),
+        (
+            "/spec/kafka/topic/config",
+            json!({"cleanup.policy": "compact"}),
+            "config cleanup.policy may only be",
+        ),
+        ("/spec/kafka/clientConfig", json!({"acks": "1"}), "clientConfig may hold neither"),
+        ("/spec/kafka/clientConfig", json!({"sasl.password": "x"}), "clientConfig may hold neither"),
+        ("/spec/aggregation", json!({"flushInterval": "9ms"}), "flushInterval must be"),
+        ("/spec/aggregation", json!({"flushInterval": "61s"}), "flushInterval must be"),
+        ("/spec/aggregation", json!({"whaleTrade": {"minValue": "-1"}}), "minValue must be"),
+        ("/spec/aggregation", json!({"whaleTrade": {"minValue": "1e5"}}), "minValue must be"),
+        ("/spec/database/schema", json!("pg_catalog"), "schema may not begin with pg_"),
+    ] {
+        assert_one_rule(&with(path, value), None, rule);
+    }
+}
+
+#[test]
+fn cel_and_rust_refuse_the_same_changes() {
+    let old = document(VALID);
+    let removed = |field: &str| {
+        let mut changed = document(VALID);
+        changed["spec"].as_object_mut().unwrap().remove(field);
+        changed
+    };
+    assert_one_rule(&with("/spec/kafka/topic/partitions", json!(2)), Some(&old), "partitions may not shrink");
+    assert_one_rule(&with("/spec/kafka/topic/name", json!("other")), Some(&old), "topic may not be renamed");
+    assert_one_rule(&with("/spec/sources/0/venue", json!("other")), Some(&old), "venue may not change");
+    assert_one_rule(&removed("kafka"), Some(&old), "kafka may not be removed");
+    assert_one_rule(&removed("database"), Some(&old), "database may not be removed");
+    for allowed in [
+        with("/spec/kafka/topic/partitions", json!(6)),
+        with("/spec/sources/0/venue", json!("binance")),
+        old.clone(),
+    ] {
+        assert_eq!(refused_by_cel(&allowed, Some(&old)), Vec::<String>::new());
+        assert_eq!(refused_by_rust(&allowed, Some(&old)), Vec::<String>::new());
+    }
+}
+
+fn assert_one_rule(document: &Value, old: Option<&Value>, rule: &str) {
+    let cel = refused_by_cel(document, old);
+    assert!(cel.len() == 1 && cel[0].starts_with(rule), "{cel:?} for {rule:?}");
+    assert_eq!(refused_by_rust(document, old), cel);
+}
+
+#[test]
+fn every_refusal_of_a_manifest_is_named() {
+    let text =
+        VALID.replace("exchange: binance", "exchange: mtgox").replace("partitions: 3", "partitions: 0");
+    let error = manifest::read(&text).unwrap_err().to_string();
+    assert!(
+        error.contains("spec.sources[0].exchange") && error.contains("spec.kafka.topic.partitions"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_manifest_may_hold_other_objects_but_one_pipeline() {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: postgres}\n---";
+    assert_eq!(
+        manifest::read(&format!("{secret}{VALID}")).unwrap().metadata.name.as_deref(),
+        Some("markets")
+    );
+    assert!(matches!(manifest::read(secret), Err(manifest::ManifestError::NotOnePipeline { found: 0, .. })));
+    let two = format!("{VALID}\n---\n{VALID}");
+    assert!(matches!(manifest::read(&two), Err(manifest::ManifestError::NotOnePipeline { found: 2, .. })));
+}
