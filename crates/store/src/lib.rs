@@ -1,1 +1,208 @@
-//! The store (see below).
+//! The exactly-once flush and everything else that is asked of a database, one module per database.
+//!
+//! A [`Flusher`] commits the rows made from a batch, the ledger of trade ids and the Kafka offsets in one
+//! transaction. [`Store`] is the rest: migrations, ownership, positions and queries.
+
+mod error;
+mod flush;
+mod ledgers;
+mod model;
+mod names;
+mod postgres;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+pub use error::{FlushError, StoreError};
+pub use flush::Flusher;
+pub use model::{
+    CandleQuery, CandleRow, Claim, ConnectOptions, FlushBatch, FlushReport, FlushSettings, Hole, MAX_HOLES,
+    MarketBatch, MarketLedger, Owner, PartitionPosition, PartitionProgress, Retention, UnreadableRecord,
+};
+
+use postgres::PostgresDatabase;
+use sqlite::SqliteDatabase;
+
+/// The newest schema version that this program knows.
+pub const LATEST_SCHEMA_VERSION: i64 = 1;
+
+/// A pipeline's schema in a database. Cheap to clone: clones share one pool.
+#[derive(Clone)]
+pub struct Store {
+    backend: Backend,
+}
+
+#[derive(Clone)]
+enum Backend {
+    Postgres(PostgresDatabase),
+    Sqlite(SqliteDatabase),
+}
+
+/// Calls the same method of whichever database it is.
+macro_rules! on_backend {
+    ($store:expr, $database:ident => $call:expr) => {
+        match &$store.backend {
+            Backend::Postgres($database) => $call,
+            Backend::Sqlite($database) => $call,
+        }
+    };
+}
+
+impl Store {
+    /// Connects to `postgres://..` or `sqlite://PATH`. `schema` names the PostgreSQL schema; SQLite has none.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidUrl`] for another scheme, [`StoreError::Database`] where the database does not answer.
+    pub async fn connect(url: &str, schema: &str, options: ConnectOptions) -> Result<Self, StoreError> {
+        let backend = match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("postgres" | "postgresql") => {
+                Backend::Postgres(PostgresDatabase::connect(url, schema, options)?)
+            }
+            Some("sqlite") => Backend::Sqlite(SqliteDatabase::connect(url, options)?),
+            scheme => {
+                let scheme = scheme.unwrap_or("none");
+                return Err(StoreError::InvalidUrl(format!(
+                    "scheme {scheme:?} is not one of postgres, postgresql, sqlite"
+                )));
+            }
+        };
+        let store = Self { backend };
+        on_backend!(store, database => database.ping().await)?;
+        Ok(store)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        on_backend!(self, database => database.ping().await)
+    }
+
+    /// Closes all connections of all clones.
+    pub async fn close(&self) {
+        on_backend!(self, database => database.close().await);
+    }
+
+    /// The version that the schema is migrated to; `None` where it was never.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn schema_version(&self) -> Result<Option<i64>, StoreError> {
+        on_backend!(self, database => database.schema_version().await)
+    }
+
+    /// Brings the schema to [`LATEST_SCHEMA_VERSION`] under a lock of the database and returns the version.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaTooNew`] where a newer program has migrated it; nothing is changed then.
+    pub async fn migrate(&self) -> Result<i64, StoreError> {
+        self.refuse_newer_schema().await?;
+        on_backend!(self, database => database.migrate().await)?;
+        Ok(LATEST_SCHEMA_VERSION)
+    }
+
+    /// Refuses a schema that a newer program has migrated; an older or missing one is fine.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaTooNew`], or where the database cannot be read.
+    pub async fn refuse_newer_schema(&self) -> Result<(), StoreError> {
+        match self.schema_version().await? {
+            Some(found) if found > LATEST_SCHEMA_VERSION => {
+                Err(StoreError::SchemaTooNew { found, known: LATEST_SCHEMA_VERSION })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The pipeline that the schema belongs to.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn owner(&self) -> Result<Option<Owner>, StoreError> {
+        on_backend!(self, database => database.owner().await)
+    }
+
+    /// Takes the schema for `claimant` unless it belongs to another pipeline, by uid.
+    ///
+    /// # Errors
+    /// Where the database cannot be read or written.
+    pub async fn claim(&self, claimant: &Owner) -> Result<Claim, StoreError> {
+        on_backend!(self, database => database.claim(claimant).await)
+    }
+
+    /// Drops the schema and all that it holds, if it belongs to `owner`; says whether it did.
+    ///
+    /// # Errors
+    /// Where the database cannot be read or written.
+    pub async fn drop_schema(&self, owner: &Owner) -> Result<bool, StoreError> {
+        if self.schema_version().await?.is_none() {
+            return Ok(false);
+        }
+        let is_ours = self.owner().await?.is_some_and(|found| found.uid == owner.uid);
+        if is_ours {
+            on_backend!(self, database => database.drop_schema().await)?;
+        }
+        Ok(is_ours)
+    }
+
+    /// The stored positions of a topic's partitions, ascending.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn positions(&self, topic: &str) -> Result<Vec<PartitionPosition>, StoreError> {
+        on_backend!(self, database => database.positions(topic).await)
+    }
+
+    /// The positions to go on from in these partitions. Partitions that are not known begin at offset 0, and
+    /// so do all where the topic has another id than before: it was deleted and made anew.
+    ///
+    /// # Errors
+    /// Where the database cannot be read or written.
+    pub async fn assign(
+        &self,
+        topic: &str,
+        topic_id: &str,
+        partitions: &[i32],
+    ) -> Result<Vec<PartitionPosition>, StoreError> {
+        on_backend!(self, database => database.assign(topic, topic_id, partitions).await)
+    }
+
+    /// What is held and what is missing, by market.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn ledgers(&self) -> Result<Vec<MarketLedger>, StoreError> {
+        // Heads first: a hole that opens in between is not yet known, which the next look mends.
+        let heads = on_backend!(self, database => database.heads().await)?;
+        let holes = on_backend!(self, database => database.holes().await)?;
+        Ok(ledgers::ledgers(heads, holes))
+    }
+
+    /// The candles that `query` asks for, by market, interval and time. Windows that are proven to have no
+    /// trade are among them, with the close before them.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn candles(&self, query: &CandleQuery) -> Result<Vec<CandleRow>, StoreError> {
+        on_backend!(self, database => database.candles(query).await)
+    }
+
+    /// Makes ready what the trades of today and the next day need, so that no flush has to wait for it.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    pub async fn prepare_days(&self, now_us: i64) -> Result<(), StoreError> {
+        const DAY_US: i64 = 86_400_000_000;
+        let mut times_us = [now_us, now_us.saturating_add(DAY_US)].into_iter();
+        on_backend!(self, database => database.make_days(&mut times_us).await)
+    }
+
+    /// Moves the floors up to what `retention` keeps, first, and then drops what lies below them.
+    ///
+    /// # Errors
+    /// Where the database cannot be written; trying again is safe.
+    pub async fn retain(&self, retention: Retention, now_us: i64) -> Result<(), StoreError> {
+        on_backend!(self, database => database.retain(retention, now_us).await)
+    }
+}

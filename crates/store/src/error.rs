@@ -1,0 +1,89 @@
+//! What can go wrong between us and a database. No text here carries a URL or a credential.
+
+use sqlx::migrate::MigrateError;
+
+/// Why the database could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The URL cannot be used; the text says why without repeating it.
+    #[error("the database URL is not usable: {0}")]
+    InvalidUrl(String),
+    /// The schema name is not one that needs no quoting.
+    #[error(
+        "schema {0:?} must be a letter or underscore followed by at most 62 letters, digits and underscores, in lower case"
+    )]
+    InvalidSchemaName(String),
+    /// The schema was migrated by a newer program.
+    #[error("the schema is at version {found}, this program knows only version {known}: use a newer program")]
+    SchemaTooNew {
+        /// The version that the schema has.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// A migration could not be applied.
+    #[error("cannot migrate the schema")]
+    Migration(#[source] MigrateError),
+    /// A statement failed, or the database could not be reached.
+    #[error("cannot {action}")]
+    Database {
+        /// What was attempted.
+        action: &'static str,
+        /// What the database or the connection said.
+        source: sqlx::Error,
+    },
+    /// The database holds something that this program cannot have written.
+    #[error("the database holds an unexpected value: {0}")]
+    Unexpected(String),
+}
+
+impl StoreError {
+    /// For `map_err`: names what was attempted.
+    pub(crate) fn database(action: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| Self::Database { action, source }
+    }
+
+    /// Whether trying again may help without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database { source, .. } => !matches!(source, sqlx::Error::Configuration(_)),
+            Self::Migration(MigrateError::Execute(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Why a flush did not commit, or may not have. The batch and everything cached is then worthless:
+/// read the positions again and go on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    /// Somebody else moved the position, or it was set back.
+    #[error("partition {partition} was expected at offset {expected}, the database has {found:?}")]
+    OffsetMoved {
+        /// The partition.
+        partition: i32,
+        /// What the batch began with.
+        expected: i64,
+        /// What the database has; nothing where the row is gone or belongs to another topic id.
+        found: Option<i64>,
+    },
+    /// The connection failed during the commit: it may have happened or not.
+    #[error("the outcome of the commit is unknown")]
+    OutcomeUnknown(#[source] sqlx::Error),
+    /// The transaction failed before its commit and was rolled back.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl FlushError {
+    /// The word that metrics and the status use.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::OffsetMoved { .. } => "offset_moved",
+            Self::OutcomeUnknown(_) => "outcome_unknown",
+            Self::Store(_) => "database_error",
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! From the rows of the ledger to what is said of each market.
+
+use std::collections::BTreeMap;
+
+use market::Market;
+
+use crate::model::{Hole, MarketLedger};
+
+/// One row of `symbol_head`, as far as a ledger needs it.
+pub(crate) struct HeadRow {
+    pub(crate) symbol_id: i32,
+    pub(crate) market: Market,
+    pub(crate) last_trade_id: Option<i64>,
+    pub(crate) last_trade_time_us: Option<i64>,
+    pub(crate) trades_held: i64,
+}
+
+/// One hole, with the number of all ids that its symbol misses.
+pub(crate) struct HoleRow {
+    pub(crate) symbol_id: i32,
+    pub(crate) first_id: i64,
+    pub(crate) last_id: i64,
+    pub(crate) missing: i64,
+}
+
+/// One ledger a market; the holes come newest first.
+pub(crate) fn ledgers(heads: Vec<HeadRow>, holes: Vec<HoleRow>) -> Vec<MarketLedger> {
+    let mut by_symbol: BTreeMap<i32, (i64, Vec<Hole>)> = BTreeMap::new();
+    for HoleRow { symbol_id, first_id, last_id, missing } in holes {
+        let of_symbol = by_symbol.entry(symbol_id).or_default();
+        of_symbol.0 = missing;
+        of_symbol.1.push(Hole { first_id, last_id });
+    }
+    let ledger = |head: HeadRow| {
+        let (missing, holes) = by_symbol.remove(&head.symbol_id).unwrap_or_default();
+        MarketLedger {
+            market: head.market,
+            last_trade_id: head.last_trade_id,
+            last_trade_time_us: head.last_trade_time_us,
+            trades_held: head.trades_held,
+            missing,
+            holes,
+        }
+    };
+    heads.into_iter().map(ledger).collect()
+}

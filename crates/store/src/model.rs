@@ -1,0 +1,241 @@
+//! What the store takes and gives, whichever the database.
+
+use std::time::Duration;
+
+use market::{Interval, Market, Record};
+
+/// How to connect.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectOptions {
+    /// Connections in the pool at most.
+    pub max_connections: u32,
+    /// How long to wait for a connection.
+    pub acquire_timeout: Duration,
+    /// Whether an SQLite file that does not exist is made.
+    pub create: bool,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self { max_connections: 4, acquire_timeout: Duration::from_secs(10), create: false }
+    }
+}
+
+/// The pipeline that a schema belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The resource's namespace.
+    pub namespace: String,
+    /// The resource's name.
+    pub name: String,
+    /// The resource's uid.
+    pub uid: String,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The schema belongs to the claimant.
+    Ours,
+    /// It belongs to somebody else.
+    Other(Owner),
+}
+
+/// The position in one partition, and what became of the records before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionPosition {
+    /// The partition.
+    pub partition: i32,
+    /// The id of the topic that the offset belongs to.
+    pub topic_id: String,
+    /// The offset of the next record.
+    pub next_offset: i64,
+    /// Records read; the sum of the next three.
+    pub records_read: i64,
+    /// Trades that were new to the ledger.
+    pub trades_new: i64,
+    /// Trades that the ledger held already.
+    pub trades_duplicate: i64,
+    /// Records set aside.
+    pub records_set_aside: i64,
+}
+
+/// What is known of one market's ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarketLedger {
+    /// The market.
+    pub market: Market,
+    /// Highest id held.
+    pub last_trade_id: Option<i64>,
+    /// Its time, microseconds since 1970, UTC.
+    pub last_trade_time_us: Option<i64>,
+    /// How many trades are held.
+    pub trades_held: i64,
+    /// How many ids are missing between the lowest and the highest.
+    pub missing: i64,
+    /// The newest holes, the newest first; at most [`MAX_HOLES`].
+    pub holes: Vec<Hole>,
+}
+
+/// How many holes a [`MarketLedger`] names.
+pub const MAX_HOLES: usize = 20;
+
+/// A run of missing ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hole {
+    /// Lowest missing id.
+    pub first_id: i64,
+    /// Highest missing id.
+    pub last_id: i64,
+}
+
+impl Hole {
+    /// How many ids are missing.
+    #[must_use]
+    pub const fn count(self) -> i64 {
+        self.last_id - self.first_id + 1
+    }
+}
+
+/// Which candles to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CandleQuery {
+    /// Only this venue.
+    pub venue: Option<String>,
+    /// Only this symbol.
+    pub symbol: Option<String>,
+    /// Only this interval.
+    pub interval: Option<Interval>,
+    /// Only windows that open at or after this time, in microseconds.
+    pub from_us: Option<i64>,
+    /// Only windows that open before this time, in microseconds.
+    pub to_us: Option<i64>,
+    /// Only the newest so many windows of each symbol and interval.
+    pub newest: Option<i64>,
+}
+
+/// A candle as it is read: decimals as exact text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CandleRow {
+    /// The market.
+    pub market: Market,
+    /// The interval.
+    pub interval: Interval,
+    /// First microsecond of the window, since 1970, UTC.
+    pub open_time_us: i64,
+    /// Prices of the first, highest, lowest and last trade.
+    pub open: market::Fixed8,
+    /// Highest price.
+    pub high: market::Fixed8,
+    /// Lowest price.
+    pub low: market::Fixed8,
+    /// Last price.
+    pub close: market::Fixed8,
+    /// Sum of the quantities.
+    pub volume: market::Fixed8,
+    /// Sum of price times quantity.
+    pub quote_volume: market::Fixed16,
+    /// Number of trades; zero in a window that is proven to have none.
+    pub trade_count: i64,
+    /// Volume of the trades whose taker bought.
+    pub taker_buy_volume: market::Fixed8,
+    /// Quote volume of the trades whose taker bought.
+    pub taker_buy_quote_volume: market::Fixed16,
+    /// Lowest trade id; none in an empty window.
+    pub first_trade_id: Option<i64>,
+    /// Highest trade id; none in an empty window.
+    pub last_trade_id: Option<i64>,
+    /// Whether it is proven that no trade is missing.
+    pub complete: bool,
+}
+
+/// What is made of the trades.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlushSettings {
+    /// The candle intervals, without repeats.
+    pub intervals: Vec<Interval>,
+    /// Whether the trades themselves are stored.
+    pub store_trades: bool,
+}
+
+/// For how long outputs are kept, in seconds; `None` keeps them for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// The trades.
+    pub trades_s: Option<i64>,
+    /// The candles.
+    pub candles_s: Option<i64>,
+}
+
+impl Retention {
+    /// The first microsecond kept: the midnight (UTC) at or before the retention's beginning, since whole
+    /// days are dropped.
+    pub(crate) fn floor_us(kept_s: Option<i64>, now_us: i64) -> Option<i64> {
+        const DAY_US: i64 = 86_400_000_000;
+        let oldest_us = now_us.saturating_sub(kept_s?.saturating_mul(1_000_000));
+        Some(oldest_us - oldest_us.rem_euclid(DAY_US))
+    }
+}
+
+/// Records of one or more partitions: what one flush commits.
+#[derive(Clone, Debug, Default)]
+pub struct FlushBatch {
+    /// The topic.
+    pub topic: String,
+    /// The topic's own id, as it was when the positions were read.
+    pub topic_id: String,
+    /// How far each partition has come, by ascending partition.
+    pub partitions: Vec<PartitionProgress>,
+    /// The trades, by market; each market once.
+    pub markets: Vec<MarketBatch>,
+}
+
+/// How far a batch moves one partition.
+#[derive(Clone, Debug, Default)]
+pub struct PartitionProgress {
+    /// The partition.
+    pub partition: i32,
+    /// The position that the database must have for this batch to count.
+    pub expected_offset: i64,
+    /// The position after it.
+    pub next_offset: i64,
+    /// How many records were read.
+    pub records_read: i64,
+    /// Offsets between the expected one and the first record: the broker had them no more.
+    pub offsets_skipped: i64,
+    /// Records that could not be read.
+    pub unreadable: Vec<UnreadableRecord>,
+}
+
+/// A record that is no trade.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableRecord {
+    /// Its offset.
+    pub offset: i64,
+    /// Why, in a word.
+    pub reason: &'static str,
+    /// Its value as it was read.
+    pub payload: Vec<u8>,
+}
+
+/// The trades of one market in a batch.
+#[derive(Clone, Debug)]
+pub struct MarketBatch {
+    /// The market.
+    pub market: Market,
+    /// Its trades, in no order.
+    pub records: Vec<Record>,
+}
+
+/// What a committed flush did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlushReport {
+    /// Records read.
+    pub records_read: i64,
+    /// Trades that were new to the ledger.
+    pub trades_new: i64,
+    /// Trades that the ledger held already.
+    pub trades_duplicate: i64,
+    /// Records set aside, by reason.
+    pub set_aside: Vec<(&'static str, i64)>,
+}

@@ -1,0 +1,142 @@
+//! PostgreSQL: everything stands in one schema, which is the search path of every connection.
+
+mod copy;
+mod days;
+mod flush;
+mod queries;
+mod types;
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Row};
+
+use crate::error::StoreError;
+use crate::model::{Claim, ConnectOptions, Owner};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// A pool of connections whose search path is the pipeline's schema.
+#[derive(Clone)]
+pub(crate) struct PostgresDatabase {
+    pool: PgPool,
+    schema: Arc<str>,
+    /// Days, counted from 1970, whose partitions are known to be there.
+    known_days: Arc<Mutex<BTreeSet<i64>>>,
+}
+
+impl PostgresDatabase {
+    pub(crate) fn connect(url: &str, schema: &str, options: ConnectOptions) -> Result<Self, StoreError> {
+        check_schema_name(schema)?;
+        let connect = PgConnectOptions::from_str(url)
+            // The parse error may quote the URL, and with it the password.
+            .map_err(|_| {
+                StoreError::InvalidUrl("expected postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned())
+            })?
+            .application_name("cryptopipeline")
+            .options([("search_path", schema), ("default_transaction_isolation", "read committed")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections)
+            .acquire_timeout(options.acquire_timeout)
+            .connect_lazy_with(connect);
+        Ok(Self { pool, schema: schema.into(), known_days: Arc::default() })
+    }
+
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1")
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::database("reach the database"))?;
+        Ok(())
+    }
+
+    /// For tests that look at the tables themselves.
+    #[cfg(test)]
+    pub(crate) const fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub(crate) async fn schema_version(&self) -> Result<Option<i64>, StoreError> {
+        let reading = StoreError::database("read the schema's version");
+        let table = format!("{}._sqlx_migrations", self.schema);
+        let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(table)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::database("read the schema's version"))?;
+        if !exists {
+            return Ok(None);
+        }
+        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(reading)
+    }
+
+    pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
+        let exists: bool = sqlx::query_scalar("SELECT to_regnamespace($1) IS NOT NULL")
+            .bind(&*self.schema)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::database("look for the schema"))?;
+        if !exists {
+            // The name was checked to need no quoting.
+            sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema)))
+                .execute(&self.pool)
+                .await
+                .map_err(StoreError::database("create the schema"))?;
+        }
+        MIGRATIONS.run(&self.pool).await.map_err(StoreError::Migration)
+    }
+
+    pub(crate) async fn owner(&self) -> Result<Option<Owner>, StoreError> {
+        let row = sqlx::query("SELECT namespace, name, uid FROM owner")
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(StoreError::database("read the schema's owner"))?;
+        Ok(row.map(|row| Owner { namespace: row.get(0), name: row.get(1), uid: row.get(2) }))
+    }
+
+    pub(crate) async fn claim(&self, claimant: &Owner) -> Result<Claim, StoreError> {
+        sqlx::query("INSERT INTO owner (namespace, name, uid) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+            .bind(&claimant.namespace)
+            .bind(&claimant.name)
+            .bind(&claimant.uid)
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::database("claim the schema"))?;
+        Ok(match self.owner().await? {
+            Some(owner) if owner.uid != claimant.uid => Claim::Other(owner),
+            _ => Claim::Ours,
+        })
+    }
+
+    pub(crate) async fn drop_schema(&self) -> Result<(), StoreError> {
+        sqlx::query(AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema)))
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::database("drop the schema"))?;
+        Ok(())
+    }
+}
+
+/// The newest version among the migrations compiled in.
+#[cfg(test)]
+pub(crate) fn latest_version() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
+fn check_schema_name(schema: &str) -> Result<(), StoreError> {
+    let is_plain = |character: char| character.is_ascii_lowercase() || character == '_';
+    let valid = schema.len() <= 63
+        && schema.starts_with(is_plain)
+        && schema.chars().all(|character| is_plain(character) || character.is_ascii_digit());
+    if valid { Ok(()) } else { Err(StoreError::InvalidSchemaName(schema.to_owned())) }
+}

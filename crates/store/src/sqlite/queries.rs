@@ -1,0 +1,158 @@
+//! What is read and claimed outside a flush, on SQLite.
+
+use market::{Interval, Market};
+use serde_json::json;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{SqliteDatabase, fixed};
+use crate::error::StoreError;
+use crate::ledgers::{HeadRow, HoleRow};
+use crate::model::{CandleQuery, CandleRow, MAX_HOLES, PartitionPosition};
+use crate::names::interval_of;
+
+const POSITION_COLUMNS: &str =
+    "partition, topic_id, next_offset, records_read, trades_new, trades_duplicate, records_set_aside";
+
+impl SqliteDatabase {
+    pub(crate) async fn positions(&self, topic: &str) -> Result<Vec<PartitionPosition>, StoreError> {
+        let statement =
+            format!("SELECT {POSITION_COLUMNS} FROM partition_offsets WHERE topic = $1 ORDER BY partition");
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .bind(topic)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::database("read the positions"))?;
+        Ok(rows.iter().map(position_of).collect())
+    }
+
+    pub(crate) async fn assign(
+        &self,
+        topic: &str,
+        topic_id: &str,
+        partitions: &[i32],
+    ) -> Result<Vec<PartitionPosition>, StoreError> {
+        let statement = format!(
+            "INSERT INTO partition_offsets AS stored (topic, partition, topic_id, next_offset)
+             SELECT $1, value, $2, 0 FROM json_each($3) WHERE true
+             ON CONFLICT (topic, partition) DO UPDATE SET topic_id = excluded.topic_id,
+                 next_offset = CASE WHEN stored.topic_id = excluded.topic_id THEN stored.next_offset ELSE 0 END
+             RETURNING {POSITION_COLUMNS}"
+        );
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .bind(topic)
+            .bind(topic_id)
+            .bind(json!(partitions).to_string())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::database("take over partitions"))?;
+        Ok(rows.iter().map(position_of).collect())
+    }
+
+    pub(crate) async fn heads(&self) -> Result<Vec<HeadRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT symbol_id, venue, symbol, last_trade_id, last_trade_time_us, trades_held FROM symbol_head
+             ORDER BY venue, symbol, series",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::database("read the symbols"))?;
+        let head = |row: &SqliteRow| HeadRow {
+            symbol_id: row.get(0),
+            market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
+            last_trade_id: row.get(3),
+            last_trade_time_us: row.get(4),
+            trades_held: row.get(5),
+        };
+        Ok(rows.iter().map(head).collect())
+    }
+
+    pub(crate) async fn holes(&self) -> Result<Vec<HoleRow>, StoreError> {
+        let rows = sqlx::query(
+            "WITH neighbours AS (
+                 SELECT symbol_id, lag(last_id) OVER of_symbol + 1 AS first_id, first_id - 1 AS last_id
+                 FROM trade_ranges WINDOW of_symbol AS (PARTITION BY symbol_id ORDER BY first_id)
+             ), holes AS (
+                 SELECT symbol_id, first_id, last_id, sum(last_id - first_id + 1) OVER (PARTITION BY symbol_id) AS missing,
+                        row_number() OVER (PARTITION BY symbol_id ORDER BY first_id DESC) AS position
+                 FROM neighbours WHERE first_id <= last_id
+             )
+             SELECT symbol_id, first_id, last_id, missing FROM holes WHERE position <= $1 ORDER BY symbol_id, position",
+        )
+        .bind(i64::try_from(MAX_HOLES).unwrap_or(i64::MAX))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::database("read the holes"))?;
+        let hole = |row: &SqliteRow| HoleRow {
+            symbol_id: row.get(0),
+            first_id: row.get(1),
+            last_id: row.get(2),
+            missing: row.get(3),
+        };
+        Ok(rows.iter().map(hole).collect())
+    }
+
+    pub(crate) async fn candles(&self, query: &CandleQuery) -> Result<Vec<CandleRow>, StoreError> {
+        let rows = sqlx::query(
+            "WITH windows AS (
+                 SELECT venue, symbol, interval_s, open_time_us, open, high, low, close, volume, quote_volume, trade_count,
+                        taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete
+                 FROM candles_by_symbol
+                 UNION ALL
+                 SELECT venue, symbol, interval_s, open_time_us, close, close, close, close, '0', '0', 0, '0', '0', NULL,
+                        NULL, true
+                 FROM empty_candles WHERE close IS NOT NULL
+             ), numbered AS (
+                 SELECT *, row_number() OVER (PARTITION BY venue, symbol, interval_s ORDER BY open_time_us DESC) AS age
+                 FROM windows
+                 WHERE ($1 IS NULL OR venue = $1) AND ($2 IS NULL OR symbol = $2) AND ($3 IS NULL OR interval_s = $3)
+                   AND ($4 IS NULL OR open_time_us >= $4) AND ($5 IS NULL OR open_time_us < $5)
+             )
+             SELECT venue, symbol, interval_s, open_time_us, open, high, low, close, volume, quote_volume, trade_count,
+                    taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete
+             FROM numbered WHERE $6 IS NULL OR age <= $6 ORDER BY venue, symbol, interval_s, open_time_us",
+        )
+        .bind(&query.venue)
+        .bind(&query.symbol)
+        .bind(query.interval.map(Interval::seconds))
+        .bind(query.from_us)
+        .bind(query.to_us)
+        .bind(query.newest)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::database("read the candles"))?;
+        rows.iter().map(candle_row_of).collect()
+    }
+}
+
+fn position_of(row: &SqliteRow) -> PartitionPosition {
+    PartitionPosition {
+        partition: row.get(0),
+        topic_id: row.get(1),
+        next_offset: row.get(2),
+        records_read: row.get(3),
+        trades_new: row.get(4),
+        trades_duplicate: row.get(5),
+        records_set_aside: row.get(6),
+    }
+}
+
+fn candle_row_of(row: &SqliteRow) -> Result<CandleRow, StoreError> {
+    Ok(CandleRow {
+        market: Market::new(row.get::<&str, _>(0), row.get::<&str, _>(1)),
+        interval: interval_of(row.get(2))?,
+        open_time_us: row.get(3),
+        open: fixed(row, 4)?,
+        high: fixed(row, 5)?,
+        low: fixed(row, 6)?,
+        close: fixed(row, 7)?,
+        volume: fixed(row, 8)?,
+        quote_volume: fixed(row, 9)?,
+        trade_count: row.get(10),
+        taker_buy_volume: fixed(row, 11)?,
+        taker_buy_quote_volume: fixed(row, 12)?,
+        first_trade_id: row.get(13),
+        last_trade_id: row.get(14),
+        complete: row.get(15),
+    })
+}

@@ -1,0 +1,66 @@
+//! One suite for every database. PostgreSQL is found by `POSTGRES_URL`; `REQUIRE_SERVICES=1` makes its
+//! absence a failure instead of a message.
+
+mod claims;
+mod completeness;
+mod database;
+mod exactly_once;
+mod faults;
+mod retention;
+
+use database::TestDatabase;
+
+macro_rules! suite {
+    ($($module:ident::$test:ident,)*) => {
+        mod on_sqlite {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                $module::$test(TestDatabase::sqlite().await).await;
+            })*
+        }
+
+        mod on_postgres {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                if let Some(database) = TestDatabase::postgres().await {
+                    $module::$test(database).await;
+                }
+            })*
+        }
+    };
+}
+
+suite! {
+    claims::migrating_twice_changes_nothing,
+    claims::a_newer_schema_is_refused_and_left_alone,
+    claims::a_schema_belongs_to_the_first_claimant,
+    claims::only_the_owner_drops_a_schema,
+    exactly_once::rows_candles_ledger_and_offsets_are_committed_together,
+    exactly_once::any_order_repetition_and_batching_by_two_writers_gives_one_result,
+    exactly_once::largest_and_smallest_decimals_survive_the_round_trip,
+    exactly_once::unreadable_and_future_records_are_set_aside_and_counted,
+    exactly_once::an_interval_added_later_is_built_from_a_finer_one,
+    exactly_once::offsets_beyond_the_expected_one_are_counted_as_skipped,
+    faults::a_writer_that_waited_reads_what_the_other_committed,
+    faults::a_commit_that_happened_unseen_is_not_repeated,
+    faults::a_commit_that_did_not_happen_is_made_up_for,
+    faults::offsets_set_back_are_noticed_and_counted_as_duplicates,
+    faults::a_topic_made_anew_begins_at_its_beginning,
+    completeness::only_windows_inside_an_unbroken_chain_are_complete,
+    completeness::a_hole_makes_exactly_the_windows_over_it_incomplete,
+    completeness::ids_that_the_exchange_never_gave_do_not_break_the_chain,
+    completeness::a_step_back_in_time_widens_both_ends,
+    completeness::an_interval_switched_off_and_on_does_not_claim_what_it_missed,
+    completeness::proven_empty_windows_are_shown_with_the_close_before_them,
+    completeness::holes_are_told_newest_first,
+    retention::days_below_the_floor_are_dropped_and_claim_nothing,
+    retention::trades_below_the_floor_enter_the_ledger_only,
+}
+
+#[test]
+fn the_latest_version_is_that_of_the_newest_migrations() {
+    assert_eq!(crate::postgres::latest_version(), crate::LATEST_SCHEMA_VERSION);
+    assert_eq!(crate::sqlite::latest_version(), crate::LATEST_SCHEMA_VERSION);
+}
