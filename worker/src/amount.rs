@@ -1,0 +1,116 @@
+//! Prices and quantities as exchanges and records write them: decimal text that must be above zero.
+
+use market::{Fixed8, ParseFixedError};
+
+/// Why a text is no price or quantity, as a word that counts and tables can use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AmountError {
+    /// Not a plain decimal number.
+    #[error("{field}: {source}")]
+    NotANumber {
+        /// `price` or `quantity`.
+        field: &'static str,
+        /// What is wrong with the text.
+        source: ParseFixedError,
+    },
+    /// More decimals than 8: it is refused, never cut.
+    #[error("{field}: {source}")]
+    TooManyDecimals {
+        /// `price` or `quantity`.
+        field: &'static str,
+        /// What is wrong with the text.
+        source: ParseFixedError,
+    },
+    /// More digits before the point than every column holds.
+    #[error("{field}: {source}")]
+    TooLarge {
+        /// `price` or `quantity`.
+        field: &'static str,
+        /// What is wrong with the text.
+        source: ParseFixedError,
+    },
+    /// A price of zero or less would become a candle's low.
+    #[error("price {0} is not above zero")]
+    PriceNotPositive(Fixed8),
+    /// A trade of nothing is none.
+    #[error("quantity {0} is not above zero")]
+    QuantityNotPositive(Fixed8),
+    /// Each fits, their product does not fit 22 digits before the point.
+    #[error("price {price} times quantity {quantity} has more than 22 digits before the decimal point")]
+    ValueTooLarge {
+        /// The price.
+        price: Fixed8,
+        /// The quantity.
+        quantity: Fixed8,
+    },
+}
+
+impl AmountError {
+    /// A short stable word for counters and tables.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NotANumber { .. } => "not_a_number",
+            Self::TooManyDecimals { .. } => "too_many_decimals",
+            Self::TooLarge { .. } | Self::ValueTooLarge { .. } => "too_large",
+            Self::PriceNotPositive(_) => "price_not_positive",
+            Self::QuantityNotPositive(_) => "quantity_not_positive",
+        }
+    }
+}
+
+/// The price and the quantity of one trade, both above zero, with a product that every column holds.
+///
+/// # Errors
+/// [`AmountError`] names the field and the rule it breaks.
+pub fn read_amounts(price: &str, quantity: &str) -> Result<(Fixed8, Fixed8), AmountError> {
+    let price = read_decimal("price", price)?;
+    let quantity = read_decimal("quantity", quantity)?;
+    if !price.is_positive() {
+        return Err(AmountError::PriceNotPositive(price));
+    }
+    if !quantity.is_positive() {
+        return Err(AmountError::QuantityNotPositive(quantity));
+    }
+    if price.checked_mul(quantity).is_err() {
+        return Err(AmountError::ValueTooLarge { price, quantity });
+    }
+    Ok((price, quantity))
+}
+
+fn read_decimal(field: &'static str, text: &str) -> Result<Fixed8, AmountError> {
+    text.parse().map_err(|source| match source {
+        ParseFixedError::NotANumber(_) => AmountError::NotANumber { field, source },
+        ParseFixedError::TooManyDecimals { .. } => AmountError::TooManyDecimals { field, source },
+        ParseFixedError::TooLarge(_) => AmountError::TooLarge { field, source },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_has_its_reason() {
+        let largest = "9999999999999999999999";
+        for (price, quantity, reason) in [
+            ("abc", "1", "not_a_number"),
+            ("1", "", "not_a_number"),
+            ("0.123456789", "1", "too_many_decimals"),
+            ("1", "0.000000001", "too_many_decimals"),
+            ("10000000000000000000000", "1", "too_large"),
+            (largest, largest, "too_large"),
+            ("0.00000000", "1", "price_not_positive"),
+            ("-1", "1", "price_not_positive"),
+            ("1", "0", "quantity_not_positive"),
+        ] {
+            assert_eq!(read_amounts(price, quantity).unwrap_err().reason(), reason, "{price} x {quantity}");
+        }
+    }
+
+    #[test]
+    fn the_message_names_the_field() {
+        let error = read_amounts("1", "1.5e3").unwrap_err();
+        assert_eq!(error.to_string(), "quantity: \"1.5e3\" is not a decimal number");
+    }
+}

@@ -1,0 +1,291 @@
+//! Trade <-> Kafka record, both ways: the one place that knows how a trade looks on the topic.
+//!
+//! The key is `venue:symbol`, so that the trades of a market stay in one partition and in order. The
+//! value is a JSON object; prices and quantities are decimal strings, times microseconds since 1970.
+
+use std::borrow::Cow;
+use std::io::Write as _;
+
+use market::{Market, Trade};
+use serde::Deserialize;
+
+use crate::amount::{AmountError, read_amounts};
+use crate::json_text::JsonText;
+
+/// Writes the records of one market. What is the same in all of them is made once.
+#[derive(Clone, Debug)]
+pub struct RecordEncoder {
+    key: String,
+    value_head: String,
+}
+
+impl RecordEncoder {
+    /// The encoder for the trades of `market`.
+    #[must_use]
+    pub fn new(market: &Market) -> Self {
+        let [venue, symbol] =
+            [&market.venue, &market.symbol].map(|name| serde_json::Value::from(name.as_str()));
+        Self {
+            key: market.to_string(),
+            value_head: format!(r#"{{"venue":{venue},"symbol":{symbol},"trade_id":"#),
+        }
+    }
+
+    /// The record key, which decides the partition.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        self.key.as_bytes()
+    }
+
+    /// Puts the record value of `trade` into `value`, in place of what it held. It allocates only
+    /// until `value` has grown to the size of a record.
+    pub fn encode_value(&self, trade: &Trade, value: &mut Vec<u8>) {
+        let Trade {
+            trade_id,
+            price,
+            quantity,
+            trade_time_us,
+            event_time_us,
+            received_time_us,
+            buyer_is_maker,
+        } = trade;
+        value.clear();
+        value.extend_from_slice(self.value_head.as_bytes());
+        // Writing to a vector cannot fail.
+        let _ = write!(
+            value,
+            r#"{trade_id},"price":"{price}","quantity":"{quantity}","trade_time_us":{trade_time_us},"event_time_us":{event_time_us},"received_time_us":{received_time_us},"buyer_is_maker":{buyer_is_maker}}}"#
+        );
+    }
+}
+
+/// What a record value says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodedRecord<'a> {
+    /// Whose trade id it is; borrowed from the value unless escapes stand in it.
+    pub venue: Cow<'a, str>,
+    /// The symbol as the exchange writes it; borrowed like the venue.
+    pub symbol: Cow<'a, str>,
+    /// The trade, with a positive price and quantity and an id that is not negative.
+    pub trade: Trade,
+}
+
+/// Why a record cannot be read. Such a record is set aside with its [`reason`](Self::reason).
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The value is not JSON text, or it is cut.
+    #[error("the value is not JSON")]
+    NotJson(#[source] serde_json::Error),
+    /// The value is JSON, but no object.
+    #[error("the value is not a JSON object")]
+    NotAnObject,
+    /// A field has another type than a record's, or stands there twice.
+    #[error("a field of the value has the wrong type")]
+    WrongType(#[source] serde_json::Error),
+    /// A field is absent or null.
+    #[error("field {0} is missing")]
+    MissingField(&'static str),
+    /// Without a name nobody knows which market the trade belongs to.
+    #[error("field {0} is empty")]
+    EmptyName(&'static str),
+    /// Trade ids are consecutive from zero upwards.
+    #[error("trade_id {0} is negative")]
+    NegativeId(i64),
+    /// The price or the quantity cannot be held.
+    #[error(transparent)]
+    Amount(#[from] AmountError),
+}
+
+impl RecordError {
+    /// A short stable word for counters and tables.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NotJson(_) => "not_json",
+            Self::NotAnObject => "not_an_object",
+            Self::WrongType(_) => "wrong_type",
+            Self::MissingField(_) => "missing_field",
+            Self::EmptyName(_) => "empty_name",
+            Self::NegativeId(_) => "negative_id",
+            Self::Amount(error) => error.reason(),
+        }
+    }
+}
+
+/// The fields as they stand in the value. All are optional here, so that an absent one has a name.
+#[derive(Deserialize)]
+struct RecordFields<'a> {
+    #[serde(borrow)]
+    venue: Option<JsonText<'a>>,
+    #[serde(borrow)]
+    symbol: Option<JsonText<'a>>,
+    trade_id: Option<i64>,
+    #[serde(borrow)]
+    price: Option<JsonText<'a>>,
+    #[serde(borrow)]
+    quantity: Option<JsonText<'a>>,
+    trade_time_us: Option<i64>,
+    event_time_us: Option<i64>,
+    received_time_us: Option<i64>,
+    buyer_is_maker: Option<bool>,
+}
+
+/// Reads a record value. Unknown fields are left alone: a newer producer may know more.
+///
+/// # Errors
+/// [`RecordError`] where it is no trade that the pipeline can hold exactly.
+pub fn decode_value(value: &[u8]) -> Result<DecodedRecord<'_>, RecordError> {
+    let fields: RecordFields<'_> = serde_json::from_slice(value).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => RecordError::WrongType(error),
+        _ => RecordError::NotJson(error),
+    })?;
+    // An array of the right values would pass as the fields in their order.
+    if value.trim_ascii_start().first() != Some(&b'{') {
+        return Err(RecordError::NotAnObject);
+    }
+    let venue = name("venue", fields.venue)?;
+    let symbol = name("symbol", fields.symbol)?;
+    let trade_id = present("trade_id", fields.trade_id)?;
+    if trade_id < 0 {
+        return Err(RecordError::NegativeId(trade_id));
+    }
+    let (price, quantity) =
+        read_amounts(&present("price", fields.price)?.0, &present("quantity", fields.quantity)?.0)?;
+    let trade = Trade {
+        trade_id,
+        price,
+        quantity,
+        trade_time_us: present("trade_time_us", fields.trade_time_us)?,
+        event_time_us: present("event_time_us", fields.event_time_us)?,
+        received_time_us: present("received_time_us", fields.received_time_us)?,
+        buyer_is_maker: present("buyer_is_maker", fields.buyer_is_maker)?,
+    };
+    Ok(DecodedRecord { venue, symbol, trade })
+}
+
+fn present<T>(field: &'static str, value: Option<T>) -> Result<T, RecordError> {
+    value.ok_or(RecordError::MissingField(field))
+}
+
+fn name<'a>(field: &'static str, value: Option<JsonText<'a>>) -> Result<Cow<'a, str>, RecordError> {
+    let JsonText(name) = present(field, value)?;
+    if name.is_empty() { Err(RecordError::EmptyName(field)) } else { Ok(name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use market::Fixed8;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const VALUE: &str = r#"{"venue":"binance","symbol":"BTCUSDT","trade_id":5412300001,"price":"94250.15","quantity":"0.013","trade_time_us":1767225600124000,"event_time_us":1767225600125000,"received_time_us":1767225600130123,"buyer_is_maker":false}"#;
+
+    fn trade() -> Trade {
+        Trade {
+            trade_id: 5_412_300_001,
+            price: "94250.15000000".parse().unwrap(),
+            quantity: "0.01300000".parse().unwrap(),
+            trade_time_us: 1_767_225_600_124_000,
+            event_time_us: 1_767_225_600_125_000,
+            received_time_us: 1_767_225_600_130_123,
+            buyer_is_maker: false,
+        }
+    }
+
+    #[test]
+    fn a_record_has_exactly_the_documented_key_and_fields() {
+        let encoder = RecordEncoder::new(&Market::new("binance", "BTCUSDT"));
+        let mut value = b"what the buffer held before".to_vec();
+        encoder.encode_value(&trade(), &mut value);
+        assert_eq!(encoder.key(), b"binance:BTCUSDT");
+        assert_eq!(std::str::from_utf8(&value).unwrap(), VALUE);
+    }
+
+    #[test]
+    fn names_are_borrowed_from_the_value() {
+        let decoded = decode_value(VALUE.as_bytes()).unwrap();
+        assert!(matches!(decoded.venue, Cow::Borrowed("binance")));
+        assert!(matches!(decoded.symbol, Cow::Borrowed("BTCUSDT")));
+        assert_eq!(decoded.trade, trade());
+    }
+
+    #[test]
+    fn spaces_other_order_and_unknown_fields_are_fine() {
+        let value = VALUE.replace(':', " : ").replace(r#"{"venue""#, r#" {"later":[1],"venue""#);
+        assert_eq!(decode_value(value.as_bytes()).unwrap().trade, trade());
+    }
+
+    #[test]
+    fn every_damage_has_its_reason() {
+        for (found, put, reason) in [
+            (r#""94250.15""#, "94250.15", "wrong_type"),
+            (r#""94250.15""#, r#""94250.123456789""#, "too_many_decimals"),
+            (r#""94250.15""#, r#""0.0""#, "price_not_positive"),
+            (r#""94250.15""#, r#""1e5""#, "not_a_number"),
+            (r#""0.013""#, r#""-0.013""#, "quantity_not_positive"),
+            (r#""0.013""#, r#""99999999999999999999999""#, "too_large"),
+            (r#""0.013""#, "null", "missing_field"),
+            ("5412300001", "-1", "negative_id"),
+            ("5412300001", "1.5", "wrong_type"),
+            ("5412300001", "9223372036854775808", "wrong_type"),
+            (r#""binance""#, r#""""#, "empty_name"),
+            ("buyer_is_maker", "buyer_is_taker", "missing_field"),
+            ("event_time_us", "trade_id", "wrong_type"),
+            ("}", "", "not_json"),
+            ("}", "}}", "not_json"),
+        ] {
+            let damaged = VALUE.replace(found, put);
+            assert_ne!(damaged, VALUE);
+            assert_eq!(decode_value(damaged.as_bytes()).unwrap_err().reason(), reason, "{damaged}");
+        }
+    }
+
+    #[test]
+    fn other_values_than_objects_are_refused() {
+        let array = r#"["binance","BTCUSDT",1,"1","1",1,1,1,true]"#;
+        assert_eq!(decode_value(array.as_bytes()).unwrap_err().reason(), "not_an_object");
+        assert_eq!(decode_value(b"7").unwrap_err().reason(), "wrong_type");
+        for not_json in [&b""[..], b"\xff\xfe", b"{\"venue\":\"\xff\"}", b"trade"] {
+            assert_eq!(decode_value(not_json).unwrap_err().reason(), "not_json");
+        }
+    }
+
+    prop_compose! {
+        fn amounts()(price in 1..10_i128.pow(18), quantity in 1..10_i128.pow(18)) -> (Fixed8, Fixed8) {
+            (Fixed8::from_units(price).unwrap(), Fixed8::from_units(quantity).unwrap())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            venue in ".{1,12}",
+            symbol in ".{1,12}",
+            trade_id in 0..i64::MAX,
+            (price, quantity) in amounts(),
+            times in any::<[i64; 3]>(),
+            buyer_is_maker in any::<bool>(),
+        ) {
+            let [trade_time_us, event_time_us, received_time_us] = times;
+            let trade =
+                Trade { trade_id, price, quantity, trade_time_us, event_time_us, received_time_us, buyer_is_maker };
+            let mut value = Vec::new();
+            RecordEncoder::new(&Market::new(venue.as_str(), symbol.as_str())).encode_value(&trade, &mut value);
+            let decoded = decode_value(&value).unwrap();
+            prop_assert_eq!((&*decoded.venue, &*decoded.symbol, decoded.trade), (&*venue, &*symbol, trade));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(value in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = decode_value(&value);
+        }
+
+        #[test]
+        fn no_single_damaged_byte_makes_it_panic(at in 0..VALUE.len(), byte in any::<u8>()) {
+            let mut value = VALUE.as_bytes().to_vec();
+            value[at] = byte;
+            let _ = decode_value(&value);
+        }
+    }
+}
