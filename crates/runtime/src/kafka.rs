@@ -44,7 +44,8 @@ mod tests {
     fn the_users_settings_go_over_the_roles_and_the_roles_over_the_common_ones() {
         let user = BTreeMap::from([("linger.ms".to_owned(), "50".to_owned())]);
         let connection = KafkaConnection { bootstrap_servers: "broker:9092".into(), client_config: user };
-        let config = connection.client_config("test", &[("linger.ms", "5"), ("reconnect.backoff.max.ms", "1")]);
+        let config =
+            connection.client_config("test", &[("linger.ms", "5"), ("reconnect.backoff.max.ms", "1")]);
         assert_eq!(config.get("linger.ms"), Some("50"));
         assert_eq!(config.get("reconnect.backoff.max.ms"), Some("1"));
         assert_eq!(config.get("bootstrap.servers"), Some("broker:9092"));
