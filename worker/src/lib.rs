@@ -1,5 +1,10 @@
 //! The data plane: `produce` brings an exchange's trades to Kafka, `aggregate` makes rows of them.
 
+pub mod produce;
+
+pub mod exchange;
+pub mod flow_gate;
+pub mod record;
+
 pub mod amount;
 mod json_text;
-pub mod record;

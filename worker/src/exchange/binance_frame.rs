@@ -1,0 +1,273 @@
+//! A frame of Binance's combined streams -> what it says. Pure.
+
+use std::borrow::Cow;
+
+use market::Trade;
+use serde::Deserialize;
+use serde_json::error::Category;
+
+use super::{FrameError, StreamEvent};
+use crate::amount::read_amounts;
+use crate::json_text::JsonText;
+
+/// Times below are milliseconds: 10^14 microseconds were in 1973, 10^14 milliseconds are in 5138.
+/// Servers that do not know `timeUnit` send milliseconds whatever is asked.
+const FIRST_MICROSECOND_TIME: i64 = 100_000_000_000_000;
+
+/// One text message. Which of the fields are there tells what it is:
+/// ```text
+/// {"stream":"btcusdt@trade","data":{"e":"trade",...}}                           an event, see BinanceEvent
+/// {"result":null,"id":1}                                                        a request was carried out
+/// {"error":{"code":2,"msg":"Invalid request: invalid stream"},"id":1}           refused, as the wire has it
+/// {"code":2,"msg":"Invalid request: invalid stream","id":1}                     refused, as the documents have it
+/// {"e":"serverShutdown","E":1767225600000000}                                   notice outside an envelope
+/// {"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1767225600000000}}  notice inside one
+/// ```
+#[derive(Deserialize)]
+struct BinanceFrame<'a> {
+    #[serde(borrow)]
+    data: Option<BinanceEvent<'a>>,
+    #[serde(borrow, rename = "e")]
+    event: Option<JsonText<'a>>,
+    id: Option<i64>,
+    #[serde(borrow)]
+    error: Option<BinanceRefusal<'a>>,
+    code: Option<i64>,
+    #[serde(borrow)]
+    msg: Option<JsonText<'a>>,
+}
+
+#[derive(Deserialize)]
+struct BinanceRefusal<'a> {
+    code: i64,
+    #[serde(borrow)]
+    msg: JsonText<'a>,
+}
+
+/// An event in its envelope. That of `<symbol>@trade`, where `m` says that the buyer is the maker:
+/// ```json
+/// {"e":"trade","E":1767225600125123,"s":"BTCUSDT","t":5412300001,"p":"94250.15000000","q":"0.01300000",
+///  "T":1767225600124456,"m":false,"M":true}
+/// ```
+#[derive(Deserialize)]
+struct BinanceEvent<'a> {
+    #[serde(borrow, rename = "e")]
+    event: Option<JsonText<'a>>,
+    #[serde(rename = "E")]
+    event_time: Option<i64>,
+    #[serde(borrow, rename = "s")]
+    symbol: Option<JsonText<'a>>,
+    #[serde(rename = "t")]
+    trade_id: Option<i64>,
+    #[serde(borrow, rename = "p")]
+    price: Option<JsonText<'a>>,
+    #[serde(borrow, rename = "q")]
+    quantity: Option<JsonText<'a>>,
+    #[serde(rename = "T")]
+    trade_time: Option<i64>,
+    #[serde(rename = "m")]
+    buyer_is_maker: Option<bool>,
+}
+
+/// Reads one text message that came at `received_time_us` by our own clock.
+///
+/// # Errors
+/// [`FrameError`] where it is none that a subscriber of trades can expect.
+pub(crate) fn parse_frame(text: &str, received_time_us: i64) -> Result<StreamEvent<'_>, FrameError> {
+    let frame: BinanceFrame<'_> = serde_json::from_str(text).map_err(|error| match error.classify() {
+        Category::Data => FrameError::WrongType(error),
+        _ => FrameError::NotJson(error),
+    })?;
+    if let Some(event) = frame.data {
+        return read_event(event, received_time_us);
+    }
+    if let Some(JsonText(event)) = frame.event {
+        return unnamed_event(&event);
+    }
+    let refusal = frame.error.map(|refusal| (refusal.code, refusal.msg)).or(frame.code.zip(frame.msg));
+    match (refusal, frame.id) {
+        (Some((code, JsonText(message))), id) => {
+            Ok(StreamEvent::Refused { id, message: format!("{message} (code {code})") })
+        }
+        (None, Some(id)) => Ok(StreamEvent::Acknowledged { id }),
+        (None, None) => Err(FrameError::MissingField("data")),
+    }
+}
+
+fn read_event(event: BinanceEvent<'_>, received_time_us: i64) -> Result<StreamEvent<'_>, FrameError> {
+    let JsonText(name) = present("e", event.event)?;
+    if name != "trade" {
+        return unnamed_event(&name);
+    }
+    let JsonText(symbol) = present("s", event.symbol)?;
+    let trade_id = present("t", event.trade_id)?;
+    if trade_id < 0 {
+        return Err(FrameError::NegativeId(trade_id));
+    }
+    let (price, quantity) = read_amounts(&present("p", event.price)?.0, &present("q", event.quantity)?.0)?;
+    let trade = Trade {
+        trade_id,
+        price,
+        quantity,
+        trade_time_us: in_microseconds(present("T", event.trade_time)?)?,
+        event_time_us: in_microseconds(present("E", event.event_time)?)?,
+        received_time_us,
+        buyer_is_maker: present("m", event.buyer_is_maker)?,
+    };
+    Ok(StreamEvent::Trade { symbol, trade })
+}
+
+/// An event that belongs to no symbol.
+fn unnamed_event<'a>(name: &Cow<'_, str>) -> Result<StreamEvent<'a>, FrameError> {
+    match name.as_ref() {
+        "serverShutdown" => Ok(StreamEvent::ShutdownNotice),
+        other => Err(FrameError::UnexpectedEvent(other.to_owned())),
+    }
+}
+
+fn present<T>(field: &'static str, value: Option<T>) -> Result<T, FrameError> {
+    value.ok_or(FrameError::MissingField(field))
+}
+
+fn in_microseconds(time: i64) -> Result<i64, FrameError> {
+    match time {
+        ..=0 => Err(FrameError::TimeNotPositive(time)),
+        milliseconds @ ..FIRST_MICROSECOND_TIME => Ok(milliseconds * 1_000),
+        microseconds => Ok(microseconds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TRADE: &str = r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":1767225600125123,"s":"BTCUSDT","t":5412300001,"p":"94250.15000000","q":"0.01300000","T":1767225600124456,"m":false,"M":true}}"#;
+    const RECEIVED_US: i64 = 1_767_225_600_130_000;
+
+    fn reason_of(text: &str) -> &'static str {
+        parse_frame(text, RECEIVED_US).unwrap_err().reason()
+    }
+
+    #[test]
+    fn a_trade_frame_becomes_the_trade_it_says() {
+        let event = parse_frame(TRADE, RECEIVED_US).unwrap();
+        let StreamEvent::Trade { symbol, trade } = event else { panic!("{event:?}") };
+        assert!(matches!(symbol, Cow::Borrowed("BTCUSDT")));
+        assert_eq!(
+            trade,
+            Trade {
+                trade_id: 5_412_300_001,
+                price: "94250.15".parse().unwrap(),
+                quantity: "0.013".parse().unwrap(),
+                trade_time_us: 1_767_225_600_124_456,
+                event_time_us: 1_767_225_600_125_123,
+                received_time_us: RECEIVED_US,
+                buyer_is_maker: false,
+            }
+        );
+    }
+
+    #[test]
+    fn milliseconds_become_microseconds() {
+        let text =
+            TRADE.replace("1767225600124456", "1767225600124").replace("1767225600125123", "1767225600125");
+        let event = parse_frame(&text, RECEIVED_US).unwrap();
+        let StreamEvent::Trade { trade, .. } = event else { panic!("{event:?}") };
+        assert_eq!(
+            (trade.trade_time_us, trade.event_time_us),
+            (1_767_225_600_124_000, 1_767_225_600_125_000)
+        );
+    }
+
+    #[test]
+    fn symbols_outside_ascii_are_read_plain_and_escaped() {
+        for written in ["币安人生USDT", r"\u5e01\u5b89\u4eba\u751fUSDT"] {
+            let text = TRADE.replace("BTCUSDT", written);
+            let event = parse_frame(&text, RECEIVED_US).unwrap();
+            let StreamEvent::Trade { symbol, .. } = event else { panic!("{event:?}") };
+            assert_eq!(symbol, "币安人生USDT");
+        }
+    }
+
+    #[test]
+    fn answers_are_matched_by_id_in_both_forms() {
+        let parse = |text| parse_frame(text, RECEIVED_US).unwrap();
+        assert_eq!(parse(r#"{"result":null,"id":3}"#), StreamEvent::Acknowledged { id: 3 });
+        let refused =
+            |id| StreamEvent::Refused { id, message: "Invalid request: invalid stream (code 2)".into() };
+        assert_eq!(
+            parse(r#"{"error":{"code":2,"msg":"Invalid request: invalid stream"},"id":1}"#),
+            refused(Some(1))
+        );
+        assert_eq!(parse(r#"{"code":2,"msg":"Invalid request: invalid stream","id":1}"#), refused(Some(1)));
+        assert_eq!(parse(r#"{"code":2,"msg":"Invalid request: invalid stream"}"#), refused(None));
+    }
+
+    #[test]
+    fn shutdown_notices_are_known_in_both_forms() {
+        for text in [
+            r#"{"e":"serverShutdown","E":1767225600000}"#,
+            r#"{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1767225600000}}"#,
+        ] {
+            assert_eq!(parse_frame(text, RECEIVED_US).unwrap(), StreamEvent::ShutdownNotice);
+        }
+    }
+
+    #[test]
+    fn every_damage_has_its_reason() {
+        for (found, put, reason) in [
+            ("}}", "}", "not_json"),
+            ("}}", "}}}", "not_json"),
+            (r#""e":"trade""#, r#""e":"aggTrade""#, "unexpected_event"),
+            (r#""e":"trade","#, "", "missing_field"),
+            (r#""t":5412300001,"#, "", "missing_field"),
+            (r#""t":5412300001"#, r#""t":null"#, "missing_field"),
+            (r#""t":5412300001"#, r#""t":"5412300001""#, "wrong_type"),
+            (r#""t":5412300001"#, r#""t":-5412300001"#, "negative_id"),
+            (r#""t":5412300001"#, r#""t":5412300001.5"#, "wrong_type"),
+            (r#""94250.15000000""#, "94250.15", "wrong_type"),
+            (r#""94250.15000000""#, r#""0.00000000""#, "price_not_positive"),
+            (r#""94250.15000000""#, r#""94250.150000001""#, "too_many_decimals"),
+            (r#""94250.15000000""#, r#""9425O.15""#, "not_a_number"),
+            (r#""0.01300000""#, r#""0.00000000""#, "quantity_not_positive"),
+            (r#""0.01300000""#, r#""100000000000000000000000""#, "too_large"),
+            ("1767225600124456", "0", "time_not_positive"),
+            ("1767225600125123", "-1", "time_not_positive"),
+            (r#""m":false"#, r#""m":0"#, "wrong_type"),
+        ] {
+            let damaged = TRADE.replace(found, put);
+            assert_ne!(damaged, TRADE);
+            assert_eq!(reason_of(&damaged), reason, "{damaged}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_frame_at_all_has_its_reason_too() {
+        for (text, reason) in [
+            ("", "not_json"),
+            ("pong", "not_json"),
+            ("{}", "missing_field"),
+            (r#"{"data":null}"#, "missing_field"),
+            (r#"{"stream":"!miniTicker@arr","data":[{"e":"24hrMiniTicker"}]}"#, "wrong_type"),
+            ("7", "wrong_type"),
+            (r#"{"result":null,"id":"mine"}"#, "wrong_type"),
+        ] {
+            assert_eq!(reason_of(text), reason, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_damaged_character_makes_it_panic(at in 0..TRADE.len(), character in any::<char>()) {
+            let text: String = TRADE.char_indices().map(|(index, old)| if index == at { character } else { old }).collect();
+            let _ = parse_frame(&text, RECEIVED_US);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,200}") {
+            let _ = parse_frame(&text, RECEIVED_US);
+        }
+    }
+}

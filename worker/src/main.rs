@@ -1,0 +1,99 @@
+//! Arguments, then run: each subcommand is one role of the data plane.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use crds::worker_settings::ProducerSettings;
+use prometheus_client::registry::Registry;
+use runtime::health::{self, Probes};
+use runtime::kafka::KafkaConnection;
+use runtime::{shutdown, telemetry, tls};
+use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use worker::flow_gate::FlowGate;
+use worker::produce::{self, ProduceContext, ProducerState, Timings};
+
+/// The data plane of a CryptoPipeline.
+///
+/// Logs go to standard error: RUST_LOG filters them (info by default), LOG_FORMAT is text or json
+/// (by default text on a terminal). SIGTERM drains and ends with 0; a second signal does not wait.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Bring the trades of one source from its exchange to Kafka.
+    Produce(WorkerArguments),
+}
+
+#[derive(Args)]
+struct WorkerArguments {
+    /// The settings file of this worker (YAML), as the operator writes it.
+    #[arg(long, value_name = "FILE")]
+    settings: PathBuf,
+    /// Where to answer GET /livez, /readyz, /status and /metrics, e.g. 0.0.0.0:8080; nowhere if absent.
+    #[arg(long, value_name = "ADDRESS", env = "LISTEN")]
+    listen: Option<SocketAddr>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tls::install_provider();
+    let Arguments { role } = Arguments::parse();
+    telemetry::init("info")?;
+    let shutdown = shutdown::on_signals().context("signal handlers cannot be installed")?;
+    match role {
+        Role::Produce(arguments) => produce(&arguments, shutdown).await,
+    }
+}
+
+async fn produce(arguments: &WorkerArguments, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let settings: ProducerSettings = read_settings(&arguments.settings)?;
+    let state = Arc::new(ProducerState::new(&settings.source));
+    let mut registry = Registry::default();
+    produce::metrics::register(&mut registry, Arc::clone(&state));
+    // The answers stay up during the drain.
+    let answers = CancellationToken::new();
+    let server = serve(arguments.listen, Arc::clone(&state), registry, answers.clone()).await?;
+    let context = ProduceContext {
+        kafka: KafkaConnection {
+            bootstrap_servers: settings.kafka.bootstrap_servers.clone(),
+            client_config: settings.kafka.client_config.clone(),
+        },
+        state,
+        gate: Arc::new(FlowGate::unlimited()),
+        timings: Timings::default(),
+    };
+    produce::run(settings, context, shutdown).await?;
+    answers.cancel();
+    server.await.context("the http server has panicked")?.context("the http server has failed")
+}
+
+/// Answers on `listen`, if that is given, until `shutdown`.
+async fn serve<P: Probes>(
+    listen: Option<SocketAddr>,
+    probes: Arc<P>,
+    registry: Registry,
+    shutdown: CancellationToken,
+) -> anyhow::Result<tokio::task::JoinHandle<std::io::Result<()>>> {
+    let Some(address) = listen else {
+        return Ok(tokio::spawn(std::future::ready(Ok(()))));
+    };
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("--listen {address} cannot be opened"))?;
+    Ok(tokio::spawn(health::serve(listener, probes, registry, shutdown)))
+}
+
+fn read_settings<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("settings file {} cannot be read", path.display()))?;
+    serde_yaml::from_str(&text).with_context(|| format!("settings file {} is not valid", path.display()))
+}

@@ -1,0 +1,151 @@
+//! `worker produce`: one source, exchange stream -> Kafka.
+//!
+//! A [`StreamKeeper`](keeper) per thousand symbols keeps a connection to the exchange; the task that reads
+//! it turns frames into trades and hands them to the one [`Publisher`](publisher). What all of them do is
+//! told in one [`ProducerState`], which `/status`, `/readyz` and `/metrics` read.
+
+mod attempt_limiter;
+mod connection;
+mod delivery;
+mod frame_reader;
+mod keeper;
+mod listing;
+pub mod metrics;
+mod overlap;
+mod publisher;
+mod requests;
+mod rhythm;
+mod seen_ids;
+mod state;
+mod stream_watch;
+mod symbol_feed;
+mod timings;
+
+use std::sync::{Arc, Mutex};
+
+use crds::worker_settings::ProducerSettings;
+use rdkafka::error::KafkaError;
+use runtime::health::Probes;
+use runtime::kafka::KafkaConnection;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use rhythm::SilenceBounds;
+pub use state::ProducerState;
+pub use timings::Timings;
+
+use self::attempt_limiter::AttemptLimiter;
+use self::keeper::{Shared, StreamKeeper};
+use self::publisher::Publisher;
+use crate::exchange::{BinanceRest, RestError, binance};
+use crate::flow_gate::FlowGate;
+
+/// What a producer is given besides its settings.
+pub struct ProduceContext {
+    /// How to reach the broker, credentials included.
+    pub kafka: KafkaConnection,
+    /// The state to tell everything in; made from the same settings.
+    pub state: Arc<ProducerState>,
+    /// Holds the producer back where the broker keeps little.
+    pub gate: Arc<FlowGate>,
+    /// How long to wait for what.
+    pub timings: Timings,
+}
+
+/// Why a producer cannot work. Everything that can pass by itself is waited for instead.
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    /// librdkafka refuses a setting.
+    #[error("the kafka client cannot be made")]
+    Kafka(#[from] KafkaError),
+    /// There is no HTTP client.
+    #[error(transparent)]
+    Rest(#[from] RestError),
+    /// The Kafka client says that it will never work again.
+    #[error("{0}")]
+    ClientFailed(String),
+}
+
+/// Brings the trades of one source to its topic until `shutdown`; then it stops reading and waits, within
+/// the grace, until the broker has what was read.
+///
+/// # Errors
+/// [`ProduceError`] where only a restart or other settings can help.
+pub async fn run(
+    settings: ProducerSettings,
+    context: ProduceContext,
+    shutdown: CancellationToken,
+) -> Result<(), ProduceError> {
+    let ProduceContext { kafka, state, gate, timings } = context;
+    let failed = CancellationToken::new();
+    let client_id = format!("{}-producer-{}", settings.pipeline.name, settings.source.name);
+    let publisher =
+        Publisher::new(&kafka, &client_id, &settings.kafka.topic, Arc::clone(&state), gate, failed.clone())?;
+    let publisher = Arc::new(publisher);
+    let rest = BinanceRest::new(&settings.source.rest_url)?;
+    let shared = Arc::new(Shared {
+        state: Arc::clone(&state),
+        publisher: Arc::clone(&publisher),
+        timings,
+        attempts: Mutex::new(AttemptLimiter::default()),
+        readers: TaskTracker::new(),
+    });
+
+    let (listed_sender, listed) = watch::channel(());
+    let mut sources = JoinSet::new();
+    sources.spawn(listing::keep_listing(Arc::clone(&state), rest, timings, listed_sender));
+    for keeper in keepers(&shared, &settings.source.websocket_url, &listed) {
+        state.set_problem(&keeper.name, "not connected yet".to_owned());
+        sources.spawn(keeper.keep_streaming());
+    }
+    let sender = tokio::spawn({
+        let publisher = Arc::clone(&publisher);
+        async move { publisher.send_waiting().await }
+    });
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = failed.cancelled() => {}
+    }
+
+    // Connections close with their keepers, and are read until the exchange has closed them too.
+    sources.shutdown().await;
+    shared.readers.close();
+    shared.readers.wait().await;
+    sender.abort();
+    drop(shared);
+    let flushed = tokio::task::spawn_blocking(move || {
+        publisher.flush(timings.flush_grace);
+        drop(publisher);
+    });
+    if let Err(error) = flushed.await {
+        tracing::error!(%error, "the flush was cut short");
+    }
+    tracing::info!(
+        published = state.records_published.get(),
+        dropped = state.records_dropped.get(),
+        "the producer has ended"
+    );
+    match state.why_not_alive().pop() {
+        Some(reason) => Err(ProduceError::ClientFailed(reason)),
+        None => Ok(()),
+    }
+}
+
+/// One keeper for as many symbols as a connection may carry.
+fn keepers(shared: &Arc<Shared>, websocket_url: &str, listed: &watch::Receiver<()>) -> Vec<StreamKeeper> {
+    let symbols = shared.state.feeds.all().len();
+    (0..symbols)
+        .step_by(binance::STREAMS_PER_CONNECTION)
+        .enumerate()
+        .map(|(number, first)| StreamKeeper {
+            shared: Arc::clone(shared),
+            name: format!("connection {}", number + 1),
+            url: binance::stream_url(websocket_url),
+            places: first..symbols.min(first + binance::STREAMS_PER_CONNECTION),
+            listed: listed.clone(),
+            has_connected: false,
+        })
+        .collect()
+}

@@ -1,0 +1,116 @@
+//! What the Kafka client tells about the records that it was given. Everything here runs on the
+//! client's own thread and must neither wait nor panic.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::state::ProducerState;
+use crate::flow_gate::FlowGate;
+
+/// The deliveries, for those who wait for room in the client.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries {
+    awaited: AtomicBool,
+    changed: Notify,
+    last: Mutex<Option<Instant>>,
+}
+
+impl Deliveries {
+    pub(crate) fn are_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_awaited(&self, awaited: bool) {
+        if self.awaited.swap(awaited, Ordering::AcqRel) != awaited {
+            self.changed.notify_one();
+        }
+    }
+
+    /// When the last awaited delivery was reported.
+    pub(crate) fn last(&self) -> Option<Instant> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the next awaited delivery, and while they are awaited at most for `at_most`.
+    pub(crate) async fn next(&self, at_most: Duration) {
+        if self.are_awaited() {
+            // Either way the caller looks for itself.
+            let _ = tokio::time::timeout(at_most, self.changed.notified()).await;
+        } else {
+            self.changed.notified().await;
+        }
+    }
+
+    fn note(&self) {
+        if self.are_awaited() {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// Counts delivered and failed records, and watches the broker.
+pub(crate) struct DeliveryReports {
+    state: Arc<ProducerState>,
+    gate: Arc<FlowGate>,
+    deliveries: Arc<Deliveries>,
+    /// Cancelled when the client will never work again.
+    failed: CancellationToken,
+}
+
+impl DeliveryReports {
+    pub(crate) fn new(
+        state: Arc<ProducerState>,
+        gate: Arc<FlowGate>,
+        deliveries: Arc<Deliveries>,
+        failed: CancellationToken,
+    ) -> Self {
+        Self { state, gate, deliveries, failed }
+    }
+}
+
+impl ClientContext for DeliveryReports {
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.state.broker.note_statistics(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.state.broker.note_client_error(&error, reason);
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            tracing::error!(reason, "the kafka client has failed for good");
+            self.state.set_fatal(format!("the kafka client has failed for good: {reason}"));
+            self.failed.cancel();
+        } else {
+            tracing::warn!(%error, reason, "kafka");
+        }
+    }
+}
+
+impl ProducerContext for DeliveryReports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): Self::DeliveryOpaque) {
+        match result {
+            Ok(_) => {
+                self.state.records_published.add(1);
+                self.state.broker.note_success();
+            }
+            Err((error, record)) => {
+                // It will reach no aggregator that could say so.
+                self.gate.committed(record.key_len() + record.payload_len());
+                self.state.records_dropped.add(1);
+                self.state.broker.note_failure(format!("a record was not delivered: {error}"));
+            }
+        }
+        self.deliveries.note();
+    }
+}

@@ -1,0 +1,79 @@
+//! Messages of one connection -> trades to the publisher, notices to the connection's owner, and
+//! malformed frames to the counters. Nothing in here waits.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::connection::ConnectionProgress;
+use super::publisher::Publisher;
+use super::state::ProducerState;
+use crate::exchange::{FrameError, StreamEvent, binance};
+
+/// What a connection says apart from trades.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// The request with this id was carried out.
+    Acknowledged(i64),
+    /// The request with this id, or one that could not be read, was refused, and why.
+    Refused(Option<i64>, String),
+    /// The exchange is about to close the connection.
+    ShutdownNotice,
+    /// Nothing more comes, and why.
+    Ended(String),
+}
+
+/// Reads the frames of one connection.
+pub(crate) struct FrameReader {
+    pub(crate) state: Arc<ProducerState>,
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) progress: Arc<ConnectionProgress>,
+    /// The places of the connection's symbols among those of the source.
+    pub(crate) places: Range<usize>,
+}
+
+impl FrameReader {
+    /// Takes a message that came at `now`.
+    pub(crate) fn take(&mut self, message: &Message, now: Instant) -> Option<Notice> {
+        let text = match message {
+            Message::Text(text) => text.as_str(),
+            Message::Binary(bytes) => {
+                let shown = String::from_utf8_lossy(bytes);
+                self.state.note_malformed(&FrameError::BinaryFrame(bytes.len()), &shown);
+                return None;
+            }
+            _ => return None,
+        };
+        match self.read(text, now) {
+            Ok(notice) => notice,
+            Err(error) => {
+                self.state.note_malformed(&error, text);
+                None
+            }
+        }
+    }
+
+    fn read(&self, text: &str, now: Instant) -> Result<Option<Notice>, FrameError> {
+        let received_time_us = Timestamp::now().as_microsecond();
+        match binance::parse_frame(text, received_time_us)? {
+            StreamEvent::Trade { symbol, trade } => {
+                let place = self
+                    .state
+                    .feeds
+                    .place_of(&symbol)
+                    .filter(|place| self.places.contains(place))
+                    .ok_or_else(|| FrameError::UnexpectedSymbol(symbol.into_owned()))?;
+                self.state.trades_received.add(1);
+                self.progress.note_trade(place - self.places.start, trade.trade_id);
+                self.state.feeds.all()[place].take(&trade, now, || self.publisher.publish(place, &trade));
+                Ok(None)
+            }
+            StreamEvent::Acknowledged { id } => Ok(Some(Notice::Acknowledged(id))),
+            StreamEvent::Refused { id, message } => Ok(Some(Notice::Refused(id, message))),
+            StreamEvent::ShutdownNotice => Ok(Some(Notice::ShutdownNotice)),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Trades -> records -> the Kafka client, within bounds: what the client has no room for waits here,
+//! and where the broker stays away too long the oldest of that are dropped and counted.
+//!
+//! As long as the broker takes records, readers are told to wait instead of anything being dropped.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use market::Trade;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use runtime::kafka::KafkaConnection;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::delivery::{Deliveries, DeliveryReports};
+use super::state::ProducerState;
+use crate::flow_gate::FlowGate;
+
+/// Trades that wait while the client's own queue is full: some 7 MB.
+const WAITING_TRADES: usize = 65_536;
+
+/// Without any delivery for so long, the broker counts as away and readers wait for it no more.
+const BROKER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often whoever waits looks again, whatever was signalled.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What a producer wants of librdkafka; the user's own settings go over these.
+const CLIENT_SETTINGS: &[(&str, &str)] = &[
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    ("compression.type", "lz4"),
+    ("linger.ms", "5"),
+    // The partitioner of the Java clients: every program puts a key into the same partition.
+    ("partitioner", "murmur2_random"),
+    // Both bound the memory; a record takes about 500 bytes of it.
+    ("queue.buffering.max.messages", "20000"),
+    ("queue.buffering.max.kbytes", "16384"),
+    // Nothing expires by age: what is dropped is dropped here, oldest first, and counted.
+    ("message.timeout.ms", "0"),
+    ("statistics.interval.ms", "1000"),
+];
+
+/// Sends the trades of one source to its topic.
+pub(crate) struct Publisher {
+    client: ThreadedProducer<DeliveryReports>,
+    topic: String,
+    state: Arc<ProducerState>,
+    gate: Arc<FlowGate>,
+    deliveries: Arc<Deliveries>,
+    outbox: Mutex<Outbox>,
+}
+
+/// What is used while a trade is published, by one reader at a time.
+#[derive(Default)]
+struct Outbox {
+    /// Trades without room in the client, with the place of their symbol, oldest first.
+    waiting: VecDeque<(usize, Trade)>,
+    waiting_since: Option<Instant>,
+    /// The record value; kept for its memory.
+    value: Vec<u8>,
+}
+
+/// What became of a record that was handed to the client.
+#[derive(PartialEq, Eq)]
+enum Handed {
+    Over,
+    NoRoom,
+}
+
+impl Publisher {
+    /// A publisher to `topic` at `connection`.
+    ///
+    /// # Errors
+    /// Where librdkafka refuses a setting.
+    pub(crate) fn new(
+        connection: &KafkaConnection,
+        client_id: &str,
+        topic: &str,
+        state: Arc<ProducerState>,
+        gate: Arc<FlowGate>,
+        failed: CancellationToken,
+    ) -> Result<Self, KafkaError> {
+        let deliveries = Arc::new(Deliveries::default());
+        let reports =
+            DeliveryReports::new(Arc::clone(&state), Arc::clone(&gate), Arc::clone(&deliveries), failed);
+        let client = connection.client_config(client_id, CLIENT_SETTINGS).create_with_context(reports)?;
+        Ok(Self { client, topic: topic.to_owned(), state, gate, deliveries, outbox: Mutex::default() })
+    }
+
+    /// Publishes a trade of the symbol at `place`. Never waits.
+    pub(crate) fn publish(&self, place: usize, trade: &Trade) {
+        let mut outbox = self.outbox();
+        if outbox.waiting.is_empty() && self.hand_over(place, trade, &mut outbox.value) == Handed::Over {
+            return;
+        }
+        if outbox.waiting.len() == WAITING_TRADES {
+            outbox.waiting.pop_front();
+            self.state.records_dropped.add(1);
+        }
+        outbox.waiting.push_back((place, *trade));
+        outbox.waiting_since.get_or_insert_with(Instant::now);
+        self.deliveries.set_awaited(true);
+    }
+
+    /// Whether a reader may read on at once.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.gate.is_open() && !self.deliveries.are_awaited()
+    }
+
+    /// Waits until a reader may read on: the gate is open, and nothing waits for room in the client
+    /// unless the broker is away.
+    pub(crate) async fn ready(&self) {
+        self.gate.open().await;
+        while self.deliveries.are_awaited() && !self.broker_is_away(Instant::now()) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Hands over what waits, as deliveries make room for it. Runs as long as the publisher is used.
+    pub(crate) async fn send_waiting(&self) {
+        loop {
+            self.deliveries.next(LOOK_AGAIN).await;
+            self.hand_over_waiting();
+        }
+    }
+
+    /// Waits until the broker has everything, for at most `grace`. Blocks the thread. What is left
+    /// then is dropped, and counted, with the publisher.
+    pub(crate) fn flush(&self, grace: Duration) {
+        let deadline = Instant::now() + grace;
+        loop {
+            self.hand_over_waiting();
+            let left = deadline.saturating_duration_since(Instant::now());
+            // The error says that the time was up, which the loop sees by itself.
+            let _ = self.client.flush(left.min(LOOK_AGAIN));
+            let undelivered =
+                usize::try_from(self.client.in_flight_count()).unwrap_or(0) + self.outbox().waiting.len();
+            if undelivered == 0 || left.is_zero() {
+                break;
+            }
+        }
+        let waiting = std::mem::take(&mut self.outbox().waiting);
+        self.state.records_dropped.add(waiting.len() as u64);
+    }
+
+    fn hand_over_waiting(&self) {
+        let mut outbox = self.outbox();
+        let Outbox { waiting, waiting_since, value } = &mut *outbox;
+        while let Some((place, trade)) = waiting.front() {
+            if self.hand_over(*place, trade, value) == Handed::NoRoom {
+                return;
+            }
+            waiting.pop_front();
+        }
+        if waiting_since.take().is_some() {
+            // An outage must not cost its memory for ever.
+            waiting.shrink_to_fit();
+            self.deliveries.set_awaited(false);
+        }
+    }
+
+    fn hand_over(&self, place: usize, trade: &Trade, value: &mut Vec<u8>) -> Handed {
+        let encoder = &self.state.feeds.all()[place].encoder;
+        encoder.encode_value(trade, value);
+        let record = BaseRecord::to(&self.topic).key(encoder.key()).payload(value.as_slice());
+        let bytes = encoder.key().len() + value.len();
+        // Counted first: the aggregator may have committed it before this line is left.
+        self.gate.published(bytes);
+        let Err((error, _)) = self.client.send(record) else {
+            return Handed::Over;
+        };
+        self.gate.committed(bytes);
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) {
+            return Handed::NoRoom;
+        }
+        // Not a matter of time: too large, or the client has failed for good.
+        self.state.records_dropped.add(1);
+        self.state.broker.note_failure(error.to_string());
+        Handed::Over
+    }
+
+    fn broker_is_away(&self, now: Instant) -> bool {
+        let heard = self.outbox().waiting_since.max(self.deliveries.last());
+        heard.is_some_and(|heard| now.saturating_duration_since(heard) > BROKER_PATIENCE)
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
