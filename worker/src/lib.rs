@@ -2,6 +2,8 @@
 
 pub mod produce;
 
+pub mod aggregate;
+
 pub mod exchange;
 pub mod flow_gate;
 pub mod record;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use crds::worker_settings::ProducerSettings;
+use crds::worker_settings::{AggregatorSettings, DATABASE_URL_ENV, KafkaSettings, ProducerSettings};
 use prometheus_client::registry::Registry;
 use runtime::health::{self, Probes};
 use runtime::kafka::KafkaConnection;
@@ -14,6 +14,7 @@ use runtime::{shutdown, telemetry, tls};
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use worker::aggregate::{self, AggregateContext, AggregatorState, TopicId};
 use worker::flow_gate::FlowGate;
 use worker::produce::{self, ProduceContext, ProducerState, Timings};
 
@@ -32,6 +33,8 @@ struct Arguments {
 enum Role {
     /// Bring the trades of one source from its exchange to Kafka.
     Produce(WorkerArguments),
+    /// Make rows, candles and the ledger of the trades in Kafka, each trade exactly once.
+    Aggregate(AggregateArguments),
 }
 
 #[derive(Args)]
@@ -44,6 +47,16 @@ struct WorkerArguments {
     listen: Option<SocketAddr>,
 }
 
+#[derive(Args)]
+struct AggregateArguments {
+    #[command(flatten)]
+    worker: WorkerArguments,
+    /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite://PATH. Best given by the
+    /// environment, where no process list shows it.
+    #[arg(long, value_name = "URL", env = DATABASE_URL_ENV, hide_env_values = true)]
+    database_url: String,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tls::install_provider();
@@ -52,6 +65,7 @@ async fn main() -> anyhow::Result<()> {
     let shutdown = shutdown::on_signals().context("signal handlers cannot be installed")?;
     match role {
         Role::Produce(arguments) => produce(&arguments, shutdown).await,
+        Role::Aggregate(arguments) => aggregate(arguments, shutdown).await,
     }
 }
 
@@ -64,10 +78,7 @@ async fn produce(arguments: &WorkerArguments, shutdown: CancellationToken) -> an
     let answers = CancellationToken::new();
     let server = serve(arguments.listen, Arc::clone(&state), registry, answers.clone()).await?;
     let context = ProduceContext {
-        kafka: KafkaConnection {
-            bootstrap_servers: settings.kafka.bootstrap_servers.clone(),
-            client_config: settings.kafka.client_config.clone(),
-        },
+        kafka: connection(&settings.kafka),
         state,
         gate: Arc::new(FlowGate::unlimited()),
         timings: Timings::default(),
@@ -75,6 +86,33 @@ async fn produce(arguments: &WorkerArguments, shutdown: CancellationToken) -> an
     produce::run(settings, context, shutdown).await?;
     answers.cancel();
     server.await.context("the http server has panicked")?.context("the http server has failed")
+}
+
+async fn aggregate(arguments: AggregateArguments, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let AggregateArguments { worker, database_url } = arguments;
+    let settings: AggregatorSettings = read_settings(&worker.settings)?;
+    let mut registry = Registry::default();
+    let state = Arc::new(AggregatorState::new(&mut registry));
+    // The answers stay up during the drain.
+    let answers = CancellationToken::new();
+    let server = serve(worker.listen, Arc::clone(&state), registry, answers.clone()).await?;
+    let context = AggregateContext {
+        kafka: connection(&settings.kafka),
+        database_url,
+        topic_id: TopicId::AskBroker,
+        gate: Arc::new(FlowGate::unlimited()),
+        state,
+    };
+    aggregate::run(settings, context, shutdown).await?;
+    answers.cancel();
+    server.await.context("the http server has panicked")?.context("the http server has failed")
+}
+
+fn connection(settings: &KafkaSettings) -> KafkaConnection {
+    KafkaConnection {
+        bootstrap_servers: settings.bootstrap_servers.clone(),
+        client_config: settings.client_config.clone(),
+    }
 }
 
 /// Answers on `listen`, if that is given, until `shutdown`.

@@ -5,6 +5,7 @@
 //! valid only while its version is the one that was cached.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
 use market::{
@@ -18,6 +19,10 @@ use crate::{Backend, Store};
 
 /// How far ahead of the clock a trade's time may be: clocks differ, but nobody trades in the future.
 const LARGEST_CLOCK_LEAD_US: i64 = 3_600_000_000;
+
+/// How long the floors are taken as read. Rows written below a floor that has just moved are deleted with
+/// the next move, and claim nothing meanwhile.
+const FLOORS_VALID: Duration = Duration::from_secs(60);
 
 /// A database that flushes can be committed to.
 pub(crate) trait FlushDatabase {
@@ -157,7 +162,8 @@ pub struct Flusher {
     symbol_ids: HashMap<Market, i32>,
     /// By symbol id, as they were committed last.
     cache: HashMap<i32, StoredMarket>,
-    floors: Option<Floors>,
+    /// As they were read last, and when.
+    floors: Option<(Floors, Instant)>,
 }
 
 impl Flusher {
@@ -275,8 +281,8 @@ impl Flusher {
         now_us: i64,
     ) -> Result<PlanSettings, StoreError> {
         let floors = match self.floors {
-            Some(floors) => floors,
-            None => *self.floors.insert(database.floors().await?),
+            Some((floors, read_at)) if read_at.elapsed() < FLOORS_VALID => floors,
+            _ => self.floors.insert((database.floors().await?, Instant::now())).0,
         };
         Ok(PlanSettings {
             intervals: self.settings.intervals.clone(),

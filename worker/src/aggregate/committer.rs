@@ -1,0 +1,81 @@
+//! Commits one batch at a time while the next one is read.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use runtime::error_chain::error_chain;
+use store::{FlushReport, Flusher};
+use tokio::sync::{mpsc, oneshot};
+
+use super::batch::TakenBatch;
+use super::state::AggregatorState;
+use crate::flow_gate::FlowGate;
+use jiff::Timestamp;
+
+/// A database that does not answer for this long is gone; whatever it was told may have happened.
+const LONGEST_FLUSH: Duration = Duration::from_secs(60);
+
+/// A batch, and whom to tell how it ended.
+pub(super) struct CommitRequest {
+    pub(super) taken: TakenBatch,
+    pub(super) reply: oneshot::Sender<Committed>,
+}
+
+/// How a batch ended. After a failure nothing that was cached or read holds any more.
+#[derive(Debug)]
+pub(super) enum Committed {
+    /// It is in the database.
+    Yes {
+        /// How long that took.
+        took: Duration,
+    },
+    /// It is not, or that is not known.
+    Failed,
+}
+
+/// Commits what comes until no more can come.
+pub(super) async fn commit_batches(
+    mut flusher: Flusher,
+    mut requests: mpsc::Receiver<CommitRequest>,
+    gate: Arc<FlowGate>,
+    state: Arc<AggregatorState>,
+) {
+    while let Some(CommitRequest { taken, reply }) = requests.recv().await {
+        let TakenBatch { batch, bytes, event_times_us } = taken;
+        let begun = Instant::now();
+        let flushed =
+            tokio::time::timeout(LONGEST_FLUSH, flusher.flush(batch, Timestamp::now().as_microsecond()))
+                .await;
+        let took = begun.elapsed();
+        let committed = match flushed {
+            Ok(Ok(report)) => {
+                gate.committed(bytes);
+                note_commit(&state, &report, took, event_times_us);
+                Committed::Yes { took }
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(reason = error.reason(), error = error_chain(&error), "batch thrown away");
+                state.note_failed_flush(error.reason(), error_chain(&error));
+                Committed::Failed
+            }
+            Err(_) => {
+                flusher.forget();
+                state.note_failed_flush("timeout", format!("no answer within {} s", LONGEST_FLUSH.as_secs()));
+                Committed::Failed
+            }
+        };
+        // Nobody waits for the answer once the consumer was given up.
+        let _ = reply.send(committed);
+    }
+}
+
+fn note_commit(
+    state: &AggregatorState,
+    report: &FlushReport,
+    took: Duration,
+    event_times_us: Option<(i64, i64)>,
+) {
+    let oldest_us =
+        event_times_us.map(|(first_us, _)| Timestamp::now().as_microsecond().saturating_sub(first_us));
+    state.note_flush(report, took, oldest_us);
+}

@@ -1,0 +1,231 @@
+//! What an aggregator knows about itself: its `/status`, its `/readyz` and its metrics.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crds::worker_status::{AggregatorStatus, DependencyStatus, PartitionStatus};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use runtime::broker_health::BrokerHealth;
+use runtime::health::Probes;
+use store::FlushReport;
+
+/// Shared by everything that an aggregator consists of, and by whoever watches it.
+#[derive(Debug)]
+pub struct AggregatorState {
+    /// The broker, as the consumer's client sees it.
+    pub(super) broker: BrokerHealth,
+    inner: Mutex<Inner>,
+    metrics: Metrics,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Why the database cannot be used; `None` before the first answer.
+    database: Option<Result<(), String>>,
+    /// Whether the group has answered with an assignment, if only an empty one.
+    joined: bool,
+    partitions: BTreeMap<i32, PartitionStatus>,
+    status: AggregatorStatus,
+}
+
+#[derive(Debug, Default)]
+struct Metrics {
+    records_read: Counter,
+    trades_new: Counter,
+    trades_duplicate: Counter,
+    records_set_aside: Family<ReasonLabel, Counter>,
+    flushes_retried: Family<ReasonLabel, Counter>,
+    lag: Family<PartitionLabel, Gauge>,
+    flush_duration: Option<Histogram>,
+    commit_latency: Option<Histogram>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartitionLabel {
+    partition: i32,
+}
+
+impl AggregatorState {
+    /// A state that knows nothing yet; its metrics are entered in `registry`.
+    #[must_use]
+    pub fn new(registry: &mut Registry) -> Self {
+        let flush_duration = Histogram::new(exponential_buckets(0.000_5, 2.0, 16));
+        let commit_latency = Histogram::new(exponential_buckets(0.001, 1.5, 26));
+        let metrics = Metrics {
+            flush_duration: Some(flush_duration.clone()),
+            commit_latency: Some(commit_latency.clone()),
+            ..Metrics::default()
+        };
+        let registry = registry.sub_registry_with_prefix("aggregator");
+        registry.register("records_read", "Records read and committed", metrics.records_read.clone());
+        registry.register("trades_new", "Trades that were new to the ledger", metrics.trades_new.clone());
+        registry.register(
+            "trades_duplicate",
+            "Trades that the ledger held",
+            metrics.trades_duplicate.clone(),
+        );
+        registry.register(
+            "records_set_aside",
+            "Records kept in the table set_aside, by reason",
+            metrics.records_set_aside.clone(),
+        );
+        registry.register(
+            "flushes_retried",
+            "Batches thrown away and read again, by reason",
+            metrics.flushes_retried.clone(),
+        );
+        registry.register(
+            "lag_records",
+            "Records not yet committed, by assigned partition",
+            metrics.lag.clone(),
+        );
+        registry.register_with_unit(
+            "flush_duration",
+            "Begin to commit of a flush",
+            Unit::Seconds,
+            flush_duration,
+        );
+        registry.register_with_unit(
+            "commit_latency",
+            "Exchange's event time of the oldest record of a flush to its commit",
+            Unit::Seconds,
+            commit_latency,
+        );
+        Self { broker: BrokerHealth::default(), inner: Mutex::default(), metrics }
+    }
+
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The database answered, or why it did not.
+    pub(super) fn note_database(&self, answer: Result<(), String>) {
+        self.inner().database = Some(answer);
+    }
+
+    pub(super) fn note_flush(&self, report: &FlushReport, took: Duration, latency_us: Option<i64>) {
+        let set_aside: i64 = report.set_aside.iter().map(|(_, count)| count).sum();
+        {
+            let mut inner = self.inner();
+            inner.database = Some(Ok(()));
+            let status = &mut inner.status;
+            status.flushes += 1;
+            status.last_flush_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            status.records_read += unsigned(report.records_read);
+            status.trades_new += unsigned(report.trades_new);
+            status.trades_duplicate += unsigned(report.trades_duplicate);
+            status.records_set_aside += unsigned(set_aside);
+        }
+        self.metrics.records_read.inc_by(unsigned(report.records_read));
+        self.metrics.trades_new.inc_by(unsigned(report.trades_new));
+        self.metrics.trades_duplicate.inc_by(unsigned(report.trades_duplicate));
+        for (reason, count) in &report.set_aside {
+            let label = ReasonLabel { reason: (*reason).to_owned() };
+            self.metrics.records_set_aside.get_or_create(&label).inc_by(unsigned(*count));
+        }
+        if let Some(histogram) = &self.metrics.flush_duration {
+            histogram.observe(took.as_secs_f64());
+        }
+        if let (Some(histogram), Some(latency_us)) = (&self.metrics.commit_latency, latency_us) {
+            histogram.observe(Duration::from_micros(unsigned(latency_us)).as_secs_f64());
+        }
+    }
+
+    pub(super) fn note_failed_flush(&self, reason: &str, message: String) {
+        let mut inner = self.inner();
+        *inner.status.flushes_retried.entry(reason.to_owned()).or_default() += 1;
+        self.metrics.flushes_retried.get_or_create(&ReasonLabel { reason: reason.to_owned() }).inc();
+        // Another writer is no fault of the database.
+        if reason != "offset_moved" {
+            inner.database = Some(Err(message));
+        }
+    }
+
+    /// The partitions that are ours from now on, with the positions in the database.
+    pub(super) fn note_assignment(&self, positions: impl Iterator<Item = (i32, i64)>) {
+        let mut inner = self.inner();
+        inner.joined = true;
+        let known = std::mem::take(&mut inner.partitions);
+        self.metrics.lag.clear();
+        inner.partitions = positions
+            .map(|(partition, next_offset)| {
+                let end_offset = known.get(&partition).and_then(|status| status.end_offset);
+                (partition, PartitionStatus { partition, next_offset, end_offset })
+            })
+            .collect();
+    }
+
+    /// Positions that a commit moved.
+    pub(super) fn note_positions(&self, positions: &[(i32, i64)]) {
+        let mut inner = self.inner();
+        for (partition, next_offset) in positions {
+            if let Some(status) = inner.partitions.get_mut(partition) {
+                status.next_offset = *next_offset;
+            }
+        }
+    }
+
+    /// End offsets as the broker told them last.
+    pub(super) fn note_end_offsets(&self, end_offsets: impl Iterator<Item = (i32, i64)>) {
+        let mut inner = self.inner();
+        for (partition, end_offset) in end_offsets {
+            if let Some(status) = inner.partitions.get_mut(&partition) {
+                status.end_offset = Some(end_offset);
+                let lag = end_offset.saturating_sub(status.next_offset).max(0);
+                self.metrics.lag.get_or_create(&PartitionLabel { partition }).set(lag);
+            }
+        }
+    }
+}
+
+impl Probes for AggregatorState {
+    type Status = AggregatorStatus;
+
+    fn why_not_ready(&self) -> Vec<String> {
+        let status = self.status();
+        let mut reasons = Vec::new();
+        if !status.database.available {
+            reasons.push(format!("database: {}", status.database.message));
+        }
+        if !status.broker.available {
+            reasons.push(format!("broker: {}", status.broker.message));
+        }
+        if !self.inner().joined {
+            reasons.push("no assignment from the consumer group yet".to_owned());
+        }
+        reasons
+    }
+
+    fn status(&self) -> AggregatorStatus {
+        let inner = self.inner();
+        let database = match &inner.database {
+            Some(Ok(())) => DependencyStatus { available: true, message: String::new() },
+            Some(Err(message)) => DependencyStatus { available: false, message: message.clone() },
+            None => DependencyStatus { available: false, message: "not connected yet".to_owned() },
+        };
+        AggregatorStatus {
+            broker: DependencyStatus {
+                available: self.broker.is_available(),
+                message: self.broker.message(),
+            },
+            database,
+            partitions: inner.partitions.values().cloned().collect(),
+            ..inner.status.clone()
+        }
+    }
+}
+
+fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or_default()
+}
