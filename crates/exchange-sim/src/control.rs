@@ -1,0 +1,244 @@
+//! The simulator's own interface, beside the exchange's: faults on request, and what has been played so far.
+//!
+//! `POST /control/command` takes a [`Command`] as JSON, `GET /control/status` answers with a [`Status`].
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use smol_str::SmolStr;
+
+use crate::exchange::Exchange;
+use crate::playback::{SymbolMarket, SymbolStatus};
+
+/// Something that goes wrong with the exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Cuts all WebSocket connections, as a broken network would: no closing frame.
+    Disconnect,
+    /// Sends `serverShutdown` to all connections and closes them after `lead_ms`.
+    ServerShutdown {
+        /// Milliseconds between the notice and the close.
+        lead_ms: u64,
+    },
+    /// The exchange restarts: `serverShutdown`, then for `down_ms` neither streams nor REST. The market goes on
+    /// where a clock moves it, and what passes meanwhile is never sent.
+    Restart {
+        /// Milliseconds until it is back.
+        down_ms: u64,
+    },
+    /// Refuses new WebSocket connections (HTTP 503) for `for_ms`.
+    RefuseConnections {
+        /// Milliseconds.
+        for_ms: u64,
+    },
+    /// Answers every REST request with the HTTP `status` for `for_ms`; `Retry-After` says how long.
+    FailRest {
+        /// For example 503 or 429.
+        status: u16,
+        /// Milliseconds.
+        for_ms: u64,
+    },
+    /// Silences the streams of `symbol`, while the connections live on, or ends that. Where a clock moves the
+    /// market, what passes meanwhile is never sent; elsewhere the symbol stands still.
+    Stall {
+        /// The symbol, in capitals.
+        symbol: SmolStr,
+        /// Whether it is silent from now on.
+        stalled: bool,
+    },
+    /// Cuts the next `count` trade frames of `symbol` in the middle, so that they are no JSON.
+    DamageFrames {
+        /// The symbol, in capitals.
+        symbol: SmolStr,
+        /// How many, all connections together.
+        count: u32,
+    },
+    /// Sends the next `count` trade frames of `symbol` twice.
+    DuplicateFrames {
+        /// The symbol, in capitals.
+        symbol: SmolStr,
+        /// How many, all connections together.
+        count: u32,
+    },
+    /// Never sends the trades of `symbol` from `first_id` to `last_id`; REST has them.
+    WithholdTrades {
+        /// The symbol, in capitals.
+        symbol: SmolStr,
+        /// The first id that is not sent.
+        first_id: i64,
+        /// The last id that is not sent.
+        last_id: i64,
+    },
+    /// Stops or resumes the trading of `symbol`. Its ids go on without a hole; its times jump.
+    SetStatus {
+        /// The symbol, in capitals.
+        symbol: SmolStr,
+        /// `TRADING`, `HALT` or `BREAK`.
+        status: SymbolStatus,
+    },
+}
+
+/// A command that cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("symbol {0:?} is not among the symbols that are played")]
+pub struct UnknownSymbol(SmolStr);
+
+/// What has been played so far, and who listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Per symbol, in the order of the logs.
+    pub symbols: Vec<SymbolProgress>,
+    /// Whether every log has been played to its end.
+    pub done: bool,
+    /// By how much all times are shifted, in microseconds; null before playing begins.
+    pub shift_us: Option<i64>,
+    /// The time on the exchange's clock, in microseconds.
+    pub server_time_us: i64,
+    /// Open WebSocket connections.
+    pub connections: usize,
+    /// Streams that they are subscribed to, together.
+    pub subscriptions: usize,
+}
+
+/// How far the log of one symbol has been played.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SymbolProgress {
+    /// The symbol, in capitals.
+    pub symbol: SmolStr,
+    /// The id of the log's first trade; null if it is empty.
+    pub first_id: Option<i64>,
+    /// The id of the log's last trade; null of a generated log whose end nobody has reached.
+    pub last_id: Option<i64>,
+    /// The id of the last trade played; null before the first.
+    pub last_played_id: Option<i64>,
+    /// The time of that trade as played, in microseconds.
+    pub last_played_time_us: Option<i64>,
+    /// How many trades have been played.
+    pub played: usize,
+    /// Whether the log has been played to its end.
+    pub done: bool,
+    /// Whether it trades.
+    pub status: SymbolStatus,
+}
+
+/// `/control/*`.
+pub(crate) fn routes() -> Router<Arc<Exchange>> {
+    Router::new().route("/control/command", post(command)).route("/control/status", get(status))
+}
+
+/// Carries out `command`. This is the only place that changes what is wrong with the exchange.
+///
+/// # Errors
+/// Where its symbol is not played.
+pub(crate) fn apply(exchange: &Exchange, command: &Command) -> Result<(), UnknownSymbol> {
+    let market = |symbol: &SmolStr| exchange.market(symbol).ok_or_else(|| UnknownSymbol(symbol.clone()));
+    let after = |ms: u64| Instant::now() + Duration::from_millis(ms);
+    match command {
+        Command::Disconnect => exchange.connections.cut_all(),
+        Command::ServerShutdown { lead_ms } => {
+            exchange.connections.announce_shutdown(Duration::from_millis(*lead_ms));
+        }
+        Command::Restart { down_ms } => {
+            exchange.faults.refuse_connections_until(after(*down_ms));
+            exchange.faults.fail_rest_until(after(*down_ms), StatusCode::SERVICE_UNAVAILABLE.as_u16());
+            exchange.connections.announce_shutdown(Duration::ZERO);
+        }
+        Command::RefuseConnections { for_ms } => exchange.faults.refuse_connections_until(after(*for_ms)),
+        Command::FailRest { status, for_ms } => exchange.faults.fail_rest_until(after(*for_ms), *status),
+        Command::Stall { symbol, stalled } => market(symbol)?.faults.stall(*stalled),
+        Command::DamageFrames { symbol, count } => market(symbol)?.faults.damage(*count),
+        Command::DuplicateFrames { symbol, count } => market(symbol)?.faults.double(*count),
+        Command::WithholdTrades { symbol, first_id, last_id } => {
+            market(symbol)?.faults.withhold(*first_id..=*last_id);
+        }
+        Command::SetStatus { symbol, status } => {
+            market(symbol)?.set_status(*status, exchange.server_time_us());
+        }
+    }
+    // A symbol may speak or trade again.
+    exchange.wake_player();
+    exchange.wake_connections();
+    Ok(())
+}
+
+/// What has been played so far.
+pub(crate) fn read_status(exchange: &Exchange) -> Status {
+    Status {
+        symbols: exchange.markets().iter().map(|market| progress(market)).collect(),
+        done: exchange.is_done(),
+        shift_us: exchange.clock().shift_us(),
+        server_time_us: exchange.server_time_us(),
+        connections: exchange.connections.count(),
+        subscriptions: exchange.connections.stream_count(),
+    }
+}
+
+fn progress(market: &SymbolMarket) -> SymbolProgress {
+    let last_played = market.last_played();
+    SymbolProgress {
+        symbol: market.symbol().clone(),
+        first_id: market.log().first().map(|trade| trade.id),
+        last_id: market.log().last().map(|trade| trade.id),
+        last_played_id: last_played.map(|trade| trade.id),
+        last_played_time_us: last_played.map(|trade| trade.time_us),
+        played: market.played_count(),
+        done: market.is_done(),
+        status: market.status(),
+    }
+}
+
+async fn command(State(exchange): State<Arc<Exchange>>, body: String) -> Response {
+    let error = match serde_json::from_str::<Command>(&body) {
+        Ok(command) => apply(&exchange, &command).err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    match error {
+        None => json_response(StatusCode::OK, "{}".to_owned()),
+        Some(error) => json_response(StatusCode::BAD_REQUEST, json!({"error": error}).to_string()),
+    }
+}
+
+async fn status(State(exchange): State<Arc<Exchange>>) -> Response {
+    match serde_json::to_string(&read_status(&exchange)) {
+        Ok(body) => json_response(StatusCode::OK, body),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+fn json_response(status: StatusCode, body: String) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_written_as_flat_json() {
+        for (text, command) in [
+            (r#"{"command":"disconnect"}"#, Command::Disconnect),
+            (
+                r#"{"command":"withhold_trades","symbol":"TRXUSDT","first_id":3,"last_id":5}"#,
+                Command::WithholdTrades { symbol: "TRXUSDT".into(), first_id: 3, last_id: 5 },
+            ),
+            (
+                r#"{"command":"set_status","symbol":"TRXUSDT","status":"BREAK"}"#,
+                Command::SetStatus { symbol: "TRXUSDT".into(), status: SymbolStatus::Break },
+            ),
+        ] {
+            assert_eq!(serde_json::from_str::<Command>(text).unwrap(), command);
+            assert_eq!(serde_json::to_string(&command).unwrap(), text);
+        }
+        assert!(serde_json::from_str::<Command>(r#"{"command":"stall","symbol":"A"}"#).is_err());
+        assert!(serde_json::from_str::<Command>(r#"{"command":"explode"}"#).is_err());
+    }
+}

@@ -1,0 +1,192 @@
+//! Starting and stopping the simulator, in a program of its own or inside a test.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::SimulatorConfig;
+use crate::control::{self, Command, Status, UnknownSymbol};
+use crate::exchange::Exchange;
+use crate::log::WriteLogError;
+use crate::playback::player;
+use crate::{rest, websocket};
+
+/// How long connections are given to take notice of the end.
+const STOPPING_TIME: Duration = Duration::from_secs(2);
+
+/// The simulator could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is nothing to play.
+    #[error("there is no trade log to play")]
+    NothingToPlay,
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder for the written log cannot be made.
+    #[error(transparent)]
+    WriteLog(WriteLogError),
+}
+
+/// The simulated exchange.
+#[derive(Debug)]
+pub struct Simulator;
+
+/// A simulator that runs. Dropping it ends it at once; [`Running::stop`] ends it properly.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    exchange: Arc<Exchange>,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
+    player: JoinHandle<()>,
+    /// None once it has ended.
+    log_flusher: Option<JoinHandle<Result<(), WriteLogError>>>,
+}
+
+impl Simulator {
+    /// Starts the simulator on the current runtime.
+    ///
+    /// # Errors
+    /// Where there is nothing to play, the address is taken or the written log has no place.
+    pub async fn start(config: SimulatorConfig) -> Result<Running, StartError> {
+        if config.logs.is_empty() {
+            return Err(StartError::NothingToPlay);
+        }
+        if let Some(directory) = &config.write_log {
+            std::fs::create_dir_all(directory)
+                .map_err(|source| StartError::WriteLog(WriteLogError { path: directory.clone(), source }))?;
+        }
+        let listen_error = |source| StartError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+        let exchange = Arc::new(Exchange::new(config));
+        let stop = CancellationToken::new();
+        Ok(Running {
+            address,
+            server: tokio::spawn(serve(listener, exchange.clone(), stop.clone())),
+            player: tokio::spawn(player::play(exchange.clone(), stop.clone())),
+            log_flusher: Some(tokio::spawn(player::flush_written_logs(exchange.clone(), stop.clone()))),
+            exchange,
+            stop,
+        })
+    }
+}
+
+async fn serve(listener: TcpListener, exchange: Arc<Exchange>, stop: CancellationToken) {
+    let listener = listener.tap_io(|connection| {
+        // Frames are handed over in batches, so nothing is gained by waiting for more. A failure costs latency only.
+        let _ = connection.set_nodelay(true);
+    });
+    let routes = Router::new()
+        .merge(websocket::routes())
+        .merge(rest::routes())
+        .merge(control::routes())
+        .with_state(exchange)
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the server ended");
+    }
+}
+
+impl Running {
+    /// Where it listens: streams, REST and control alike.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The base of the streams: `ws://127.0.0.1:1234`.
+    #[must_use]
+    pub fn websocket_url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    /// The base of REST and control: `http://127.0.0.1:1234`.
+    #[must_use]
+    pub fn rest_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Carries out `command`, as `POST /control/command` does.
+    ///
+    /// # Errors
+    /// Where its symbol is not played.
+    pub fn control(&self, command: &Command) -> Result<(), UnknownSymbol> {
+        control::apply(&self.exchange, command)
+    }
+
+    /// What has been played so far, as `GET /control/status` says.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        control::read_status(&self.exchange)
+    }
+
+    /// Waits until every log has been played to its end.
+    pub async fn wait_until_done(&self) {
+        let mut wakes = self.exchange.wakes();
+        while !self.exchange.is_done() {
+            // The sender lives as long as self, so waiting cannot fail.
+            let _ = wakes.changed().await;
+        }
+    }
+
+    /// Waits until a log that is being written cannot be written any more; for ever if all goes well.
+    pub async fn failure(&mut self) -> WriteLogError {
+        if let Some(log_flusher) = &mut self.log_flusher {
+            let ended = log_flusher.await;
+            self.log_flusher = None;
+            if let Ok(Err(error)) = ended {
+                return error;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Ends properly: `serverShutdown` to all connections, and the written log complete on disk.
+    ///
+    /// # Errors
+    /// Where the log could not be written.
+    pub async fn stop(mut self) -> Result<(), WriteLogError> {
+        self.stop.cancel();
+        self.exchange.connections.announce_shutdown(Duration::ZERO);
+        self.exchange.connection_tasks.close();
+        let ended = async {
+            self.exchange.connection_tasks.wait().await;
+            let _ = (&mut self.server).await;
+        };
+        // Those who take no notice are cut off by the drop of self.
+        let _ = tokio::time::timeout(STOPPING_TIME, ended).await;
+        self.exchange.connections.cut_all();
+        let _ = (&mut self.player).await;
+        if let Some(log_flusher) = self.log_flusher.take()
+            && let Ok(flushed) = log_flusher.await
+        {
+            flushed?;
+        }
+        // Connections may have played on while the last ones were saying goodbye.
+        self.exchange.markets().iter().try_for_each(|market| market.flush_written_log())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.exchange.connections.cut_all();
+        self.server.abort();
+        self.player.abort();
+    }
+}

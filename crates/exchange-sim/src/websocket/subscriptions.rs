@@ -1,0 +1,81 @@
+//! What one connection has subscribed to, and what is due to it.
+
+use super::frames::{Format, Frames};
+use super::outbox::{self, Pace};
+use super::stream_name;
+use super::symbol_cursor::SymbolCursor;
+use crate::exchange::Exchange;
+
+/// A connection is further behind the market than it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooSlow;
+
+/// The streams of one connection.
+#[derive(Debug)]
+pub(super) struct Subscriptions {
+    pub(super) format: Format,
+    /// In the order of subscribing, silent ones included.
+    names: Vec<String>,
+    cursors: Vec<SymbolCursor>,
+}
+
+impl Subscriptions {
+    pub(super) fn new(format: Format) -> Self {
+        Self { format, names: Vec::new(), cursors: Vec::new() }
+    }
+
+    /// The names of all streams.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Adds the streams `names`. Those of symbols that do not exist are accepted and stay silent.
+    pub(super) fn subscribe<'a>(&mut self, names: impl IntoIterator<Item = &'a str>, exchange: &Exchange) {
+        let mut is_any_played = false;
+        for name in names {
+            if self.names.iter().any(|known| known == name) {
+                continue;
+            }
+            self.names.push(name.to_owned());
+            if let Some((symbol, kind)) = stream_name::parse(name)
+                && let Some(market) = exchange.market_of_stream(symbol)
+            {
+                is_any_played = true;
+                let at = self.cursors.iter().position(|cursor| cursor.is_of(symbol)).unwrap_or_else(|| {
+                    self.cursors.push(SymbolCursor::new(market.clone()));
+                    self.cursors.len() - 1
+                });
+                self.cursors[at].add_stream(name, kind, exchange.played_until_us());
+            }
+        }
+        // Only now, with all cursors at their places, so that the first subscriber misses nothing.
+        if is_any_played {
+            exchange.begin();
+        }
+    }
+
+    /// Removes the streams `names`; unknown ones are ignored.
+    pub(super) fn unsubscribe(&mut self, names: &[String]) {
+        self.names.retain(|name| !names.contains(name));
+        for cursor in &mut self.cursors {
+            names.iter().for_each(|name| cursor.remove_stream(name));
+        }
+        self.cursors.retain(|cursor| !cursor.is_idle());
+    }
+
+    /// Writes what is due, a batch at most. Returns whether there is more.
+    ///
+    /// # Errors
+    /// Where this connection is too far behind.
+    pub(super) fn fill(&mut self, exchange: &Exchange, frames: &mut Frames) -> Result<bool, TooSlow> {
+        let as_fast_as_read = exchange.clock().is_as_fast_as_read();
+        for cursor in &mut self.cursors {
+            let behind = cursor.refresh(as_fast_as_read);
+            if !as_fast_as_read && behind > exchange.config.max_backlog_trades {
+                return Err(TooSlow);
+            }
+        }
+        let pace = if as_fast_as_read { Pace::Reader } else { Pace::Clock };
+        Ok(outbox::fill(&mut self.cursors, pace, exchange, self.format, frames))
+    }
+}

@@ -1,0 +1,186 @@
+//! Faults on request: each takes effect, and nothing else does.
+
+use crate::common::{Client, Rest, START_US, as_fast_as_read, even_log, live, start, wait_until};
+use exchange_sim::{Command, SymbolStatus};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+fn id(frame: &Value) -> i64 {
+    frame["t"].as_i64().unwrap()
+}
+
+#[tokio::test]
+async fn disconnect_cuts_all_connections_without_a_word() {
+    let running = start(as_fast_as_read(vec![even_log("TRXUSDT", 2, 500)])).await;
+    let mut clients = [Client::connect(&running, "/ws").await, Client::connect(&running, "/stream").await];
+    wait_until(&running, |status| status.connections == 2).await;
+    running.control(&Command::Disconnect).unwrap();
+    for client in &mut clients {
+        assert_eq!(client.closed().await, None);
+    }
+    Client::connect(&running, "/ws").await;
+}
+
+#[tokio::test]
+async fn a_shutdown_is_announced_in_both_forms_and_closes() {
+    let running = start(as_fast_as_read(vec![even_log("TRXUSDT", 2, 500)])).await;
+    let mut raw = Client::connect(&running, "/ws").await;
+    let mut combined = Client::connect(&running, "/stream").await;
+    wait_until(&running, |status| status.connections == 2).await;
+    running.control(&Command::ServerShutdown { lead_ms: 50 }).unwrap();
+    let event = raw.json().await;
+    assert_eq!(event["e"], "serverShutdown");
+    assert!(event["E"].is_i64());
+    let wrapped = combined.json().await;
+    assert_eq!([&wrapped["stream"], &wrapped["data"]["e"]], ["!serverShutdown", "serverShutdown"]);
+    assert_eq!(raw.closed().await.unwrap().code, CloseCode::Away);
+    assert_eq!(combined.closed().await.unwrap().code, CloseCode::Away);
+}
+
+#[tokio::test]
+async fn stopping_announces_the_shutdown_and_leaves_the_whole_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = as_fast_as_read(vec![even_log("TRXUSDT", 3_000, 500)]);
+    config.write_log = Some(folder.path().join("played"));
+    let running = start(config).await;
+    let mut client = Client::connect(&running, "/ws/trxusdt@trade").await;
+    client.frames(3_000).await;
+    let stopping = tokio::spawn(running.stop());
+    assert_eq!(client.json().await["e"], "serverShutdown");
+    assert!(client.closed().await.is_some());
+    stopping.await.unwrap().unwrap();
+    let written =
+        std::fs::read_to_string(folder.path().join("played/TRXUSDT-trades-2026-01-01.csv")).unwrap();
+    assert_eq!(written.lines().count(), 3_000);
+    assert_eq!(
+        written.lines().next(),
+        Some("1,101.50000000,0.25000000,25.37500000,1767225600000000,False,True")
+    );
+    assert!(written.ends_with('\n'));
+}
+
+#[tokio::test]
+async fn withheld_trades_are_a_hole_in_the_stream_that_rest_still_has() {
+    let running = start(as_fast_as_read(vec![even_log("TRXUSDT", 10, 500)])).await;
+    let hole = Command::WithholdTrades { symbol: "TRXUSDT".into(), first_id: 3, last_id: 6 };
+    running.control(&hole).unwrap();
+    let mut client = Client::connect(&running, "/ws/trxusdt@trade").await;
+    let ids: Vec<i64> = client.frames(6).await.iter().map(id).collect();
+    assert_eq!(ids, [1, 2, 7, 8, 9, 10]);
+    let rows = Rest::new(&running).body("/api/v3/historicalTrades?symbol=TRXUSDT&fromId=3&limit=4").await;
+    let rest_ids: Vec<i64> = rows.as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect();
+    assert_eq!(rest_ids, [3, 4, 5, 6]);
+}
+
+#[tokio::test]
+async fn frames_are_damaged_and_doubled_as_often_as_asked() {
+    let running = start(as_fast_as_read(vec![even_log("TRXUSDT", 6, 500)])).await;
+    running.control(&Command::DamageFrames { symbol: "TRXUSDT".into(), count: 1 }).unwrap();
+    running.control(&Command::DuplicateFrames { symbol: "TRXUSDT".into(), count: 2 }).unwrap();
+    let mut client = Client::connect(&running, "/ws/trxusdt@trade").await;
+    let damaged = client.text().await;
+    assert!(serde_json::from_str::<Value>(&damaged).is_err(), "{damaged}");
+    let ids: Vec<i64> = client.frames(7).await.iter().map(id).collect();
+    assert_eq!(ids, [2, 2, 3, 3, 4, 5, 6]);
+}
+
+#[tokio::test]
+async fn a_stalled_symbol_is_silent_while_others_and_the_market_go_on() {
+    let logs = vec![even_log("TRXUSDT", 200, 500), even_log("ADAUSDT", 200, 500)];
+    let running = start(live(logs, 1)).await;
+    running.control(&Command::Stall { symbol: "TRXUSDT".into(), stalled: true }).unwrap();
+    let mut client = Client::connect(&running, "/ws/trxusdt@trade/adausdt@trade").await;
+    for frame in client.frames(200).await {
+        assert_eq!(frame["s"], "ADAUSDT");
+    }
+    running.wait_until_done().await;
+    running.control(&Command::Stall { symbol: "TRXUSDT".into(), stalled: false }).unwrap();
+    client.assert_silent().await;
+    assert_eq!(running.status().symbols[0].last_played_id, Some(200));
+}
+
+#[tokio::test]
+async fn a_stalled_symbol_stands_still_where_readers_set_the_pace() {
+    let running = start(as_fast_as_read(vec![even_log("TRXUSDT", 20, 500)])).await;
+    running.control(&Command::Stall { symbol: "TRXUSDT".into(), stalled: true }).unwrap();
+    let mut client = Client::connect(&running, "/ws/trxusdt@trade").await;
+    client.assert_silent().await;
+    running.control(&Command::Stall { symbol: "TRXUSDT".into(), stalled: false }).unwrap();
+    assert_eq!(client.frames(20).await.iter().map(id).collect::<Vec<_>>(), (1..=20).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
+async fn a_halt_stops_trading_and_ids_go_on_without_a_hole_at_later_times() {
+    let running = start(live(vec![even_log("TRXUSDT", 20, 10_000)], 1)).await;
+    let rest = Rest::new(&running);
+    let status = |status| Command::SetStatus { symbol: "TRXUSDT".into(), status };
+    running.control(&status(SymbolStatus::Halt)).unwrap();
+    let mut client = Client::connect(&running, "/ws/trxusdt@trade?timeUnit=MICROSECOND").await;
+    let info = rest.body("/api/v3/exchangeInfo?symbol=TRXUSDT").await;
+    assert_eq!(info["symbols"][0]["status"], "HALT");
+    let halted_until_us = START_US + 500_000;
+    wait_until(&running, |status| status.server_time_us > halted_until_us).await;
+    client.assert_silent().await;
+    running.control(&status(SymbolStatus::Trading)).unwrap();
+    let frames = client.frames(20).await;
+    assert_eq!(frames.iter().map(id).collect::<Vec<_>>(), (1..=20).collect::<Vec<i64>>());
+    assert!(frames[0]["T"].as_i64().unwrap() >= halted_until_us);
+}
+
+#[tokio::test]
+async fn connections_and_rest_can_be_refused_for_a_while() {
+    let running = start(as_fast_as_read(vec![even_log("TRXUSDT", 2, 500)])).await;
+    let rest = Rest::new(&running);
+    assert_eq!(
+        rest.post("/control/command", &json!({"command": "refuse_connections", "for_ms": 60_000})).await,
+        200
+    );
+    let off = json!({"command": "fail_rest", "status": 429, "for_ms": 60_000});
+    assert_eq!(rest.post("/control/command", &off).await, 200);
+    assert_eq!(Client::refused(&running, "/ws").await, 503);
+    let refused = rest.get("/api/v3/ping").await;
+    assert_eq!(refused.status, 429);
+    assert!((1..=60).contains(&refused.retry_after.unwrap()));
+    assert_eq!(
+        rest.post("/control/command", &json!({"command": "refuse_connections", "for_ms": 0})).await,
+        200
+    );
+    assert_eq!(
+        rest.post("/control/command", &json!({"command": "fail_rest", "status": 503, "for_ms": 0})).await,
+        200
+    );
+    Client::connect(&running, "/ws").await;
+    assert_eq!(rest.get("/api/v3/ping").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_restart_closes_everything_and_comes_back() {
+    let running = start(as_fast_as_read(vec![even_log("TRXUSDT", 2, 500)])).await;
+    let rest = Rest::new(&running);
+    let mut client = Client::connect(&running, "/ws").await;
+    wait_until(&running, |status| status.connections == 1).await;
+    running.control(&Command::Restart { down_ms: 500 }).unwrap();
+    assert_eq!(client.json().await["e"], "serverShutdown");
+    assert_eq!(client.closed().await.unwrap().code, CloseCode::Away);
+    assert_eq!(rest.get("/api/v3/ping").await.status, 503);
+    let back = async {
+        while rest.get("/api/v3/ping").await.status != 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(crate::common::PATIENCE, back).await.unwrap();
+    Client::connect(&running, "/ws").await;
+}
+
+#[tokio::test]
+async fn commands_that_cannot_be_understood_are_refused() {
+    let running = start(as_fast_as_read(vec![even_log("TRXUSDT", 2, 500)])).await;
+    let rest = Rest::new(&running);
+    for wrong in
+        [json!({"command": "explode"}), json!({"command": "stall", "symbol": "NOSUCH", "stalled": true})]
+    {
+        assert_eq!(rest.post("/control/command", &wrong).await, 400);
+    }
+    let status = rest.body("/control/status").await;
+    assert_eq!(status, serde_json::to_value(running.status()).unwrap());
+}
