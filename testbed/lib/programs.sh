@@ -45,7 +45,8 @@ build_missing() {
       etcd) packages+=(go.etcd.io/etcd/server/v3) ;;
       helm) packages+=(helm.sh/helm/v4/cmd/helm) ;;
       kind) packages+=(sigs.k8s.io/kind) ;;
-      local-path-provisioner) packages+=(github.com/rancher/local-path-provisioner) ;;
+      # Alone, since it imports a package under a name that others write in lower case.
+      local-path-provisioner) go_build go github.com/rancher/local-path-provisioner ;;
       coredns) go_build coredns . ;;
       *) packages+=("./cmd/$name") ;;
     esac
