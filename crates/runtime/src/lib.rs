@@ -5,6 +5,7 @@ pub mod broker_health;
 pub mod error_chain;
 pub mod health;
 pub mod kafka;
+pub mod kafka_admin;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

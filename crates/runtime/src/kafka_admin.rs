@@ -1,0 +1,318 @@
+//! What the operator asks of a broker: topics described, created, grown, configured and deleted, and where
+//! their partitions end. Every request has a time limit and runs off the caller's thread.
+
+mod native;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::kafka::KafkaConnection;
+
+/// Why a broker did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KafkaAdminError {
+    /// The settings make no client.
+    #[error("the Kafka settings are not usable: {0}")]
+    InvalidSettings(String),
+    /// No broker answered in time.
+    #[error("the broker {address} does not answer{}{cause}", if .cause.is_empty() { "" } else { ": " })]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// The last thing that the client said of its connections; empty where it said nothing.
+        cause: String,
+    },
+    /// The broker answered, and refused.
+    #[error("the broker refused to {action}: {reason}")]
+    Refused {
+        /// What was asked.
+        action: &'static str,
+        /// Its reason.
+        reason: String,
+    },
+}
+
+impl KafkaAdminError {
+    /// Whether no broker answered; then trying again may help without anybody changing anything.
+    #[must_use]
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+}
+
+/// A topic as the broker describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicDescription {
+    /// The id that the broker gave it: a topic made anew under the same name has another.
+    pub id: String,
+    /// How many partitions it has.
+    pub partitions: i32,
+    /// On how many brokers the first partition is kept.
+    pub replication_factor: i32,
+}
+
+/// A topic to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicToCreate<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// How many partitions.
+    pub partitions: i32,
+    /// On how many brokers each is kept.
+    pub replication_factor: i32,
+    /// Its settings.
+    pub config: &'a BTreeMap<String, String>,
+}
+
+/// A client of one broker (or cluster of brokers) for administration. Cheap to clone; dropping the last clone
+/// waits for the client's threads, which an executor should not do.
+#[derive(Clone)]
+pub struct KafkaAdmin {
+    client: Arc<AdminClient<DefaultClientContext>>,
+    address: String,
+    last_complaint: Arc<Mutex<String>>,
+    timeout: Duration,
+}
+
+impl fmt::Debug for KafkaAdmin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("KafkaAdmin").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl KafkaAdmin {
+    /// A client that waits at most `timeout` for each answer. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`KafkaAdminError::InvalidSettings`] where librdkafka refuses the settings.
+    pub fn new(
+        connection: &KafkaConnection,
+        client_id: &str,
+        timeout: Duration,
+    ) -> Result<Self, KafkaAdminError> {
+        let client = connection
+            .client_config(client_id, &[])
+            .create()
+            .map_err(|error| KafkaAdminError::InvalidSettings(error.to_string()))?;
+        Ok(Self {
+            client: Arc::new(client),
+            address: connection.bootstrap_servers.clone(),
+            last_complaint: Arc::default(),
+            timeout,
+        })
+    }
+
+    /// The topic, or `None` where there is none of that name. Asking never creates it.
+    ///
+    /// # Errors
+    /// [`KafkaAdminError`] where the broker does not answer or refuses.
+    pub async fn describe_topic(&self, name: &str) -> Result<Option<TopicDescription>, KafkaAdminError> {
+        let name = name.to_owned();
+        self.off_thread(move |admin| native::describe_topic(admin.client.inner(), &name, admin.timeout)).await
+    }
+
+    /// The effective settings of the topic, defaults included.
+    ///
+    /// # Errors
+    /// [`KafkaAdminError`] where the broker does not answer or refuses.
+    pub async fn topic_config(&self, name: &str) -> Result<BTreeMap<String, String>, KafkaAdminError> {
+        const ACTION: &str = "describe the topic's settings";
+        let resources = [ResourceSpecifier::Topic(name)];
+        let results = self.client.describe_configs(&resources, &self.options()).await;
+        let results = results.map_err(|error| self.failure(ACTION, &error))?;
+        let entries = results.into_iter().next().map(|result| result.map(|resource| resource.entries));
+        let entries = entries.unwrap_or(Ok(Vec::new())).map_err(|code| refused(ACTION, code))?;
+        Ok(entries.into_iter().filter_map(|entry| entry.value.map(|value| (entry.name, value))).collect())
+    }
+
+    /// The offset after the last record of each partition from 0 on.
+    ///
+    /// # Errors
+    /// [`KafkaAdminError`] where the broker does not answer or refuses.
+    pub async fn end_offsets(&self, name: &str, partitions: i32) -> Result<Vec<i64>, KafkaAdminError> {
+        let name = name.to_owned();
+        self.off_thread(move |admin| {
+            native::end_offsets(admin.client.inner(), &name, partitions, admin.timeout)
+        })
+        .await
+    }
+
+    /// Makes the topic. One that exists already is a refusal.
+    ///
+    /// # Errors
+    /// [`KafkaAdminError`] where the broker does not answer or refuses.
+    pub async fn create_topic(&self, topic: &TopicToCreate<'_>) -> Result<(), KafkaAdminError> {
+        let replication = TopicReplication::Fixed(topic.replication_factor);
+        let mut new_topic = NewTopic::new(topic.name, topic.partitions, replication);
+        for (name, value) in topic.config {
+            new_topic = new_topic.set(name, value);
+        }
+        let results = self.client.create_topics([&new_topic], &self.options()).await;
+        self.only_result("create the topic", results)
+    }
+
+    /// Gives the topic more partitions, `partitions` in all.
+    ///
+    /// # Errors
+    /// [`KafkaAdminError`] where the broker does not answer or refuses, as it does when asked for fewer.
+    pub async fn grow_topic(&self, name: &str, partitions: i32) -> Result<(), KafkaAdminError> {
+        let count = usize::try_from(partitions).unwrap_or_default();
+        let results =
+            self.client.create_partitions([&NewPartitions::new(name, count)], &self.options()).await;
+        self.only_result("add partitions", results)
+    }
+
+    /// Changes these settings of the topic and leaves all others as they are.
+    ///
+    /// # Errors
+    /// [`KafkaAdminError`] where the broker does not answer or refuses.
+    pub async fn alter_topic_config(
+        &self,
+        name: &str,
+        changes: &BTreeMap<String, String>,
+    ) -> Result<(), KafkaAdminError> {
+        let (name, changes) = (name.to_owned(), changes.clone());
+        self.off_thread(move |admin| {
+            native::alter_topic_config(admin.client.inner(), &name, &changes, admin.timeout)
+        })
+        .await
+    }
+
+    /// Deletes the topic with all its records.
+    ///
+    /// # Errors
+    /// [`KafkaAdminError`] where the broker does not answer or refuses.
+    pub async fn delete_topic(&self, name: &str) -> Result<(), KafkaAdminError> {
+        let results = self.client.delete_topics(&[name], &self.options()).await;
+        self.only_result("delete the topic", results)
+    }
+
+    fn options(&self) -> AdminOptions {
+        AdminOptions::new().request_timeout(Some(self.timeout)).operation_timeout(Some(self.timeout))
+    }
+
+    fn only_result(
+        &self,
+        action: &'static str,
+        results: Result<Vec<rdkafka::admin::TopicResult>, KafkaError>,
+    ) -> Result<(), KafkaAdminError> {
+        for result in results.map_err(|error| self.failure(action, &error))? {
+            result.map_err(|(_, code)| refused(action, code))?;
+        }
+        Ok(())
+    }
+
+    fn failure(&self, action: &'static str, error: &KafkaError) -> KafkaAdminError {
+        match error.rdkafka_error_code() {
+            Some(code) if is_timeout(code) => self.unreachable(),
+            Some(code) => refused(action, code),
+            None => KafkaAdminError::Refused { action, reason: error.to_string() },
+        }
+    }
+
+    /// Runs a blocking request on a thread of its own.
+    async fn off_thread<T, F>(&self, request: F) -> Result<T, KafkaAdminError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> Result<T, native::NativeError> + Send + 'static,
+    {
+        let admin = self.clone();
+        let joined = tokio::task::spawn_blocking(move || {
+            let outcome = request(&admin);
+            admin.read_complaints();
+            outcome
+        })
+        .await;
+        match joined {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) if is_timeout(error.code) => Err(self.unreachable()),
+            Ok(Err(error)) => Err(KafkaAdminError::Refused { action: error.action, reason: error.reason }),
+            // Only a runtime that shuts down drops the request before it has run.
+            Err(_) => Err(self.unreachable()),
+        }
+    }
+
+    fn unreachable(&self) -> KafkaAdminError {
+        self.read_complaints();
+        let cause = self.last_complaint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        KafkaAdminError::Unreachable { address: self.address.clone(), cause }
+    }
+
+    /// Empties the client's log, which nobody else reads and which would grow while a broker is away.
+    fn read_complaints(&self) {
+        if let Some(complaint) = native::drain_log(self.client.inner()) {
+            *self.last_complaint.lock().unwrap_or_else(PoisonError::into_inner) = essence(&complaint);
+        }
+    }
+}
+
+fn is_timeout(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::RequestTimedOut
+            | RDKafkaErrorCode::TimedOutQueue
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::Resolve
+    )
+}
+
+fn refused(action: &'static str, code: RDKafkaErrorCode) -> KafkaAdminError {
+    KafkaAdminError::Refused { action, reason: code.to_string() }
+}
+
+/// A log line of librdkafka without its thread and its counters, so that the same cause reads the same.
+fn essence(line: &str) -> String {
+    let text =
+        line.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")).map_or(line, |(_, text)| text);
+    text.split_once(" (after ").map_or(text, |(text, _)| text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_cause_reads_the_same_whenever_it_is_told() {
+        let first = "[thrd:localhost:1/bootstrap]: localhost:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: \
+                     Connection refused (after 0ms in state CONNECT)";
+        let later = "[thrd:localhost:1/bootstrap]: localhost:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: \
+                     Connection refused (after 7ms in state CONNECT, 5 identical error(s) suppressed)";
+        assert_eq!(
+            essence(first),
+            "localhost:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused"
+        );
+        assert_eq!(essence(first), essence(later));
+        assert_eq!(essence("plain"), "plain");
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_is_away_is_named_with_the_cause() {
+        let connection =
+            KafkaConnection { bootstrap_servers: "127.0.0.1:1".to_owned(), client_config: BTreeMap::new() };
+        let admin = KafkaAdmin::new(&connection, "test", Duration::from_millis(1_500)).unwrap();
+        let error = admin.describe_topic("trades").await.unwrap_err();
+        assert!(error.is_unreachable(), "{error}");
+        let text = error.to_string();
+        assert!(text.starts_with("the broker 127.0.0.1:1 does not answer: "), "{text}");
+        assert!(text.ends_with("Connection refused"), "{text}");
+    }
+
+    #[test]
+    fn settings_that_librdkafka_refuses_are_named() {
+        let client_config = BTreeMap::from([("no.such.setting".to_owned(), "1".to_owned())]);
+        let connection = KafkaConnection { bootstrap_servers: "127.0.0.1:1".to_owned(), client_config };
+        let error = KafkaAdmin::new(&connection, "test", Duration::from_secs(1)).unwrap_err();
+        assert!(error.to_string().contains("no.such.setting"), "{error}");
+    }
+}
