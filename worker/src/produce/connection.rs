@@ -238,7 +238,7 @@ async fn read(
                     Ok(()) => continue,
                     Err(error) => Some(Err(error)),
                 },
-                None => return close(socket, reader).await,
+                None => return close(socket, reader, &progress).await,
             },
             message = next_message(&mut socket, &reader, &progress) => message,
         };
@@ -289,10 +289,10 @@ async fn next_message(
 }
 
 /// Closes in order: what the exchange sent before it heard of that is taken too.
-async fn close(mut socket: Socket, mut reader: FrameReader) {
+async fn close(mut socket: Socket, mut reader: FrameReader, progress: &ConnectionProgress) {
     let drained = async {
         socket.close(None).await?;
-        while let Some(message) = socket.next().await {
+        while let Some(message) = next_message(&mut socket, &reader, progress).await {
             reader.take(&message?, Instant::now());
         }
         Ok::<(), tungstenite::Error>(())

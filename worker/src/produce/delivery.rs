@@ -21,6 +21,7 @@ use crate::flow_gate::FlowGate;
 pub(crate) struct Deliveries {
     awaited: AtomicBool,
     changed: Notify,
+    no_longer_awaited: Notify,
     last: Mutex<Option<Instant>>,
 }
 
@@ -30,9 +31,20 @@ impl Deliveries {
     }
 
     pub(crate) fn set_awaited(&self, awaited: bool) {
-        if self.awaited.swap(awaited, Ordering::AcqRel) != awaited {
-            self.changed.notify_one();
+        if self.awaited.swap(awaited, Ordering::AcqRel) == awaited {
+            return;
         }
+        if awaited {
+            self.changed.notify_one();
+        } else {
+            self.no_longer_awaited.notify_waiters();
+        }
+    }
+
+    /// Waits until deliveries are awaited no longer, at most for `at_most`.
+    pub(crate) async fn until_not_awaited(&self, at_most: Duration) {
+        // Either way the caller looks for itself.
+        let _ = tokio::time::timeout(at_most, self.no_longer_awaited.notified()).await;
     }
 
     /// When the last awaited delivery was reported.

@@ -36,7 +36,7 @@ const CLIENT_SETTINGS: &[(&str, &str)] = &[
     // The partitioner of the Java clients: every program puts a key into the same partition.
     ("partitioner", "murmur2_random"),
     // Both bound the memory; a record takes about 500 bytes of it.
-    ("queue.buffering.max.messages", "20000"),
+    ("queue.buffering.max.messages", "10000"),
     ("queue.buffering.max.kbytes", "16384"),
     // Nothing expires by age: what is dropped is dropped here, oldest first, and counted.
     ("message.timeout.ms", "0"),
@@ -115,7 +115,7 @@ impl Publisher {
     pub(crate) async fn ready(&self) {
         self.gate.open().await;
         while self.deliveries.are_awaited() && !self.broker_is_away(Instant::now()) {
-            tokio::time::sleep(LOOK_AGAIN).await;
+            self.deliveries.until_not_awaited(LOOK_AGAIN).await;
         }
     }
 

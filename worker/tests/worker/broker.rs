@@ -1,0 +1,155 @@
+//! librdkafka's in-process broker, and what stands on its topic.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use market::Trade;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::mocking::MockCluster;
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use runtime::kafka::KafkaConnection;
+use worker::record;
+
+pub(crate) const TOPIC: &str = "crypto-trades";
+pub(crate) const PARTITIONS: i32 = 3;
+
+/// Long enough for a busy machine; nothing waits for it when all is well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+enum Command {
+    TakeDown,
+    BringUp,
+    Stop,
+}
+
+/// A broker with the topic [`TOPIC`]. The cluster must stay on the thread that made it.
+pub(crate) struct TestBroker {
+    pub(crate) bootstrap_servers: String,
+    commands: mpsc::Sender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl TestBroker {
+    pub(crate) fn start() -> Self {
+        let (commands, command_receiver) = mpsc::channel();
+        let (address_sender, address) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let cluster = MockCluster::new(1).unwrap();
+            cluster.create_topic(TOPIC, PARTITIONS, 1).unwrap();
+            address_sender.send(cluster.bootstrap_servers()).unwrap();
+            for command in command_receiver {
+                match command {
+                    Command::TakeDown => cluster.broker_down(1).unwrap(),
+                    Command::BringUp => cluster.broker_up(1).unwrap(),
+                    Command::Stop => break,
+                }
+            }
+        });
+        Self { bootstrap_servers: address.recv().unwrap(), commands, thread: Some(thread) }
+    }
+
+    pub(crate) fn take_down(&self) {
+        self.commands.send(Command::TakeDown).unwrap();
+    }
+
+    pub(crate) fn bring_up(&self) {
+        self.commands.send(Command::BringUp).unwrap();
+    }
+
+    pub(crate) fn connection(&self) -> KafkaConnection {
+        KafkaConnection { bootstrap_servers: self.bootstrap_servers.clone(), client_config: BTreeMap::new() }
+    }
+}
+
+impl Drop for TestBroker {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::Stop);
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+/// What has been read of the topic so far: per symbol in the order of its partition.
+#[derive(Default)]
+pub(crate) struct Read {
+    pub(crate) trades: BTreeMap<String, Vec<Trade>>,
+    pub(crate) record_bytes: usize,
+}
+
+/// Reads the topic from its beginning, in the background.
+pub(crate) struct TopicReader {
+    read: Arc<Mutex<Read>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl TopicReader {
+    pub(crate) fn start(broker: &TestBroker) -> Self {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &broker.bootstrap_servers)
+            .set("group.id", "test")
+            .set("enable.auto.commit", "false")
+            .set("fetch.wait.max.ms", "10")
+            .create()
+            .unwrap();
+        let mut partitions = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            partitions.add_partition_offset(TOPIC, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&partitions).unwrap();
+        let (read, stop) = (Arc::new(Mutex::new(Read::default())), Arc::new(AtomicBool::new(false)));
+        let thread = thread::spawn({
+            let (read, stop) = (Arc::clone(&read), Arc::clone(&stop));
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    if let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
+                        take(&mut read.lock().unwrap(), message.key().unwrap(), message.payload().unwrap());
+                    }
+                }
+            }
+        });
+        Self { read, stop, thread: Some(thread) }
+    }
+
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Read) -> T) -> T {
+        look(&self.read.lock().unwrap())
+    }
+
+    /// The ids that were read of `symbol`, in their order on the topic.
+    pub(crate) fn ids(&self, symbol: &str) -> Vec<i64> {
+        let ids = |trades: &Vec<Trade>| trades.iter().map(|trade| trade.trade_id).collect();
+        self.look(|read| read.trades.get(symbol).map_or_else(Vec::new, ids))
+    }
+
+    /// Waits until the trade `id` of `symbol` has been read.
+    pub(crate) async fn wait_for(&self, symbol: &str, id: i64) {
+        let read = async {
+            while self.look(|read| {
+                let trades = read.trades.get(symbol);
+                !trades.is_some_and(|trades| trades.iter().rev().any(|trade| trade.trade_id == id))
+            }) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, read).await.is_err() {
+            let ids = self.ids(symbol);
+            panic!("{symbol} {id} never came; there are {} trades up to {:?}", ids.len(), ids.last());
+        }
+    }
+}
+
+impl Drop for TopicReader {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+fn take(read: &mut Read, key: &[u8], value: &[u8]) {
+    let decoded = record::decode_value(value).unwrap();
+    assert_eq!(key, format!("{}:{}", decoded.venue, decoded.symbol).as_bytes());
+    read.record_bytes += key.len() + value.len();
+    read.trades.entry(decoded.symbol.into_owned()).or_default().push(decoded.trade);
+}

@@ -1,0 +1,7 @@
+//! The workers against a simulated exchange and librdkafka's in-process broker.
+
+mod broker;
+mod exchange;
+mod produce;
+mod producer;
+mod program;
