@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Where the testbed keeps things, what it calls them, and the helpers that every part uses. Sourced, not run.
 set -euo pipefail
 
@@ -72,12 +73,12 @@ unmount_below() {
   awk -v below="$1/" 'index($2, below) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
 }
 
-# write_env PART NAME VALUE ... : what `up` prints for this part, shell-quoted.
+# write_env PART NAME VALUE ... : what `up` prints for this part, shell-quoted; there may be a password in it.
 write_env() {
   local part=$1
   shift
   mkdir -p "$STATE/env"
-  while [ $# -gt 0 ]; do printf 'export %s=%q\n' "$1" "$2"; shift 2; done >"$STATE/env/.$part"
+  (umask 077 && while [ $# -gt 0 ]; do printf 'export %s=%q\n' "$1" "$2"; shift 2; done >"$STATE/env/.$part")
   mv "$STATE/env/.$part" "$STATE/env/$part"
 }
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The docker daemon and network of the testbed, as far as they are up. Sourced, not run.
 
 DOCKER_STATE=$STATE/docker

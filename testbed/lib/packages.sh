@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the testbed needs of the machine. Sourced, not run.
 
 # need_commands COMMAND=DEBIAN_PACKAGE... : installs the packages of the commands that are missing, or says which they are.

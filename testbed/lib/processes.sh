@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Long-running processes, one pid file each. Sourced, not run.
 #
 # A pid file holds the pid and the process's start time, so that a stale one is never taken for a stranger's process.

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Programs built from Go modules, into a directory named after the hash of what they are built from. Sourced, not run.
 
 pinned_version() { sed -n "s|^\t$1 v\([0-9.]*\).*|\1|p" "$TESTBED/go/go.mod"; }
