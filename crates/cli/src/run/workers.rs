@@ -1,0 +1,222 @@
+//! The workers as tasks of this process. One is started, left alone or replaced exactly as a pod would be: when
+//! its settings change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crds::worker_settings::{AggregatorSettings, KafkaSettings, ProducerSettings};
+use operator::reconcile::observe::{WorkerReport, WorkerReports, Workload, Workloads};
+use operator::reconcile::plan::{WorkloadStep, WorkloadsPlan};
+use prometheus_client::registry::Registry;
+use runtime::error_chain::error_chain;
+use runtime::health::Probes;
+use runtime::kafka::KafkaConnection;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use worker::aggregate::{self, AggregateContext, AggregatorState, TopicId};
+use worker::flow_gate::FlowGate;
+use worker::produce::{self, ProduceContext, ProducerState, Timings};
+
+use super::embedded_broker::{EmbeddedBroker, MOST_OUTSTANDING_BYTES};
+
+/// What the workers run on.
+pub(super) struct Ground {
+    pub(super) database_url: String,
+    pub(super) broker: Option<EmbeddedBroker>,
+    gate: Arc<FlowGate>,
+}
+
+impl Ground {
+    pub(super) fn new(database_url: String, broker: Option<EmbeddedBroker>) -> Self {
+        let gate =
+            if broker.is_some() { FlowGate::limited(MOST_OUTSTANDING_BYTES) } else { FlowGate::unlimited() };
+        Self { database_url, broker, gate: Arc::new(gate) }
+    }
+
+    fn connection(&self, settings: &KafkaSettings) -> KafkaConnection {
+        self.broker.as_ref().map_or_else(
+            || KafkaConnection {
+                bootstrap_servers: settings.bootstrap_servers.clone(),
+                client_config: settings.client_config.clone(),
+            },
+            |broker| broker.connection.clone(),
+        )
+    }
+}
+
+/// One running role.
+struct Worker<Settings, State> {
+    settings: Settings,
+    state: Arc<State>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), String>>,
+    /// Why the task ended by itself.
+    failure: Option<String>,
+}
+
+impl<Settings, State: Probes> Worker<Settings, State> {
+    async fn stop(self) -> Result<(), String> {
+        self.stop.cancel();
+        self.task.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    /// Takes note of a task that ended without being asked to.
+    async fn look_after(&mut self) {
+        if self.failure.is_none() && self.task.is_finished() {
+            let ended = (&mut self.task).await.unwrap_or_else(|error| Err(error.to_string()));
+            self.failure = Some(ended.err().unwrap_or_else(|| "ended by itself".to_owned()));
+        }
+    }
+
+    fn workload(&self, name: &str) -> Workload {
+        let is_ready = self.failure.is_none() && self.state.why_not_ready().is_empty();
+        Workload {
+            wished: 1,
+            replicas: 1,
+            ready: i32::from(is_ready),
+            is_current: true,
+            problem: self.failure.as_ref().map(|failure| format!("{name}: {failure}")),
+        }
+    }
+
+    fn report(&self, name: &str) -> WorkerReport<State::Status> {
+        let answer = self.failure.clone().map_or_else(|| Ok(self.state.status()), Err);
+        WorkerReport { pod: name.to_owned(), answer }
+    }
+}
+
+/// All workers of the pipeline.
+#[derive(Default)]
+pub(super) struct Workers {
+    producers: BTreeMap<String, Worker<ProducerSettings, ProducerState>>,
+    aggregator: Option<Worker<AggregatorSettings, AggregatorState>>,
+}
+
+impl Workers {
+    /// Brings the tasks to what is planned.
+    pub(super) async fn apply(&mut self, plan: &WorkloadsPlan, ground: &Ground) {
+        for producer in self.producers.values_mut() {
+            producer.look_after().await;
+        }
+        if let Some(aggregator) = &mut self.aggregator {
+            aggregator.look_after().await;
+        }
+        if plan.step == WorkloadStep::Hold {
+            return;
+        }
+        let wished: BTreeMap<&str, &ProducerSettings> = plan
+            .producers
+            .iter()
+            .filter(|producer| producer.replicas > 0)
+            .map(|producer| (producer.settings.source.name.as_str(), &producer.settings))
+            .collect();
+        let outdated: Vec<String> = self
+            .producers
+            .iter()
+            .filter(|(name, worker)| {
+                wished.get(name.as_str()) != Some(&&worker.settings) || worker.failure.is_some()
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in outdated {
+            self.stop_producer(&name).await;
+        }
+        self.keep_aggregator((plan.aggregator.replicas > 0).then_some(&plan.aggregator.settings), ground)
+            .await;
+        for (name, settings) in wished {
+            self.producers.entry(name.to_owned()).or_insert_with(|| start_producer(settings.clone(), ground));
+        }
+    }
+
+    async fn keep_aggregator(&mut self, wished: Option<&AggregatorSettings>, ground: &Ground) {
+        let is_current = self
+            .aggregator
+            .as_ref()
+            .is_some_and(|worker| wished == Some(&worker.settings) && worker.failure.is_none());
+        if !is_current {
+            self.stop_aggregator().await;
+            self.aggregator = wished.map(|settings| start_aggregator(settings.clone(), ground));
+        }
+    }
+
+    async fn stop_producer(&mut self, name: &str) {
+        if let Some(worker) = self.producers.remove(name)
+            && let Err(error) = worker.stop().await
+        {
+            tracing::warn!(source = name, error, "the producer ended with an error");
+        }
+    }
+
+    /// Stops all producers; what they have read is delivered.
+    pub(super) async fn stop_producers(&mut self) {
+        let names: Vec<String> = self.producers.keys().cloned().collect();
+        for name in names {
+            self.stop_producer(&name).await;
+        }
+    }
+
+    /// Stops the aggregator; what it has read is committed.
+    pub(super) async fn stop_aggregator(&mut self) {
+        if let Some(worker) = self.aggregator.take()
+            && let Err(error) = worker.stop().await
+        {
+            tracing::warn!(error, "the aggregator ended with an error");
+        }
+    }
+
+    /// As the Deployments of a cluster would be seen.
+    pub(super) fn workloads(&self) -> Workloads {
+        Workloads {
+            producers: self
+                .producers
+                .iter()
+                .map(|(name, worker)| (name.clone(), worker.workload(name)))
+                .collect(),
+            aggregator: self.aggregator.as_ref().map(|worker| worker.workload("aggregator")),
+        }
+    }
+
+    /// What they tell of themselves.
+    pub(super) fn reports(&self) -> WorkerReports {
+        WorkerReports {
+            producers: self.producers.iter().map(|(name, worker)| worker.report(name)).collect(),
+            aggregators: self.aggregator.iter().map(|worker| worker.report("aggregator")).collect(),
+        }
+    }
+}
+
+fn start_producer(settings: ProducerSettings, ground: &Ground) -> Worker<ProducerSettings, ProducerState> {
+    let state = Arc::new(ProducerState::new(&settings.source));
+    let context = ProduceContext {
+        kafka: ground.connection(&settings.kafka),
+        state: state.clone(),
+        gate: ground.gate.clone(),
+        timings: Timings::default(),
+    };
+    let stop = CancellationToken::new();
+    let run = produce::run(settings.clone(), context, stop.clone());
+    let task = tokio::spawn(async move { run.await.map_err(|error| error_chain(&error)) });
+    Worker { settings, state, stop, task, failure: None }
+}
+
+fn start_aggregator(
+    settings: AggregatorSettings,
+    ground: &Ground,
+) -> Worker<AggregatorSettings, AggregatorState> {
+    let state = Arc::new(AggregatorState::new(&mut Registry::default()));
+    let topic_id = match &ground.broker {
+        Some(broker) => TopicId::Fixed(broker.topic_id.clone()),
+        None => TopicId::AskBroker,
+    };
+    let context = AggregateContext {
+        kafka: ground.connection(&settings.kafka),
+        database_url: ground.database_url.clone(),
+        topic_id,
+        gate: ground.gate.clone(),
+        state: state.clone(),
+    };
+    let stop = CancellationToken::new();
+    let run = aggregate::run(settings.clone(), context, stop.clone());
+    let task = tokio::spawn(async move { run.await.map_err(|error| error_chain(&error)) });
+    Worker { settings, state, stop, task, failure: None }
+}
