@@ -47,9 +47,7 @@ impl EmbeddedBroker {
         let answer = told.recv().context("the embedded broker's thread ended")?;
         let bootstrap_servers =
             answer.map_err(anyhow::Error::msg).context("cannot start the embedded broker")?;
-        // On an empty log it would wait 500 ms before it answers a fetch.
-        let client_config = BTreeMap::from([("fetch.wait.max.ms".to_owned(), "10".to_owned())]);
-        let connection = KafkaConnection { bootstrap_servers, client_config };
+        let connection = KafkaConnection { bootstrap_servers, client_config: BTreeMap::new() };
         Ok(Self {
             admin: KafkaAdmin::new(&connection, "cryptopipeline-run", ADMIN_TIMEOUT)?,
             connection,

@@ -208,8 +208,13 @@ fn start_aggregator(
         Some(broker) => TopicId::Fixed(broker.topic_id.clone()),
         None => TopicId::AskBroker,
     };
+    let mut kafka = ground.connection(&settings.kafka);
+    if ground.broker.is_some() {
+        // On an empty log the embedded broker would wait 500 ms before it answers a fetch.
+        kafka.client_config.insert("fetch.wait.max.ms".to_owned(), "10".to_owned());
+    }
     let context = AggregateContext {
-        kafka: ground.connection(&settings.kafka),
+        kafka,
         database_url: ground.database_url.clone(),
         topic_id,
         gate: ground.gate.clone(),

@@ -1,0 +1,36 @@
+# The few verbs. Each installs what it misses where it can, and says what to install where it cannot.
+SHELL := /bin/bash
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PROFILE ?= release
+TRADES ?=
+
+.PHONY: demo test check image up down
+
+# The main job on this machine, no cluster: a generated market, or the recording TRADES=path/to/SYMBOL-trades-x.csv.gz.
+demo:
+	@e2e/build-tools
+	cargo build --workspace --bins
+	@python3 e2e/demo.py --bin $(TARGET)/debug --out target/demo $(if $(TRADES),--trades $(TRADES))
+
+# Everything: unit, property, integration (real Kafka, PostgreSQL, API server), the demo, and kind.
+test:
+	@e2e/test
+
+# What a reviewer would run before reading.
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+# target/image/cryptopipeline.tar from our own binaries, without a base image: `kind load image-archive` takes it.
+image:
+	@e2e/build-tools
+	cargo build --workspace --bins --profile $(PROFILE)
+	PROFILE=$(PROFILE) images/build
+
+# A real Kafka, PostgreSQL, API server and kind on this machine: eval "$$(make -s up)".
+up:
+	@testbed/up all
+
+# Removes all of it.
+down:
+	@testbed/down

@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""The main job on a real cluster: helm install, kubectl apply of the quickstart, recorded trades, growth, deaths.
+
+Needs the testbed (eval "$(testbed/up all)"), the image (target/image/cryptopipeline.tar), the simulator's binary and
+the recordings:  kind.py --bin FOLDER --recordings FOLDER
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable
+
+from judge.database import Database, judge
+from judge.trades import Trade, read_trades, symbol_of
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+RECORDINGS = ["TRXUSDT-trades-2025-03-04-part.csv.gz", "binance-spot-BTCUSDT-aggTrades-2026-01-01.csv.gz"]
+NAMESPACE = "market"
+PIPELINE = "quickstart"
+SIMULATOR_PORT = 9080
+# 48 minutes of TRXUSDT in four: long enough for growth and deaths while trades flow.
+SPEED = 12
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", type=Path, required=True)
+    parser.add_argument("--recordings", type=Path, required=True)
+    arguments = parser.parse_args()
+    files = [arguments.recordings / name for name in RECORDINGS]
+    os.environ["KUBECONFIG"] = os.environ["KUBECONFIG_KIND"]
+    test = Test(arguments.bin, files, {symbol_of(path): read_trades(path) for path in files})
+    try:
+        test.run()
+    except (Failed, subprocess.SubprocessError) as failure:
+        show_what_happened()
+        output = getattr(failure, "stderr", None) or ""
+        print(f"FAILED {failure}\n{output}", flush=True)
+        print(f"end to end on kind: {test.passed} passed, 1 failed", flush=True)
+        return 1
+    finally:
+        test.clean_up()
+    print(f"end to end on kind: {test.passed} passed, 0 failed", flush=True)
+    return 0
+
+
+class Failed(Exception):
+    """A check that does not hold."""
+
+
+class Test:
+    """One run. Every step waits on conditions; a step that is done is counted."""
+
+    def __init__(self, programs: Path, files: list[Path], logs: dict[str, list[Trade]]) -> None:
+        self.programs = programs
+        self.files = files
+        self.logs = logs
+        self.passed = 0
+        self.simulator: subprocess.Popen | None = None
+        self.simulator_log = None
+        self.host = os.environ["TESTBED_HOST_FOR_PODS"]
+        self.schema = "market"
+        self.database = Database(os.environ["POSTGRES_URL"], self.schema)
+
+    def run(self) -> None:
+        self.step("the image is in the cluster", self.load_image)
+        self.step("helm installs the operator", self.install)
+        self.step("kubectl applies the quickstart and it becomes ready", self.apply_quickstart)
+        self.step("a third of the recording is in the database", lambda: self.wait_for_share(0.33))
+        self.step("3 partitions grow to 6 and the aggregators follow", self.grow)
+        self.step("what was played is there, each trade once, every claim true", lambda: self.judge(may_miss=True))
+        self.step("nothing was missed while partitions grew", self.nothing_is_missing)
+        self.step("a deleted aggregator pod is replaced", lambda: self.delete_pod("aggregator"))
+        self.step("trades go on", lambda: self.wait_for_share(0.6))
+        self.step("still nothing is missing", self.nothing_is_missing)
+        self.step("a deleted producer pod is replaced", lambda: self.delete_pod("producer"))
+        self.step("the recording is played to its end and committed", self.wait_for_end)
+        self.step("every trade is there once or named as missing, every claim true", lambda: self.judge(may_miss=True))
+        self.step("what was missed while no producer ran is a hole with its ids", self.hole_is_told)
+        self.step("helm uninstalls and installs again, pipeline and pods stay", self.reinstall)
+        self.step("the deleted pipeline's objects are gone", self.delete_pipeline)
+
+    def step(self, name: str, check: Callable[[], None]) -> None:
+        began = time.monotonic()
+        print(f"== {name} ...", flush=True)
+        check()
+        self.passed += 1
+        print(f"ok {name} ({time.monotonic() - began:.0f} s)", flush=True)
+
+    def load_image(self) -> None:
+        command("kind", "load", "image-archive", str(CHECKOUT / "target/image/cryptopipeline.tar"))
+
+    def install(self) -> None:
+        chart = str(CHECKOUT / "charts/cryptopipeline")
+        command("helm", "install", "cryptopipeline", chart, "--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s")
+
+    def apply_quickstart(self) -> None:
+        """The example as it is, but for the symbols; its addresses lead to the testbed's services."""
+        bootstrap_port = int(os.environ["KAFKA_BOOTSTRAP_PODS"].rpartition(":")[2])
+        for name, port, target in (("kafka", 9092, bootstrap_port), ("exchange-sim", SIMULATOR_PORT, SIMULATOR_PORT)):
+            apply(outside_service(name, port, self.host, target))
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "postgres"}, "stringData": {"uri": os.environ["POSTGRES_URL_PODS"]}}
+        apply([secret])
+        self.start_simulator()
+        example = (CHECKOUT / "examples/quickstart.yaml").read_text(encoding="utf-8")
+        symbols = "[BTCUSDT, ETHUSDT, SOLUSDT, BNBUSDT, ADAUSDT]"
+        if symbols not in example:
+            raise Failed("examples/quickstart.yaml has other symbols than this test replaces")
+        kubectl("apply", "-f", "-", stdin=example.replace(symbols, f"[{', '.join(self.logs)}]"))
+        kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=180s")
+
+    def start_simulator(self) -> None:
+        self.simulator_log = (CHECKOUT / "target/e2e-exchange-sim.log").open("wb")
+        arguments = ["--listen", f"{self.host}:{SIMULATOR_PORT}", "--speed", str(SPEED), "--start", "recorded", "--wait"]
+        program = self.programs / "exchange-sim"
+        self.simulator = subprocess.Popen([program, *arguments, *self.files], stdout=self.simulator_log, stderr=subprocess.STDOUT)
+
+    def wait_for_share(self, share: float) -> None:
+        wanted = int(len(self.logs["TRXUSDT"]) * share) + len(self.logs["BTCUSDT"])
+        wait_until(f"{wanted} trades are held", 300, lambda: self.database.trades_held() >= wanted)
+
+    def grow(self) -> None:
+        patch = {"spec": {"kafka": {"topic": {"partitions": 6}}}}
+        kubectl("patch", "cpl", PIPELINE, "--type=merge", "-p", json.dumps(patch))
+        deployment = f"deployment/{PIPELINE}-aggregator"
+        kubectl("wait", "--for=jsonpath={.status.partitions}=6", f"cpl/{PIPELINE}", "--timeout=120s")
+        kubectl("wait", "--for=jsonpath={.spec.replicas}=6", deployment, "--timeout=60s")
+        kubectl("rollout", "status", deployment, "--timeout=180s")
+        partitions = "SELECT count(*) AS count FROM {schema}.partition_offsets"
+        wait_until("all 6 partitions are assigned", 120, lambda: self.database.query(partitions)[0]["count"] == "6")
+
+    def delete_pod(self, role: str) -> None:
+        before = pods(role)
+        kubectl("delete", "pod", sorted(before)[0], "--wait=false")
+        wait_until(f"another {role} pod is ready", 120, lambda: bool(ready_pods(role) - before))
+        wait_until(f"the old {role} pod is gone", 120, lambda: not (pods(role) & {sorted(before)[0]}))
+
+    def wait_for_end(self) -> None:
+        last_id = max(trade.trade_id for trade in self.logs["TRXUSDT"])
+        last = "SELECT max(last_trade_id) AS id FROM {schema}.symbol_head WHERE symbol = 'TRXUSDT'"
+        wait_until("the last trade is held", 420, lambda: self.database.query(last)[0]["id"] == str(last_id))
+
+    def judge(self, may_miss: bool) -> None:
+        verdict = judge(self.database, self.logs, may_miss)
+        print(f"   {self.database.trades_held()} trades held; {verdict}", flush=True)
+        # Trades not yet played are missing for the judge, and no problem of the pipeline.
+        if not verdict.passed():
+            raise Failed("\n".join(verdict.problems[:20]) or "no candle claims to be complete")
+
+    def missing(self) -> int:
+        """Ids between the first and the last held one that are not held."""
+        spans = """SELECT coalesce(sum(span - held), 0) AS missing FROM (
+            SELECT max(last_id) - min(first_id) + 1 AS span, sum(last_id - first_id + 1) AS held
+            FROM {schema}.trade_ranges GROUP BY symbol_id) AS symbols"""
+        return int(self.database.query(spans)[0]["missing"])
+
+    def nothing_is_missing(self) -> None:
+        # After growth or a rebalance an older id may still wait in another partition.
+        wait_until("no id is missing", 60, lambda: self.missing() == 0)
+
+    def hole_is_told(self) -> None:
+        missing = self.missing()
+        if missing == 0:
+            raise Failed("nothing was missed while no producer ran: the test proves nothing")
+        print(f"   {missing} trades were missed", flush=True)
+        kubectl("wait", "--for=condition=DataContinuous=False", f"cpl/{PIPELINE}", "--timeout=120s")
+        first = self.database.query("SELECT min(last_id) + 1 AS id FROM {schema}.trade_ranges JOIN {schema}.symbol_head USING (symbol_id) WHERE symbol = 'TRXUSDT'")[0]["id"]
+        message = condition("DataContinuous")["message"]
+        if str(first) not in message:
+            raise Failed(f"the hole begins at {first}, DataContinuous says: {message}")
+
+    def reinstall(self) -> None:
+        before = pods("aggregator") | pods("producer")
+        command("helm", "uninstall", "cryptopipeline", "--namespace", NAMESPACE, "--wait")
+        if kubectl("get", "cpl", PIPELINE, "-o", "name").strip() == "" or not before <= pods("aggregator") | pods("producer"):
+            raise Failed("the pipeline or its pods went with the chart")
+        self.install()
+        kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=180s")
+        if before != pods("aggregator") | pods("producer"):
+            raise Failed("the new operator replaced pods that nothing had changed for")
+
+    def delete_pipeline(self) -> None:
+        kubectl("delete", "cpl", PIPELINE, "--timeout=60s")
+        kinds = "deployments,pods,configmaps,serviceaccounts"
+        selector = f"app.kubernetes.io/instance={PIPELINE}"
+        wait_until("its objects are gone", 60, lambda: kubectl("get", kinds, "-l", selector, "-o", "name").strip() == "")
+
+    def clean_up(self) -> None:
+        if self.simulator:
+            self.simulator.terminate()
+            self.simulator.wait(timeout=30)
+        if self.simulator_log:
+            self.simulator_log.close()
+
+
+def outside_service(name: str, port: int, address: str, target_port: int) -> list[dict]:
+    """A Service without pods, which leads to an address outside the cluster."""
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"name": "main", "port": port, "targetPort": target_port}]}}
+    endpoints = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": [{"name": "main", "port": target_port, "protocol": "TCP"}],
+    }
+    return [service, endpoints]
+
+
+def apply(objects: list[dict]) -> None:
+    kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(item) for item in objects))
+
+
+def condition(kind: str) -> dict:
+    status = json.loads(kubectl("get", "cpl", PIPELINE, "-o", "json"))["status"]
+    return next(item for item in status["conditions"] if item["type"] == kind)
+
+
+def pods(role: str) -> set[str]:
+    """Names of the pods of a role that are not going away."""
+    return {pod["metadata"]["name"] for pod in pod_objects(role) if "deletionTimestamp" not in pod["metadata"]}
+
+
+def ready_pods(role: str) -> set[str]:
+    def is_ready(pod: dict) -> bool:
+        conditions = pod["status"].get("conditions", [])
+        return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+    return {pod["metadata"]["name"] for pod in pod_objects(role) if is_ready(pod)}
+
+
+def pod_objects(role: str) -> list[dict]:
+    selector = f"app.kubernetes.io/instance={PIPELINE},app.kubernetes.io/component={role}"
+    return json.loads(kubectl("get", "pods", "-l", selector, "-o", "json"))["items"]
+
+
+def wait_until(what: str, seconds: int, holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise Failed(f"within {seconds} s it did not happen that {what}")
+        time.sleep(0.5)
+
+
+def kubectl(*arguments: str, stdin: str | None = None) -> str:
+    return command("kubectl", "--namespace", NAMESPACE, *arguments, stdin=stdin)
+
+
+def command(*arguments: str, stdin: str | None = None) -> str:
+    done = subprocess.run(arguments, input=stdin, check=True, capture_output=True, text=True, timeout=300)
+    return done.stdout
+
+
+def show_what_happened() -> None:
+    """Pods, events and logs, for whoever reads the failure."""
+    for arguments in (
+        ["get", "cpl", "-o", "yaml"],
+        ["get", "pods", "-o", "wide"],
+        ["get", "events", "--sort-by=.lastTimestamp"],
+        ["logs", "--prefix", "--tail=60", "-l", "app.kubernetes.io/name=cryptopipeline", "--all-containers"],
+        ["logs", "--prefix", "--tail=60", "-l", f"app.kubernetes.io/instance={PIPELINE}", "--all-containers", "--max-log-requests=20"],
+    ):
+        shown = subprocess.run(["kubectl", "--namespace", NAMESPACE, *arguments], capture_output=True, text=True, timeout=60)
+        print(f"--- kubectl {' '.join(arguments)}\n{shown.stdout}{shown.stderr}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
