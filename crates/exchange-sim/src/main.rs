@@ -2,6 +2,7 @@
 
 mod arguments;
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,7 +17,8 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(is_terminal).with_target(false).init();
     let config = arguments::Arguments::parse().into_config()?;
     let running = Simulator::start(config).await?;
     announce(&running);
@@ -34,32 +36,40 @@ async fn run_until_signal(mut running: Running) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let started = Instant::now();
     let mut progress = interval_at(started + PROGRESS_EVERY, PROGRESS_EVERY);
-    let mut played_before = 0;
+    let mut before = running.status();
     let failure = loop {
         tokio::select! {
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
             failure = running.failure() => break Some(failure),
-            _ = progress.tick() => played_before = report(&running.status(), played_before),
+            _ = progress.tick() => before = report_progress(running.status(), &before),
         }
     };
     let status = running.status();
-    tracing::info!(seconds = started.elapsed().as_secs(), "{}", summary(&status));
+    tracing::info!("played for {} s: {}", started.elapsed().as_secs(), summary(&status));
     let stopped = running.stop().await;
     failure.map_or(stopped, Err).context("the played log is not complete")
 }
 
-/// One line of progress; returns how many trades have been played.
-fn report(status: &Status, played_before: usize) -> usize {
-    let played: usize = status.symbols.iter().map(|symbol| symbol.played).sum();
-    let per_second = (played - played_before) / usize::try_from(PROGRESS_EVERY.as_secs()).unwrap_or(1);
-    let end = if status.done { ", at the end of the log" } else { "" };
-    tracing::info!(
-        "{played} trades, {per_second}/s, {} connections, {} streams{end}",
-        status.connections,
-        status.subscriptions
-    );
-    played
+/// One line of progress, unless all is as it was before. Returns the status, to compare with next time.
+fn report_progress(status: Status, before: &Status) -> Status {
+    let has_moved = status.symbols != before.symbols || status.connections != before.connections;
+    if has_moved {
+        let seconds = usize::try_from(PROGRESS_EVERY.as_secs()).unwrap_or(1);
+        tracing::info!(
+            "{} trades, {}/s, {} connections, {} streams{}",
+            played(&status),
+            (played(&status) - played(before)) / seconds,
+            status.connections,
+            status.subscriptions,
+            if status.done { ", at the end of the log" } else { "" }
+        );
+    }
+    status
+}
+
+fn played(status: &Status) -> usize {
+    status.symbols.iter().map(|symbol| symbol.played).sum()
 }
 
 fn summary(status: &Status) -> String {

@@ -1,5 +1,6 @@
 //! Starting and stopping the simulator, in a program of its own or inside a test.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt;
+use smol_str::SmolStr;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,9 @@ pub enum StartError {
     /// There is nothing to play.
     #[error("there is no trade log to play")]
     NothingToPlay,
+    /// Two logs are of the same symbol.
+    #[error("there are two trade logs of symbol {0:?}")]
+    RepeatedSymbol(SmolStr),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -64,6 +69,10 @@ impl Simulator {
     pub async fn start(config: SimulatorConfig) -> Result<Running, StartError> {
         if config.logs.is_empty() {
             return Err(StartError::NothingToPlay);
+        }
+        let mut symbols = HashSet::new();
+        if let Some(log) = config.logs.iter().find(|log| !symbols.insert(log.symbol())) {
+            return Err(StartError::RepeatedSymbol(log.symbol().clone()));
         }
         if let Some(directory) = &config.write_log {
             std::fs::create_dir_all(directory)
@@ -168,9 +177,11 @@ impl Running {
             self.exchange.connection_tasks.wait().await;
             let _ = (&mut self.server).await;
         };
-        // Those who take no notice are cut off by the drop of self.
-        let _ = tokio::time::timeout(STOPPING_TIME, ended).await;
-        self.exchange.connections.cut_all();
+        if tokio::time::timeout(STOPPING_TIME, ended).await.is_err() {
+            // Those who take no notice. What they were being sent is played when their tasks have ended.
+            self.exchange.connections.cut_all();
+            self.exchange.connection_tasks.wait().await;
+        }
         let _ = (&mut self.player).await;
         if let Some(log_flusher) = self.log_flusher.take()
             && let Ok(flushed) = log_flusher.await

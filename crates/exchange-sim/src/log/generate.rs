@@ -31,9 +31,10 @@ pub const DEFAULT_SYMBOLS: [(&str, f64); 5] =
 
 /// Trades of a taker order, on average.
 const TRADES_PER_ORDER: f64 = 2.5;
-/// Calm and burst: how much of the mean rate, and for how many seconds on average. The mean is 1.
-const CALM: (f64, f64) = (0.7, 20.0);
-const BURST: (f64, f64) = (4.0, 2.0);
+/// Calm and burst: how much of the mean rate, and for how many seconds on average. The mean is 1, and the phases
+/// are short, so that a few minutes come close to it.
+const CALM: (f64, f64) = (0.7, 4.0);
+const BURST: (f64, f64) = (4.0, 0.4);
 /// Which part of the price it moves in a second (standard deviation), and of the orders that move it.
 const MOVE_PER_SECOND: f64 = 5e-5;
 const MOVING_ORDERS: f64 = 0.25;

@@ -88,3 +88,38 @@ fn row(aggregate: &AggregateTrade, time_unit: TimeUnit) -> Row {
         is_best_match: true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+
+    use super::*;
+    use crate::log::{Trade, TradeLog};
+    use crate::{SimulatorConfig, Speed};
+
+    #[test]
+    fn an_aggregate_is_shown_when_all_its_trades_have_been_played() {
+        let trades = [1, 2, 3, 4].map(|id| Trade {
+            id,
+            price: "2".parse().unwrap(),
+            quantity: "3".parse().unwrap(),
+            time_us: 1_767_225_600_000_000,
+            aggregate_id: 8 + id / 3,
+            buyer_is_maker: false,
+        });
+        let exchange = Exchange::new(SimulatorConfig {
+            speed: Speed::AsFastAsRead,
+            ..SimulatorConfig::new(vec![TradeLog::recorded("TRXUSDT", &trades)])
+        });
+        let parameters = [("symbol", "TRXUSDT"), ("limit", "1")];
+        let pairs = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let parameters = Parameters::new(pairs, &HeaderMap::new());
+        for (played, expected) in
+            [(1, "[]"), (2, "\"f\":1,\"l\":2"), (3, "\"f\":1,\"l\":2"), (4, "\"f\":3,\"l\":4")]
+        {
+            exchange.markets()[0].play_to(played);
+            let rows = answer(&exchange, &parameters).unwrap();
+            assert!(rows.contains(expected), "{played} played: {rows}");
+        }
+    }
+}

@@ -132,6 +132,20 @@ async fn what_passes_without_a_subscription_is_never_sent() {
 }
 
 #[tokio::test]
+async fn a_live_market_waits_for_nobody() {
+    let config = exchange_sim::SimulatorConfig {
+        wait_for_subscriber: false,
+        ..live(vec![even_log("TRXUSDT", 20, 500)], 10)
+    };
+    let running = start(config).await;
+    running.wait_until_done().await;
+    let mut client = Client::connect(&running, "/ws/trxusdt@trade").await;
+    client.assert_silent().await;
+    let rest = crate::common::Rest::new(&running);
+    assert_eq!(rest.body("/api/v3/trades?symbol=TRXUSDT").await.as_array().unwrap().len(), 20);
+}
+
+#[tokio::test]
 async fn all_subscribers_get_the_same_market() {
     let running = start(live(vec![even_log("TRXUSDT", 1_000, 500)], 1)).await;
     let mut clients = [Client::connect(&running, "/ws").await, Client::connect(&running, "/ws").await];
