@@ -99,8 +99,6 @@ pub struct Status {
     pub symbols: Vec<SymbolProgress>,
     /// Whether every log has been played to its end.
     pub done: bool,
-    /// By how much all times are shifted, in microseconds; null before playing begins.
-    pub shift_us: Option<i64>,
     /// The time on the exchange's clock, in microseconds.
     pub server_time_us: i64,
     /// Open WebSocket connections.
@@ -122,6 +120,8 @@ pub struct SymbolProgress {
     pub last_played_id: Option<i64>,
     /// The time of that trade as played, in microseconds.
     pub last_played_time_us: Option<i64>,
+    /// By how much the log's times are shifted, in microseconds, as things are.
+    pub shift_us: i64,
     /// How many trades have been played.
     pub played: usize,
     /// Whether the log has been played to its end.
@@ -161,7 +161,8 @@ pub(crate) fn apply(exchange: &Exchange, command: &Command) -> Result<(), Unknow
             market(symbol)?.faults.withhold(*first_id..=*last_id);
         }
         Command::SetStatus { symbol, status } => {
-            market(symbol)?.set_status(*status, exchange.server_time_us());
+            let market = market(symbol)?;
+            market.set_status(*status, exchange.time_us(market));
         }
     }
     // A symbol may speak or trade again.
@@ -175,7 +176,6 @@ pub(crate) fn read_status(exchange: &Exchange) -> Status {
     Status {
         symbols: exchange.markets().iter().map(|market| progress(market)).collect(),
         done: exchange.is_done(),
-        shift_us: exchange.clock().shift_us(),
         server_time_us: exchange.server_time_us(),
         connections: exchange.connections.count(),
         subscriptions: exchange.connections.stream_count(),
@@ -190,6 +190,7 @@ fn progress(market: &SymbolMarket) -> SymbolProgress {
         last_id: market.log().last().map(|trade| trade.id),
         last_played_id: last_played.map(|trade| trade.id),
         last_played_time_us: last_played.map(|trade| trade.time_us),
+        shift_us: market.shift_us(),
         played: market.played_count(),
         done: market.is_done(),
         status: market.status(),

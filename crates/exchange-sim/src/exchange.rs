@@ -12,7 +12,8 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Limits, SimulatorConfig};
 use crate::connections::Connections;
 use crate::faults::ExchangeFaults;
-use crate::playback::{Clock, Speed, SymbolMarket, wall_now_us};
+use crate::log::TradeLog;
+use crate::playback::{Clock, Placement, Speed, Start, SymbolMarket, clocks_ahead_us, wall_now_us};
 use crate::rest::WeightLimiter;
 use crate::sliding_window::SlidingWindow;
 
@@ -38,11 +39,21 @@ impl Exchange {
     /// The exchange of `config`, whose logs it takes. Playing begins at once where nobody is waited for.
     pub(crate) fn new(mut config: SimulatorConfig) -> Self {
         let logs = std::mem::take(&mut config.logs);
-        let log_start_us = logs.iter().filter_map(|log| log.first()).map(|trade| trade.time_us).min();
-        let markets: Vec<Arc<SymbolMarket>> =
-            logs.into_iter().map(|log| Arc::new(SymbolMarket::new(log, config.write_log.clone()))).collect();
+        let ahead_us = clocks_ahead_us(&logs.iter().map(span_us).collect::<Vec<_>>());
+        let starts = logs.iter().zip(&ahead_us).map(|(log, ahead_us)| span_us(log).0 - ahead_us);
+        let clock_start_us = starts.min().unwrap_or_else(wall_now_us);
+        let placements = ahead_us.iter().map(|ahead_us| match config.start {
+            // Every session is moved to the present, by its own distance.
+            Start::Now => Placement { clock_ahead_us: 0, shift_us: -ahead_us },
+            Start::Recorded => Placement { clock_ahead_us: *ahead_us, shift_us: 0 },
+        });
+        let markets: Vec<Arc<SymbolMarket>> = logs
+            .into_iter()
+            .zip(placements)
+            .map(|(log, placement)| Arc::new(SymbolMarket::new(log, placement, config.write_log.clone())))
+            .collect();
         let exchange = Self {
-            clock: Clock::new(config.speed, config.start, log_start_us.unwrap_or_else(wall_now_us)),
+            clock: Clock::new(config.speed, config.start, clock_start_us),
             by_stream_symbol: markets
                 .iter()
                 .map(|market| (market.stream_symbol().to_owned(), market.clone()))
@@ -84,25 +95,34 @@ impl Exchange {
         self.by_stream_symbol.get(stream_symbol)
     }
 
-    /// The time on the exchange's clock. Where only readers move the market, that of the last trade.
+    /// The time that the exchange tells: the latest of its symbols' times.
     pub(crate) fn server_time_us(&self) -> i64 {
-        self.clock.now_us().unwrap_or_else(|| self.played_until_us())
+        self.markets.iter().map(|market| self.time_us(market)).max().unwrap_or_else(wall_now_us)
     }
 
-    /// Up to when everything has been played: a little behind the clock, so that what is said about a moment
-    /// never lacks a trade of that moment.
-    pub(crate) fn played_until_us(&self) -> i64 {
-        if !self.clock.is_as_fast_as_read() {
-            return self.played_until_us.load(Ordering::Acquire).max(self.clock.start_us());
+    /// The time of `market`. Where only readers move it, that of its last trade.
+    pub(crate) fn time_us(&self, market: &SymbolMarket) -> i64 {
+        match self.clock.now_us() {
+            Some(clock_us) => market.time_us(clock_us),
+            None => self.played_until_us(market),
         }
-        let last_trades = self.markets.iter().filter_map(|market| market.last_played());
-        last_trades.map(|trade| trade.time_us).max().unwrap_or_else(|| self.clock.start_us())
     }
 
-    /// Plays what is due in all symbols at `now_us`. Returns when the next trade is due.
-    pub(crate) fn play_until(&self, now_us: i64) -> Option<i64> {
-        let next_us = self.markets.iter().filter_map(|market| market.play_until(now_us)).min();
-        self.played_until_us.store(now_us, Ordering::Release);
+    /// Up to when all trades of `market` have been played: a little behind its time, so that what is said about
+    /// a moment never lacks a trade of that moment.
+    pub(crate) fn played_until_us(&self, market: &SymbolMarket) -> i64 {
+        let start_us = market.time_us(self.clock.start_us());
+        if self.clock.is_as_fast_as_read() {
+            market.last_played().map_or(start_us, |trade| trade.time_us)
+        } else {
+            market.time_us(self.played_until_us.load(Ordering::Acquire)).max(start_us)
+        }
+    }
+
+    /// Plays what is due in all symbols at `clock_us`. Returns when the next trade is due.
+    pub(crate) fn play_until(&self, clock_us: i64) -> Option<i64> {
+        let next_us = self.markets.iter().filter_map(|market| market.play_until(clock_us)).min();
+        self.played_until_us.store(clock_us, Ordering::Release);
         next_us
     }
 
@@ -168,4 +188,10 @@ impl Exchange {
             .or_insert_with(|| SlidingWindow::new(limit, Limits::CONNECTION_ATTEMPTS_WINDOW))
             .admits(now)
     }
+}
+
+/// When a log begins, and ends if that is known. An empty one begins in 1970, and nothing of it is played.
+fn span_us(log: &TradeLog) -> (i64, Option<i64>) {
+    let time_us = |trade: crate::log::Trade| trade.time_us;
+    (log.first().map_or(0, time_us), log.last().map(time_us))
 }

@@ -6,11 +6,13 @@
 
 mod clock;
 pub(crate) mod player;
+mod sessions;
 mod symbol_market;
 mod view;
 
 pub(crate) use clock::{Clock, wall_now_us};
 pub use clock::{Speed, Start};
-pub(crate) use symbol_market::SymbolMarket;
+pub(crate) use sessions::clocks_ahead_us;
 pub use symbol_market::SymbolStatus;
+pub(crate) use symbol_market::{Placement, SymbolMarket};
 pub(crate) use view::{PlayedView, Shift, shift_at};

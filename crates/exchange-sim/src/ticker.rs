@@ -69,6 +69,7 @@ fn decimal(units: i128) -> Fixed8 {
 mod tests {
     use super::*;
     use crate::log::{Trade, TradeLog};
+    use crate::playback::Placement;
 
     const START_US: i64 = 1_767_225_600_000_000;
 
@@ -82,7 +83,7 @@ mod tests {
             buyer_is_maker: false,
         };
         let trades = [trade(1, 0, "90"), trade(2, SECOND_US, "100"), trade(3, DAY_US / 2, "99.51")];
-        SymbolMarket::new(TradeLog::recorded("TRXUSDT", &trades), None)
+        SymbolMarket::new(TradeLog::recorded("TRXUSDT", &trades), Placement::default(), None)
     }
 
     #[test]

@@ -25,11 +25,21 @@ pub enum SymbolStatus {
     Break,
 }
 
+/// Where a log stands in the time of the exchange.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Placement {
+    /// By how much this symbol's clock is ahead of the exchange's.
+    pub(crate) clock_ahead_us: i64,
+    /// By how much its times are moved before all others are.
+    pub(crate) shift_us: i64,
+}
+
 /// One symbol's log and how far it has been played.
 #[derive(Debug)]
 pub(crate) struct SymbolMarket {
     log: TradeLog,
     stream_symbol: String,
+    clock_ahead_us: i64,
     played_count: AtomicUsize,
     pub(crate) faults: SymbolFaults,
     state: Mutex<State>,
@@ -41,7 +51,7 @@ struct State {
     shifts: Arc<[Shift]>,
     history: KlineHistory,
     status: SymbolStatus,
-    /// Since when it has not traded, by the market's clock.
+    /// Since when it has not traded.
     stopped_since_us: Option<i64>,
     /// Past breaks: from, to.
     breaks: Vec<(i64, i64)>,
@@ -53,11 +63,11 @@ struct State {
 
 impl SymbolMarket {
     /// The market of `log`, of which nothing has been played. What will be played is written to `write_directory`.
-    pub(crate) fn new(log: TradeLog, write_directory: Option<PathBuf>) -> Self {
+    pub(crate) fn new(log: TradeLog, placement: Placement, write_directory: Option<PathBuf>) -> Self {
         let writer = write_directory.map(|directory| LogWriter::new(directory, log.symbol().clone()));
         let state = State {
             reader: LogReader::default(),
-            shifts: Arc::from([]),
+            shifts: Arc::from([Shift { from_index: 0, shift_us: placement.shift_us }]),
             history: KlineHistory::default(),
             status: SymbolStatus::Trading,
             stopped_since_us: None,
@@ -69,6 +79,7 @@ impl SymbolMarket {
         };
         Self {
             stream_symbol: log.symbol().to_lowercase(),
+            clock_ahead_us: placement.clock_ahead_us,
             played_count: AtomicUsize::new(0),
             faults: SymbolFaults::default(),
             state: Mutex::new(state),
@@ -106,13 +117,33 @@ impl SymbolMarket {
         self.lock().shifts.clone()
     }
 
-    /// Moves the times of all trades; to be called before any is played.
-    pub(crate) fn shift_all(&self, shift_us: i64) {
-        self.lock().shifts = Arc::from([Shift { from_index: 0, shift_us }]);
+    /// By how much the time of the trade that is played next is moved.
+    pub(crate) fn shift_us(&self) -> i64 {
+        let state = self.lock();
+        shift_at(&state.shifts, state.reader.index())
     }
 
-    /// Plays all trades up to `now_us`, inclusive. Returns when the next one is due.
-    pub(crate) fn play_until(&self, now_us: i64) -> Option<i64> {
+    /// Moves the times of all trades; to be called before any is played.
+    pub(crate) fn shift_all(&self, shift_us: i64) {
+        let mut state = self.lock();
+        let shift_us = shift_at(&state.shifts, 0) + shift_us;
+        state.shifts = Arc::from([Shift { from_index: 0, shift_us }]);
+    }
+
+    /// The time of this symbol when the exchange's clock shows `clock_us`.
+    pub(crate) fn time_us(&self, clock_us: i64) -> i64 {
+        clock_us + self.clock_ahead_us
+    }
+
+    /// What the exchange's clock shows at this symbol's `time_us`.
+    pub(crate) fn clock_us(&self, time_us: i64) -> i64 {
+        time_us - self.clock_ahead_us
+    }
+
+    /// Plays all trades up to `clock_us`, inclusive. Returns when the next one is due. Both by the exchange's
+    /// clock.
+    pub(crate) fn play_until(&self, clock_us: i64) -> Option<i64> {
+        let now_us = self.time_us(clock_us);
         let mut state = self.lock();
         if state.stopped_since_us.is_some() {
             return None;
@@ -126,7 +157,7 @@ impl SymbolMarket {
             state.play(&trade);
         }
         self.publish(&mut state, due_us.is_none());
-        due_us
+        due_us.map(|due_us| self.clock_us(due_us))
     }
 
     /// Plays all trades before the one at `index`.
@@ -258,7 +289,7 @@ mod tests {
 
     #[test]
     fn plays_what_is_due_and_says_when_the_next_is() {
-        let market = SymbolMarket::new(even_log("TRXUSDT", 5), None);
+        let market = SymbolMarket::new(even_log("TRXUSDT", 5), Placement::default(), None);
         assert_eq!(market.play_until(START_US), Some(START_US + 1_000));
         assert_eq!(market.play_until(START_US + 2_500), Some(START_US + 3_000));
         assert_eq!((market.played_count(), market.is_done()), (2, false));
@@ -268,8 +299,17 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_ahead_plays_a_later_log_at_once() {
+        let placement = Placement { clock_ahead_us: 86_400_000_000, shift_us: 0 };
+        let market = SymbolMarket::new(even_log("TRXUSDT", 5), placement, None);
+        let clock_start_us = START_US - 86_400_000_000;
+        assert_eq!(market.play_until(clock_start_us + 1_000), Some(clock_start_us + 2_000));
+        assert_eq!(times_ms(&market), [1]);
+    }
+
+    #[test]
     fn playing_to_an_index_never_goes_back() {
-        let market = SymbolMarket::new(even_log("TRXUSDT", 5), None);
+        let market = SymbolMarket::new(even_log("TRXUSDT", 5), Placement::default(), None);
         market.play_to(3);
         market.play_to(1);
         assert_eq!((market.played_count(), market.is_done()), (3, false));
@@ -279,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_stop_moves_later_trades_and_leaves_no_hole() {
-        let market = SymbolMarket::new(even_log("TRXUSDT", 4), None);
+        let market = SymbolMarket::new(even_log("TRXUSDT", 4), Placement::default(), None);
         market.shift_all(0);
         market.play_until(START_US + 2_000);
         market.set_status(SymbolStatus::Halt, START_US + 2_500);
@@ -295,7 +335,7 @@ mod tests {
     fn a_break_has_no_candles_and_a_halt_has() {
         for (status, expected) in [(SymbolStatus::Break, vec![0, 9]), (SymbolStatus::Halt, (0..=9).collect())]
         {
-            let market = SymbolMarket::new(even_log("TRXUSDT", 4), None);
+            let market = SymbolMarket::new(even_log("TRXUSDT", 4), Placement::default(), None);
             market.play_until(START_US + 1_000);
             market.set_status(status, START_US + 1_500);
             market.set_status(SymbolStatus::Trading, START_US + 9_000_000);
@@ -314,7 +354,7 @@ mod tests {
 
     #[test]
     fn the_view_finds_trades_by_id_time_and_aggregate_and_ends_where_playing_does() {
-        let market = SymbolMarket::new(even_log("TRXUSDT", 9), None);
+        let market = SymbolMarket::new(even_log("TRXUSDT", 9), Placement::default(), None);
         market.shift_all(60_000_000);
         market.play_to(5);
         let view = market.view();

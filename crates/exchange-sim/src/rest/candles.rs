@@ -52,7 +52,7 @@ pub(super) fn answer(exchange: &Exchange, parameters: &Parameters) -> Result<Str
     };
     let time_unit = parameters.time_unit();
     let rows: Vec<Row> = market
-        .klines(&query, exchange.played_until_us())
+        .klines(&query, exchange.played_until_us(market))
         .into_iter()
         .map(|window| Row { window, time_unit })
         .collect();

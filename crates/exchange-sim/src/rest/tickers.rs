@@ -67,8 +67,8 @@ pub(super) fn price(exchange: &Exchange, parameters: &Parameters) -> Result<Stri
 /// `/api/v3/ticker/24hr`.
 pub(super) fn day(exchange: &Exchange, parameters: &Parameters) -> Result<String, ApiError> {
     let selection = parameters.selection(exchange)?;
-    let now_us = exchange.played_until_us();
-    let tickers = selection.markets().iter().filter_map(|market| Ticker::at(market, now_us));
+    let tickers =
+        selection.markets().iter().filter_map(|market| Ticker::at(market, exchange.played_until_us(market)));
     let time_unit = parameters.time_unit();
     match parameters.text("type")? {
         None | Some("FULL") => {

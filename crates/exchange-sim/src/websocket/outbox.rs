@@ -35,9 +35,8 @@ pub(super) fn fill(
         }
     }
     if !has_more {
-        let now_us = exchange.played_until_us();
         for cursor in cursors {
-            cursor.add_timed_frames(now_us, exchange, format, frames);
+            cursor.add_timed_frames(exchange.played_until_us(cursor.market()), exchange, format, frames);
         }
     }
     has_more
@@ -52,18 +51,19 @@ fn write_trades(
     let mut due: BinaryHeap<Reverse<(i64, usize)>> = cursors
         .iter_mut()
         .enumerate()
-        .filter_map(|(at, cursor)| Some(Reverse((cursor.peek()?.time_us, at))))
+        .filter_map(|(at, cursor)| Some(Reverse((cursor.next_clock_us()?, at))))
         .collect();
     let mut trades_left = BATCH_TRADES;
     while let Some(Reverse((_, at))) = due.pop() {
-        let others_next_us = due.peek().map_or(i64::MAX, |Reverse((time_us, _))| *time_us);
+        let others_next_us = due.peek().map_or(i64::MAX, |Reverse((clock_us, _))| *clock_us);
         let cursor = &mut cursors[at];
         while let Some(trade) = cursor.peek() {
+            let clock_us = cursor.market().clock_us(trade.time_us);
             if frames.is_full() || trades_left == 0 {
                 return true;
             }
-            if trade.time_us > others_next_us {
-                due.push(Reverse((trade.time_us, at)));
+            if clock_us > others_next_us {
+                due.push(Reverse((clock_us, at)));
                 break;
             }
             cursor.pass(&trade, exchange, format, frames);

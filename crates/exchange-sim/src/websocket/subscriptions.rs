@@ -45,7 +45,7 @@ impl Subscriptions {
                     self.cursors.push(SymbolCursor::new(market.clone()));
                     self.cursors.len() - 1
                 });
-                self.cursors[at].add_stream(name, kind, exchange.played_until_us());
+                self.cursors[at].add_stream(name, kind, exchange.played_until_us(market));
             }
         }
         // Only now, with all cursors at their places, so that the first subscriber misses nothing.

@@ -37,6 +37,10 @@ impl SymbolCursor {
         }
     }
 
+    pub(super) fn market(&self) -> &SymbolMarket {
+        &self.market
+    }
+
     pub(super) fn is_of(&self, stream_symbol: &str) -> bool {
         self.market.stream_symbol() == stream_symbol
     }
@@ -83,6 +87,11 @@ impl SymbolCursor {
         let index = self.reader.index();
         let trade = (index < self.limit).then(|| self.reader.peek(self.market.log())).flatten()?;
         Some(Trade { time_us: trade.time_us + shift_at(&self.shifts, index), ..trade })
+    }
+
+    /// When that trade happens by the exchange's clock.
+    pub(super) fn next_clock_us(&mut self) -> Option<i64> {
+        self.peek().map(|trade| self.market.clock_us(trade.time_us))
     }
 
     /// Writes the frames of `trade`, which came next, and steps over it.

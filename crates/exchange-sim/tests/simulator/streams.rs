@@ -132,6 +132,29 @@ async fn what_passes_without_a_subscription_is_never_sent() {
 }
 
 #[tokio::test]
+async fn recordings_of_different_days_are_played_side_by_side() {
+    let later: Vec<exchange_sim::Trade> = (0..20)
+        .map_while(|index| even_log("ADAUSDT", 20, 500).get(index))
+        .map(|trade| exchange_sim::Trade { time_us: trade.time_us + 300 * 86_400_000_000, ..trade })
+        .collect();
+    let logs = || vec![even_log("TRXUSDT", 20, 500), exchange_sim::TradeLog::recorded("ADAUSDT", &later)];
+    for config in [live(logs(), 1), as_fast_as_read(logs())] {
+        let running = start(config).await;
+        let mut client =
+            Client::connect(&running, "/ws/trxusdt@trade/adausdt@trade?timeUnit=MICROSECOND").await;
+        let frames = client.frames(40).await;
+        let symbols: Vec<&str> = frames.iter().map(|frame| frame["s"].as_str().unwrap()).collect();
+        assert_eq!(symbols[..4], ["TRXUSDT", "TRXUSDT", "ADAUSDT", "ADAUSDT"]);
+        let last = frames.iter().rfind(|frame| frame["s"] == "ADAUSDT").unwrap();
+        assert_eq!(last["T"], later[19].time_us);
+        running.wait_until_done().await;
+        let rest = crate::common::Rest::new(&running);
+        let candles = rest.body("/api/v3/klines?symbol=TRXUSDT&interval=1m").await;
+        assert_eq!(candles.as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_live_market_waits_for_nobody() {
     let config = exchange_sim::SimulatorConfig {
         wait_for_subscriber: false,
@@ -185,7 +208,7 @@ async fn event_time_is_the_time_of_sending_when_the_market_follows_the_clock() {
     let before_us = now_us();
     let mut client = Client::connect(&running, "/ws/trxusdt@trade?timeUnit=MICROSECOND").await;
     let frames = client.frames(10).await;
-    let shift_us = running.status().shift_us.unwrap();
+    let shift_us = running.status().symbols[0].shift_us;
     assert_eq!(shift_us % 60_000_000, 0);
     for frame in &frames {
         let event_us = frame["E"].as_i64().unwrap();
