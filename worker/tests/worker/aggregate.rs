@@ -1,0 +1,396 @@
+//! The aggregator against librdkafka's in-process broker and SQLite, and against a real Kafka and PostgreSQL
+//! where `KAFKA_BOOTSTRAP` and `POSTGRES_URL` say where they are (`REQUIRE_SERVICES=1`: they must).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::worker_settings::{
+    AggregationSettings, AggregatorSettings, DatabaseSettings, KafkaSettings, PipelineId,
+};
+use market::{Market, Trade};
+use prometheus_client::registry::Registry;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use runtime::health::Probes;
+use runtime::kafka::KafkaConnection;
+use runtime::kafka_admin::{KafkaAdmin, TopicToCreate};
+use store::{CandleQuery, ConnectOptions, Store};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use worker::aggregate::{self, AggregateContext, AggregateError, AggregatorState, TopicId};
+use worker::flow_gate::FlowGate;
+use worker::record::RecordEncoder;
+
+use crate::broker::{PATIENCE, TOPIC, TestBroker};
+use crate::proxy::Proxy;
+
+const START_US: i64 = 1_767_225_600_000_000;
+
+/// Where trades come from and go to in one test.
+struct Lab {
+    connection: KafkaConnection,
+    topic: String,
+    topic_id: TopicId,
+    database_url: String,
+    schema: String,
+    store: Store,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Lab {
+    async fn embedded(broker: &TestBroker) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database_url = format!("sqlite://{}", folder.path().join("market.db").display());
+        let mut connection = broker.connection();
+        connection.client_config.insert("fetch.wait.max.ms".to_owned(), "10".to_owned());
+        let lab =
+            Self::new(connection, TOPIC.to_owned(), TopicId::Fixed("first".to_owned()), database_url, "none")
+                .await;
+        Self { _folder: Some(folder), ..lab }
+    }
+
+    /// A topic and a schema of their own on the real services.
+    async fn real(partitions: i32) -> Option<Self> {
+        let (Ok(bootstrap_servers), Ok(url)) =
+            (std::env::var("KAFKA_BOOTSTRAP"), std::env::var("POSTGRES_URL"))
+        else {
+            assert!(
+                std::env::var_os("REQUIRE_SERVICES").is_none(),
+                "KAFKA_BOOTSTRAP or POSTGRES_URL is not set"
+            );
+            eprintln!("skipped: KAFKA_BOOTSTRAP or POSTGRES_URL is not set");
+            return None;
+        };
+        let connection = KafkaConnection { bootstrap_servers, client_config: Default::default() };
+        let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+        create_topic(&connection, &name, partitions).await;
+        Some(Self::new(connection, name.clone(), TopicId::AskBroker, url, &name).await)
+    }
+
+    async fn new(
+        connection: KafkaConnection,
+        topic: String,
+        topic_id: TopicId,
+        url: String,
+        schema: &str,
+    ) -> Self {
+        runtime::tls::install_provider();
+        let options = ConnectOptions { create: true, ..ConnectOptions::default() };
+        let store = Store::connect(&url, schema, options).await.unwrap();
+        store.migrate().await.unwrap();
+        Self {
+            connection,
+            topic,
+            topic_id,
+            database_url: url,
+            schema: schema.to_owned(),
+            store,
+            _folder: None,
+        }
+    }
+
+    fn admin(&self) -> KafkaAdmin {
+        KafkaAdmin::new(&self.connection, "test", Duration::from_secs(20)).unwrap()
+    }
+
+    /// Starts an aggregator.
+    fn aggregate(&self) -> Aggregator {
+        let settings = AggregatorSettings {
+            pipeline: PipelineId { namespace: "test".into(), name: self.topic.clone(), uid: "1".into() },
+            kafka: KafkaSettings {
+                bootstrap_servers: self.connection.bootstrap_servers.clone(),
+                topic: self.topic.clone(),
+                client_config: Default::default(),
+            },
+            database: DatabaseSettings {
+                schema: self.schema.clone(),
+                trades_retention_s: None,
+                candles_retention_s: None,
+            },
+            aggregation: AggregationSettings {
+                intervals: vec!["1m".to_owned()],
+                store_trades: true,
+                flush_interval_ms: 20,
+            },
+        };
+        let state = Arc::new(AggregatorState::new(&mut Registry::default()));
+        let context = AggregateContext {
+            kafka: self.connection.clone(),
+            database_url: self.database_url.clone(),
+            topic_id: self.topic_id.clone(),
+            gate: Arc::new(FlowGate::unlimited()),
+            state: state.clone(),
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(aggregate::run(settings, context, stop.clone()));
+        Aggregator { state, stop, task }
+    }
+
+    async fn held(&self) -> i64 {
+        self.store.ledgers().await.unwrap().iter().map(|ledger| ledger.trades_held).sum()
+    }
+
+    async fn missing(&self) -> i64 {
+        self.store.ledgers().await.unwrap().iter().map(|ledger| ledger.missing).sum()
+    }
+
+    async fn wait_for_held(&self, count: i64) {
+        wait_until(&format!("{count} trades are held"), async || self.held().await >= count).await;
+    }
+
+    /// Every trade is in exactly one candle, and every record in exactly one counter.
+    async fn assert_counted_once(&self, trades: i64) {
+        let candles = self.store.candles(&CandleQuery::default()).await.unwrap();
+        assert_eq!(candles.iter().map(|candle| candle.trade_count).sum::<i64>(), trades);
+        let positions = self.store.positions(&self.topic).await.unwrap();
+        assert_eq!(positions.iter().map(|position| position.trades_new).sum::<i64>(), trades);
+        assert_eq!((self.held().await, self.missing().await), (trades, 0));
+    }
+}
+
+async fn create_topic(connection: &KafkaConnection, name: &str, partitions: i32) {
+    let admin = KafkaAdmin::new(connection, "test", Duration::from_secs(20)).unwrap();
+    let topic = TopicToCreate { name, partitions, replication_factor: 1, config: &Default::default() };
+    admin.create_topic(&topic).await.unwrap();
+    wait_until("the topic is there", async || {
+        admin.describe_topic(name).await.is_ok_and(|topic| topic.is_some())
+    })
+    .await;
+}
+
+struct Aggregator {
+    state: Arc<AggregatorState>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), AggregateError>>,
+}
+
+impl Aggregator {
+    async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("the drain takes too long").unwrap().unwrap();
+    }
+
+    fn complains_of(&self, what: &str) -> bool {
+        self.state.why_not_ready().iter().any(|reason| reason.starts_with(what))
+    }
+
+    fn partitions(&self) -> usize {
+        self.state.status().partitions.len()
+    }
+
+    async fn wait_until_ready(&self) {
+        wait_until("the aggregator is ready", async || self.state.why_not_ready().is_empty()).await;
+    }
+}
+
+/// Waits until `holds`, and fails after [`PATIENCE`].
+async fn wait_until(what: &str, holds: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "it did not happen that {what}");
+}
+
+/// Writes records as a producer would.
+struct Publisher {
+    producer: ThreadedProducer<DefaultProducerContext>,
+    topic: String,
+}
+
+impl Publisher {
+    fn new(lab: &Lab) -> Self {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", &lab.connection.bootstrap_servers)
+            .set("partitioner", "murmur2_random")
+            .create()
+            .unwrap();
+        Self { producer, topic: lab.topic.clone() }
+    }
+
+    /// One trade a second of one symbol.
+    fn publish(&self, symbol: &str, ids: std::ops::Range<i64>) {
+        let encoder = RecordEncoder::new(&Market::new("binance", symbol));
+        let mut value = Vec::new();
+        for trade_id in ids {
+            encoder.encode_value(&trade(trade_id), &mut value);
+            self.send(encoder.key(), &value);
+        }
+        self.flush();
+    }
+
+    fn send(&self, key: &[u8], value: &[u8]) {
+        let record = BaseRecord::to(&self.topic).key(key).payload(value);
+        self.producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+
+    fn flush(&self) {
+        self.producer.flush(PATIENCE).unwrap();
+    }
+}
+
+fn trade(trade_id: i64) -> Trade {
+    let trade_time_us = START_US + trade_id * 1_000_000;
+    Trade {
+        trade_id,
+        price: "100.5".parse().unwrap(),
+        quantity: "0.25".parse().unwrap(),
+        trade_time_us,
+        event_time_us: trade_time_us,
+        received_time_us: trade_time_us,
+        buyer_is_maker: false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_every_record_once_and_keeps_those_that_are_no_trades() {
+    let broker = TestBroker::start();
+    let lab = Lab::embedded(&broker).await;
+    let publisher = Publisher::new(&lab);
+    publisher.publish("BTCUSDT", 0..500);
+    publisher.publish("ETHUSDT", 0..500);
+    publisher.send(b"binance:BTCUSDT", b"{\"venue\":1}");
+    publisher.flush();
+    publisher.publish("BTCUSDT", 400..600);
+
+    let aggregator = lab.aggregate();
+    lab.wait_for_held(1_100).await;
+    aggregator.wait_until_ready().await;
+    let status = aggregator.state.status();
+    assert_eq!((status.records_read, status.trades_new), (1_201, 1_100));
+    assert_eq!((status.trades_duplicate, status.records_set_aside), (100, 1));
+    lab.assert_counted_once(1_100).await;
+    aggregator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_aggregator_has_committed_what_it_read_and_the_next_one_goes_on_behind_it() {
+    let broker = TestBroker::start();
+    let lab = Lab::embedded(&broker).await;
+    let publisher = Publisher::new(&lab);
+    let first = lab.aggregate();
+    publisher.publish("BTCUSDT", 0..300);
+    lab.wait_for_held(1).await;
+    first.stop().await;
+    publisher.publish("BTCUSDT", 300..400);
+
+    let second = lab.aggregate();
+    lab.wait_for_held(400).await;
+    assert_eq!(second.state.status().trades_duplicate, 0);
+    second.stop().await;
+    lab.assert_counted_once(400).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_away_is_said_and_waited_for() {
+    let broker = TestBroker::start();
+    let lab = Lab::embedded(&broker).await;
+    let publisher = Publisher::new(&lab);
+    let aggregator = lab.aggregate();
+    publisher.publish("BTCUSDT", 0..100);
+    lab.wait_for_held(100).await;
+    broker.take_down();
+    wait_until("the broker's absence is told", async || aggregator.complains_of("broker")).await;
+    broker.bring_up();
+    publisher.publish("BTCUSDT", 100..200);
+    lab.wait_for_held(200).await;
+    aggregator.wait_until_ready().await;
+    aggregator.stop().await;
+    lab.assert_counted_once(200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_begins_anew_is_read_from_its_beginning_and_counts_nothing_twice() {
+    let broker = TestBroker::start();
+    let mut lab = Lab::embedded(&broker).await;
+    let aggregator = lab.aggregate();
+    Publisher::new(&lab).publish("BTCUSDT", 0..100);
+    lab.wait_for_held(100).await;
+    aggregator.stop().await;
+
+    let another = TestBroker::start();
+    lab.connection.bootstrap_servers.clone_from(&another.bootstrap_servers);
+    lab.topic_id = TopicId::Fixed("second".to_owned());
+    Publisher::new(&lab).publish("BTCUSDT", 50..150);
+    let aggregator = lab.aggregate();
+    lab.wait_for_held(150).await;
+    assert_eq!(aggregator.state.status().trades_duplicate, 50);
+    aggregator.stop().await;
+    lab.assert_counted_once(150).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_aggregators_share_growing_partitions_and_lose_nothing_when_one_leaves() {
+    let Some(lab) = Lab::real(2).await else { return };
+    let publisher = Publisher::new(&lab);
+    let symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ADAUSDT"];
+    let publish =
+        |ids: std::ops::Range<i64>| symbols.iter().for_each(|symbol| publisher.publish(symbol, ids.clone()));
+    let first = lab.aggregate();
+    publish(0..200);
+    lab.wait_for_held(1_000).await;
+    let second = lab.aggregate();
+    wait_until("both have a partition", async || first.partitions() == 1 && second.partitions() == 1).await;
+    publish(200..400);
+    lab.admin().grow_topic(&lab.topic, 6).await.unwrap();
+    publish(400..600);
+    wait_until("all partitions are assigned", async || first.partitions() + second.partitions() == 6).await;
+    publish(600..800);
+    first.stop().await;
+    publish(800..1_000);
+    lab.wait_for_held(5_000).await;
+    wait_until("the second has them all", async || second.partitions() == 6).await;
+    second.stop().await;
+    lab.assert_counted_once(5_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_topic_deleted_and_made_anew_is_noticed() {
+    let Some(lab) = Lab::real(1).await else { return };
+    let aggregator = lab.aggregate();
+    Publisher::new(&lab).publish("BTCUSDT", 0..100);
+    lab.wait_for_held(100).await;
+    let admin = lab.admin();
+    admin.delete_topic(&lab.topic).await.unwrap();
+    wait_until("the topic is gone", async || {
+        admin.describe_topic(&lab.topic).await.is_ok_and(|topic| topic.is_none())
+    })
+    .await;
+    create_topic(&lab.connection, &lab.topic, 1).await;
+    Publisher::new(&lab).publish("BTCUSDT", 50..120);
+    lab.wait_for_held(120).await;
+    aggregator.stop().await;
+    lab.assert_counted_once(120).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_database_that_is_away_is_said_and_waited_for() {
+    let Some(mut lab) = Lab::real(1).await else { return };
+    let (address, rest) = split_address(&lab.database_url);
+    let proxy = Proxy::start(address).await;
+    lab.database_url = rest.replace("{}", &proxy.address.to_string());
+    let aggregator = lab.aggregate();
+    let publisher = Publisher::new(&lab);
+    publisher.publish("BTCUSDT", 0..100);
+    lab.wait_for_held(100).await;
+    proxy.cut();
+    publisher.publish("BTCUSDT", 100..200);
+    wait_until("the database's absence is told", async || aggregator.complains_of("database")).await;
+    assert_eq!(lab.held().await, 100);
+    proxy.mend();
+    lab.wait_for_held(200).await;
+    aggregator.wait_until_ready().await;
+    aggregator.stop().await;
+    lab.assert_counted_once(200).await;
+}
+
+/// `HOST:PORT` of a database URL, and the URL with `{}` in its place.
+fn split_address(url: &str) -> (String, String) {
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (authority, path) = rest.split_once('/').unwrap();
+    let (user, address) =
+        authority.rsplit_once('@').map_or(("", authority), |(user, address)| (user, address));
+    let at = if user.is_empty() { "" } else { "@" };
+    (address.to_owned(), format!("{scheme}://{user}{at}{{}}/{path}"))
+}
