@@ -100,7 +100,19 @@ Examples:
   exchange-sim                                            five generated symbols, live
   exchange-sim --generate BTCUSDT=5000/s --duration 2m    one busy symbol
   exchange-sim --speed 0 --start recorded TRXUSDT-trades-2025-03-04.csv.gz
-  curl -d '{\"command\":\"disconnect\"}' http://127.0.0.1:9080/control/command";
+  curl -d '{\"command\":\"disconnect\"}' http://127.0.0.1:9080/control/command
+
+Faults, each an object with \"command\" and:
+  disconnect
+  server_shutdown     lead_ms
+  restart             down_ms
+  refuse_connections  for_ms
+  fail_rest           status, for_ms
+  stall               symbol, stalled
+  damage_frames       symbol, count
+  duplicate_frames    symbol, count
+  withhold_trades     symbol, first_id, last_id
+  set_status          symbol, status (TRADING, HALT, BREAK)";
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum StartArgument {

@@ -190,7 +190,7 @@ impl Exchange {
     }
 }
 
-/// When a log begins, and ends if that is known. An empty one begins in 1970, and nothing of it is played.
+/// When a log, which is not empty, begins, and ends if that is known.
 fn span_us(log: &TradeLog) -> (i64, Option<i64>) {
     let time_us = |trade: crate::log::Trade| trade.time_us;
     (log.first().map_or(0, time_us), log.last().map(time_us))

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::SimulatorConfig;
 use crate::control::{self, Command, Status, UnknownSymbol};
 use crate::exchange::Exchange;
-use crate::log::WriteLogError;
+use crate::log::{TradeLog, WriteLogError};
 use crate::playback::player;
 use crate::{rest, websocket};
 
@@ -28,7 +28,10 @@ const STOPPING_TIME: Duration = Duration::from_secs(2);
 pub enum StartError {
     /// There is nothing to play.
     #[error("there is no trade log to play")]
-    NothingToPlay,
+    NoLog,
+    /// A log holds no trade.
+    #[error("the trade log of symbol {0:?} is empty")]
+    EmptyLog(SmolStr),
     /// Two logs are of the same symbol.
     #[error("there are two trade logs of symbol {0:?}")]
     RepeatedSymbol(SmolStr),
@@ -67,13 +70,7 @@ impl Simulator {
     /// # Errors
     /// Where there is nothing to play, the address is taken or the written log has no place.
     pub async fn start(config: SimulatorConfig) -> Result<Running, StartError> {
-        if config.logs.is_empty() {
-            return Err(StartError::NothingToPlay);
-        }
-        let mut symbols = HashSet::new();
-        if let Some(log) = config.logs.iter().find(|log| !symbols.insert(log.symbol())) {
-            return Err(StartError::RepeatedSymbol(log.symbol().clone()));
-        }
+        check_logs(&config.logs)?;
         if let Some(directory) = &config.write_log {
             std::fs::create_dir_all(directory)
                 .map_err(|source| StartError::WriteLog(WriteLogError { path: directory.clone(), source }))?;
@@ -92,6 +89,22 @@ impl Simulator {
             stop,
         })
     }
+}
+
+fn check_logs(logs: &[TradeLog]) -> Result<(), StartError> {
+    if logs.is_empty() {
+        return Err(StartError::NoLog);
+    }
+    let mut symbols = HashSet::new();
+    for log in logs {
+        if log.first().is_none() {
+            return Err(StartError::EmptyLog(log.symbol().clone()));
+        }
+        if !symbols.insert(log.symbol()) {
+            return Err(StartError::RepeatedSymbol(log.symbol().clone()));
+        }
+    }
+    Ok(())
 }
 
 async fn serve(listener: TcpListener, exchange: Arc<Exchange>, stop: CancellationToken) {
@@ -199,5 +212,21 @@ impl Drop for Running {
         self.exchange.connections.cut_all();
         self.server.abort();
         self.player.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::tests::even_log;
+
+    #[test]
+    fn logs_that_cannot_be_played_are_refused() {
+        let empty = || TradeLog::recorded("AUSDT", &[]);
+        assert!(check_logs(&[even_log("AUSDT", 1), even_log("BUSDT", 1)]).is_ok());
+        assert!(matches!(check_logs(&[]), Err(StartError::NoLog)));
+        assert!(matches!(check_logs(&[empty()]), Err(StartError::EmptyLog(_))));
+        let twice = [even_log("AUSDT", 1), even_log("AUSDT", 1)];
+        assert!(matches!(check_logs(&twice), Err(StartError::RepeatedSymbol(_))));
     }
 }

@@ -10,24 +10,16 @@ use crate::exchange::Exchange;
 /// How many trades are looked at before the connection looks around: those that are not sent count too.
 const BATCH_TRADES: usize = 4_096;
 
-/// Who moves the market.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
-    Clock,
-    /// What is written here is played by that.
-    Reader,
-}
-
 /// Writes frames until the batch is full or nothing is due any more. Returns whether there is more.
 pub(super) fn fill(
     cursors: &mut [SymbolCursor],
-    pace: Pace,
     exchange: &Exchange,
     format: Format,
     frames: &mut Frames,
 ) -> bool {
     let has_more = write_trades(cursors, exchange, format, frames);
-    if pace == Pace::Reader {
+    if exchange.clock().is_as_fast_as_read() {
+        // What has been written here is played by that.
         let was_done = exchange.is_done();
         cursors.iter().for_each(SymbolCursor::publish);
         if !was_done && exchange.is_done() {

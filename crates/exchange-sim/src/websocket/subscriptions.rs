@@ -1,7 +1,7 @@
 //! What one connection has subscribed to, and what is due to it.
 
 use super::frames::{Format, Frames};
-use super::outbox::{self, Pace};
+use super::outbox;
 use super::stream_name;
 use super::symbol_cursor::SymbolCursor;
 use crate::exchange::Exchange;
@@ -31,7 +31,7 @@ impl Subscriptions {
 
     /// Adds the streams `names`. Those of symbols that do not exist are accepted and stay silent.
     pub(super) fn subscribe<'a>(&mut self, names: impl IntoIterator<Item = &'a str>, exchange: &Exchange) {
-        let mut is_any_played = false;
+        let mut streams = Vec::new();
         for name in names {
             if self.names.iter().any(|known| known == name) {
                 continue;
@@ -40,17 +40,21 @@ impl Subscriptions {
             if let Some((symbol, kind)) = stream_name::parse(name)
                 && let Some(market) = exchange.market_of_stream(symbol)
             {
-                is_any_played = true;
                 let at = self.cursors.iter().position(|cursor| cursor.is_of(symbol)).unwrap_or_else(|| {
                     self.cursors.push(SymbolCursor::new(market.clone()));
                     self.cursors.len() - 1
                 });
-                self.cursors[at].add_stream(name, kind, exchange.played_until_us(market));
+                streams.push((at, name, kind));
             }
         }
+        if streams.is_empty() {
+            return;
+        }
         // Only now, with all cursors at their places, so that the first subscriber misses nothing.
-        if is_any_played {
-            exchange.begin();
+        exchange.begin();
+        for (at, name, kind) in streams {
+            let cursor = &mut self.cursors[at];
+            cursor.add_stream(name, kind, exchange.played_until_us(cursor.market()));
         }
     }
 
@@ -75,7 +79,6 @@ impl Subscriptions {
                 return Err(TooSlow);
             }
         }
-        let pace = if as_fast_as_read { Pace::Reader } else { Pace::Clock };
-        Ok(outbox::fill(&mut self.cursors, pace, exchange, self.format, frames))
+        Ok(outbox::fill(&mut self.cursors, exchange, self.format, frames))
     }
 }
