@@ -34,3 +34,109 @@ impl fmt::Display for ConditionKind {
         fmt::Debug::fmt(self, formatter)
     }
 }
+
+/// Why a condition has its status. Prints as its `reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The spec can work.
+    Accepted,
+    /// The spec can work; some of its fields have no effect in this version.
+    AcceptedWithoutEffect,
+    /// The spec breaks a rule.
+    RuleBroken,
+
+    /// Nothing has been read yet.
+    NotReadYet,
+    /// Something has to be done first.
+    Waiting,
+    /// The API server refused an object, or did not answer.
+    ApplyFailed,
+    /// `spec.suspend` is set and everything has come to rest.
+    Suspended,
+    /// `spec.suspend` is set and the topic is being read to its end.
+    Draining,
+    /// The resource is being deleted.
+    Deleting,
+
+    /// The topic is as declared.
+    TopicAsDeclared,
+    /// The topic is not there and is not ours to make.
+    TopicNotFound,
+    /// The topic is not as declared and cannot or may not be changed.
+    TopicDiffers,
+    /// An older resource uses the same topic.
+    TopicOwnedByAnother,
+    /// No broker answers.
+    BrokerUnreachable,
+    /// The broker answers and refuses.
+    BrokerRefused,
+
+    /// The schema has the tables that the workers need, and is ours.
+    SchemaMigrated,
+    /// The Secret is not there.
+    SecretNotFound,
+    /// The Secret has no such key.
+    SecretKeyNotFound,
+    /// The Secret may not be read.
+    SecretUnreadable,
+    /// The database does not answer.
+    DatabaseUnreachable,
+    /// The database answers and refuses, or its URL cannot be used.
+    DatabaseRefused,
+    /// A newer program has migrated the schema.
+    SchemaTooNew,
+    /// The schema is older than needed and not ours to migrate.
+    MigrationRequired,
+    /// The schema belongs to another pipeline.
+    SchemaOwnedByAnother,
+
+    /// Every pod is ready.
+    PodsReady,
+    /// Pods start or are replaced.
+    PodsStarting,
+    /// Pods fail.
+    PodsFailing,
+    /// There are to be no pods.
+    ScaledToZero,
+    /// The exchange does not list a symbol.
+    UnknownSymbol,
+
+    /// Trades come from every symbol.
+    TradesArriving,
+    /// Not every symbol has had a trade since its producer started.
+    WaitingForTrades,
+    /// No worker has told how it is.
+    WorkersNotAnswering,
+    /// The exchange does not answer a producer.
+    ExchangeUnreachable,
+    /// A symbol has been silent for longer than its rhythm explains.
+    SymbolSilent,
+    /// The exchange does not trade a symbol now.
+    SymbolNotTrading,
+    /// A producer cannot reach the broker, or an aggregator the broker or the database.
+    WorkersBlocked,
+
+    /// No trade is held yet.
+    NoTradesYet,
+    /// Trades are missing.
+    TradesMissing,
+    /// Ids are missing that may still wait in the topic.
+    HoleUnconfirmed,
+    /// No trade is missing up to the last one held; nobody has asked the exchange for its last id.
+    HeadNotProbed,
+    /// Nobody has compared the candles with the exchange's own.
+    NotCompared,
+
+    /// All is well.
+    AllReady,
+    /// Nothing is to be done.
+    Settled,
+    /// Something does not go on by itself.
+    NeedsAttention,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, formatter)
+    }
+}

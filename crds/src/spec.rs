@@ -24,6 +24,7 @@ use crate::worker_settings::ExchangeKind;
     namespaced,
     doc = "A pipeline of exchange trades through Kafka into candles and trades in a database, each counted exactly once.",
     status = "CryptoPipelineStatus",
+    annotation("helm.sh/resource-policy", "keep"),
     derive = "PartialEq",
     derive = "Default",
     validation = Rule::new(rules::name_cel()).message(rules::NAME),

@@ -1,5 +1,7 @@
 //! The rendered CRD: committed as generated, and its rules the same in CEL and in Rust.
 
+use std::path::{Path, PathBuf};
+
 use crds::{CryptoPipeline, manifest, rules};
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
