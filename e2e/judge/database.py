@@ -20,6 +20,9 @@ COUNTERS = """SELECT sum(records_read) AS records_read, sum(trades_new) AS trade
               FROM {schema}.partition_offsets"""
 
 
+NEXT = "--next--"
+
+
 class Database:
     """A schema of a pipeline."""
 
@@ -27,12 +30,17 @@ class Database:
         self.url = url
         self.schema = schema
 
+    def snapshot(self, *statements: str) -> list[list[dict[str, str]]]:
+        """The rows of each statement, as text, all of them at one moment."""
+        copies = [f"COPY ({statement.format(schema=self.schema)}) TO STDOUT (FORMAT csv, HEADER);" for statement in statements]
+        script = "\n".join(["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;", f"\n\\echo {NEXT}\n".join(copies), "COMMIT;"])
+        command = ["psql", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-f", "-", self.url]
+        answer = subprocess.run(command, input=script, check=True, capture_output=True, text=True, timeout=120)
+        return [list(csv.DictReader(part.splitlines())) for part in answer.stdout.split(f"{NEXT}\n")]
+
     def query(self, statement: str) -> list[dict[str, str]]:
         """The rows of one statement, as text."""
-        copy = f"COPY ({statement.format(schema=self.schema)}) TO STDOUT (FORMAT csv, HEADER)"
-        command = ["psql", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-c", copy, self.url]
-        answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-        return list(csv.DictReader(answer.stdout.splitlines()))
+        return self.snapshot(statement)[0]
 
     def trades_held(self) -> int:
         """How many trades the ledger holds."""
@@ -43,39 +51,38 @@ class Database:
 def judge(database: Database, logs: dict[str, list[Trade]], may_miss: bool) -> Verdict:
     """Every trade of the logs exactly once with every field, or missing and said to be missing; every claim of a
     candle true. With `may_miss` false nothing may be missing at all."""
-    stored = stored_trades(database)
-    ranges = held_ids(database)
+    trade_rows, range_rows, counter_rows, candle_rows = database.snapshot(TRADES, RANGES, COUNTERS, CANDLES)
+    stored, ranges, counters = stored_trades(trade_rows), held_ids(range_rows), counter_rows[0]
     verdict = Verdict()
     for symbol, log in sorted(logs.items()):
         _judge_trades(verdict, symbol, log, stored.pop(symbol, []), ranges.get(symbol, set()), may_miss)
     for symbol in stored:
         verdict.problems.append(f"{symbol}: trades of a symbol that was never played")
-    counters = database.query(COUNTERS)[0]
     if counters["unaccounted"] != "0":
         verdict.problems.append(f"{counters['unaccounted']} records were read and are in no counter")
     if int(counters["trades_new"]) != sum(len(ids) for ids in ranges.values()):
         verdict.problems.append(f"{counters['trades_new']} trades were counted as new, the ledger holds others")
     # What is missing excuses a window from being complete, but no claim from being true.
     is_whole = all({trade.trade_id for trade in log} == ranges.get(symbol, set()) for symbol, log in logs.items())
-    claims = compare(database.query(CANDLES), logs)
+    claims = compare(candle_rows, logs)
     verdict.problems += [problem for problem in claims.problems if is_whole or not problem.endswith("is not complete")]
     verdict.complete, verdict.equal = claims.complete, claims.equal
     return verdict
 
 
-def stored_trades(database: Database) -> dict[str, list[Trade]]:
+def stored_trades(rows: list[dict[str, str]]) -> dict[str, list[Trade]]:
     """All rows by symbol, repeats included."""
     found: dict[str, list[Trade]] = {}
-    for row in database.query(TRADES):
+    for row in rows:
         trade = Trade(int(row["trade_id"]), Decimal(row["price"]), Decimal(row["quantity"]), int(row["time_us"]), row["buyer_is_maker"] == "t")
         found.setdefault(row["symbol"], []).append(trade)
     return found
 
 
-def held_ids(database: Database) -> dict[str, set[int]]:
+def held_ids(rows: list[dict[str, str]]) -> dict[str, set[int]]:
     """The ids that the ledger says are held."""
     ids: dict[str, set[int]] = {}
-    for row in database.query(RANGES):
+    for row in rows:
         ids.setdefault(row["symbol"], set()).update(range(int(row["first_id"]), int(row["last_id"]) + 1))
     return ids
 
