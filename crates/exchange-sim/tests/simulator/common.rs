@@ -128,19 +128,28 @@ impl Client {
 
     /// The next message of any kind; None where the connection is over without a closing frame.
     pub(crate) async fn message(&mut self) -> Option<Message> {
-        let message = timeout(PATIENCE, self.socket.next()).await.expect("no message came");
-        message.and_then(Result::ok)
+        self.next_that(|_| true).await
     }
 
     /// The next text.
     pub(crate) async fn text(&mut self) -> String {
-        loop {
-            match self.message().await {
-                Some(Message::Text(text)) => return text.to_string(),
-                Some(Message::Ping(_) | Message::Pong(_)) => {}
-                other => panic!("not a text: {other:?}"),
-            }
+        match self.next_that(|message| !message.is_ping() && !message.is_pong()).await {
+            Some(Message::Text(text)) => text.to_string(),
+            other => panic!("not a text: {other:?}"),
         }
+    }
+
+    /// The next message that is wanted. Pings alone, which never end, are not waited out.
+    async fn next_that(&mut self, is_wanted: impl Fn(&Message) -> bool) -> Option<Message> {
+        let next = async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(message)) if !is_wanted(&message) => {}
+                    message => return message.and_then(Result::ok),
+                }
+            }
+        };
+        timeout(PATIENCE, next).await.expect("waited in vain for a message")
     }
 
     pub(crate) async fn json(&mut self) -> Value {
@@ -157,12 +166,9 @@ impl Client {
 
     /// Reads until the end; the closing frame if one came.
     pub(crate) async fn closed(&mut self) -> Option<CloseFrame> {
-        loop {
-            match self.message().await {
-                Some(Message::Close(frame)) => return frame,
-                Some(_) => {}
-                None => return None,
-            }
+        match self.next_that(Message::is_close).await {
+            Some(Message::Close(frame)) => frame,
+            _ => None,
         }
     }
 
