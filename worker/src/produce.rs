@@ -6,6 +6,7 @@
 
 mod attempt_limiter;
 mod connection;
+mod connection_progress;
 mod delivery;
 mod frame_reader;
 mod keeper;
@@ -23,7 +24,7 @@ mod timings;
 
 use std::sync::{Arc, Mutex};
 
-use crds::worker_settings::ProducerSettings;
+use crds::worker_settings::{ExchangeKind, ProducerSettings};
 use rdkafka::error::KafkaError;
 use runtime::health::Probes;
 use runtime::kafka::KafkaConnection;
@@ -66,6 +67,9 @@ pub enum ProduceError {
     /// The Kafka client says that it will never work again.
     #[error("{0}")]
     ClientFailed(String),
+    /// A part that runs for ever has ended, which takes a fault of ours.
+    #[error("a part of the producer has ended: {0}")]
+    PartEnded(String),
 }
 
 /// Brings the trades of one source to its topic until `shutdown`; then it stops reading and waits, within
@@ -79,10 +83,13 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), ProduceError> {
     let ProduceContext { kafka, state, gate, timings } = context;
-    let failed = CancellationToken::new();
+    // Another exchange needs an adapter of its own before this compiles.
+    let ExchangeKind::Binance = settings.source.exchange;
+    let client_failed = CancellationToken::new();
     let client_id = format!("{}-producer-{}", settings.pipeline.name, settings.source.name);
+    let topic = &settings.kafka.topic;
     let publisher =
-        Publisher::new(&kafka, &client_id, &settings.kafka.topic, Arc::clone(&state), gate, failed.clone())?;
+        Publisher::new(&kafka, &client_id, topic, Arc::clone(&state), gate, client_failed.clone())?;
     let publisher = Arc::new(publisher);
     let rest = BinanceRest::new(&settings.source.rest_url)?;
     let shared = Arc::new(Shared {
@@ -93,27 +100,24 @@ pub async fn run(
         readers: TaskTracker::new(),
     });
 
+    let mut parts = JoinSet::new();
     let (listed_sender, listed) = watch::channel(());
-    let mut sources = JoinSet::new();
-    sources.spawn(listing::keep_listing(Arc::clone(&state), rest, timings, listed_sender));
+    parts.spawn(listing::keep_listing(Arc::clone(&state), rest, timings, listed_sender));
     for keeper in keepers(&shared, &settings.source.websocket_url, &listed) {
         state.set_problem(&keeper.name, "not connected yet".to_owned());
-        sources.spawn(keeper.keep_streaming());
+        parts.spawn(keeper.keep_streaming());
     }
-    let sender = tokio::spawn({
-        let publisher = Arc::clone(&publisher);
-        async move { publisher.send_waiting().await }
-    });
-    tokio::select! {
-        () = shutdown.cancelled() => {}
-        () = failed.cancelled() => {}
-    }
+    parts.spawn(publisher::send_waiting(Arc::clone(&publisher)));
+    let part_ended = tokio::select! {
+        () = shutdown.cancelled() => None,
+        () = client_failed.cancelled() => None,
+        Some(ended) = parts.join_next() => Some(ended),
+    };
 
     // Connections close with their keepers, and are read until the exchange has closed them too.
-    sources.shutdown().await;
+    parts.shutdown().await;
     shared.readers.close();
     shared.readers.wait().await;
-    sender.abort();
     drop(shared);
     let flushed = tokio::task::spawn_blocking(move || {
         publisher.flush(timings.flush_grace);
@@ -127,9 +131,11 @@ pub async fn run(
         dropped = state.records_dropped.get(),
         "the producer has ended"
     );
-    match state.why_not_alive().pop() {
-        Some(reason) => Err(ProduceError::ClientFailed(reason)),
-        None => Ok(()),
+    match (part_ended, state.why_not_alive().pop()) {
+        (Some(Err(error)), _) => Err(ProduceError::PartEnded(error.to_string())),
+        (Some(Ok(())), _) => Err(ProduceError::PartEnded("it returned".to_owned())),
+        (None, Some(reason)) => Err(ProduceError::ClientFailed(reason)),
+        (None, None) => Ok(()),
     }
 }
 

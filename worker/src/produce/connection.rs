@@ -2,7 +2,6 @@
 //! order in which they come; whatever else a frame says is told to the connection's owner.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
@@ -15,6 +14,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::task::TaskTracker;
 
+use super::connection_progress::ConnectionProgress;
 use super::frame_reader::{FrameReader, Notice};
 use crate::exchange::pause_after_status;
 
@@ -78,87 +78,6 @@ pub(crate) struct Connection {
     pub(crate) opened_at: Instant,
     commands: mpsc::UnboundedSender<Command>,
     notices: mpsc::UnboundedReceiver<Notice>,
-}
-
-/// What the reading task has seen so far.
-#[derive(Debug)]
-pub(crate) struct ConnectionProgress {
-    began: Instant,
-    /// When the last frame came, pings included, in milliseconds since `began`.
-    last_frame_ms: AtomicU64,
-    /// Whether the reader waits for the publisher, so that silence is ours.
-    held_back: AtomicBool,
-    /// When the reader last waited for the publisher, in milliseconds since `began`.
-    last_held_back_ms: AtomicU64,
-    /// By place in the connection's symbols: the first and the highest trade id it delivered.
-    delivered: Box<[Delivered]>,
-}
-
-#[derive(Debug)]
-struct Delivered {
-    first_id: AtomicI64,
-    highest_id: AtomicI64,
-}
-
-/// Stands for "none yet": trade ids are never negative.
-const NO_ID: i64 = -1;
-
-impl ConnectionProgress {
-    fn new(symbols: usize) -> Self {
-        let none = || Delivered { first_id: AtomicI64::new(NO_ID), highest_id: AtomicI64::new(NO_ID) };
-        Self {
-            began: Instant::now(),
-            last_frame_ms: AtomicU64::new(0),
-            held_back: AtomicBool::new(false),
-            last_held_back_ms: AtomicU64::new(0),
-            delivered: (0..symbols).map(|_| none()).collect(),
-        }
-    }
-
-    /// The reader delivered trade `trade_id` of the symbol at `place`.
-    pub(crate) fn note_trade(&self, place: usize, trade_id: i64) {
-        let Delivered { first_id, highest_id } = &self.delivered[place];
-        if first_id.load(Ordering::Relaxed) == NO_ID {
-            first_id.store(trade_id, Ordering::Relaxed);
-        }
-        highest_id.fetch_max(trade_id, Ordering::Relaxed);
-    }
-
-    /// The first trade id of each symbol, and the highest.
-    pub(crate) fn delivered(&self) -> Vec<(Option<i64>, Option<i64>)> {
-        let known = |id: &AtomicI64| Some(id.load(Ordering::Relaxed)).filter(|id| *id != NO_ID);
-        self.delivered.iter().map(|one| (known(&one.first_id), known(&one.highest_id))).collect()
-    }
-
-    /// How long ago at `now` the last frame came; `None` while the reader itself does not read.
-    pub(crate) fn silence(&self, now: Instant) -> Option<Duration> {
-        if self.held_back.load(Ordering::Relaxed) {
-            return None;
-        }
-        let last_ms =
-            self.last_frame_ms.load(Ordering::Relaxed).max(self.last_held_back_ms.load(Ordering::Relaxed));
-        Some(now.saturating_duration_since(self.began + Duration::from_millis(last_ms)))
-    }
-
-    /// Since when the reader has read without being held back; `None` while it is held back.
-    pub(crate) fn read_since(&self) -> Option<Instant> {
-        let held_back = self.held_back.load(Ordering::Relaxed);
-        (!held_back)
-            .then(|| self.began + Duration::from_millis(self.last_held_back_ms.load(Ordering::Relaxed)))
-    }
-
-    fn note_frame(&self, now: Instant) {
-        self.last_frame_ms.store(self.milliseconds(now), Ordering::Relaxed);
-    }
-
-    fn set_held_back(&self, held_back: bool) {
-        self.last_held_back_ms.store(self.milliseconds(Instant::now()), Ordering::Relaxed);
-        self.held_back.store(held_back, Ordering::Relaxed);
-    }
-
-    fn milliseconds(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX)
-    }
 }
 
 impl Connection {
@@ -281,9 +200,9 @@ async fn next_message(
     progress: &ConnectionProgress,
 ) -> Option<tungstenite::Result<Message>> {
     if !reader.publisher.is_ready() {
-        progress.set_held_back(true);
+        // Pings wait behind the trades until then. The exchange gives a minute to answer them.
+        let _held_back = progress.hold_back();
         reader.publisher.ready().await;
-        progress.set_held_back(false);
     }
     socket.next().await
 }

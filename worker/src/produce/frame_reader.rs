@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::connection::ConnectionProgress;
+use super::connection_progress::ConnectionProgress;
 use super::publisher::Publisher;
 use super::state::ProducerState;
 use crate::exchange::{FrameError, StreamEvent, binance};

@@ -181,9 +181,11 @@ impl StreamKeeper {
             if older.connection.has_ended() {
                 return Ok(next);
             }
-            let [older_delivered, next_delivered] =
-                [&older, &next].map(|link| link.connection.progress.delivered());
-            match overlap.judge(&older_delivered, &next_delivered, began.elapsed()) {
+            let [older_progress, next_progress] = [&older, &next].map(|link| &link.connection.progress);
+            let read_since = older_progress.read_since().zip(next_progress.read_since());
+            let read_for = read_since.map(|(older, next)| older.max(next).elapsed());
+            let (older_delivered, next_delivered) = (older_progress.delivered(), next_progress.delivered());
+            match overlap.judge(&older_delivered, &next_delivered, began.elapsed(), read_for) {
                 Verdict::Wait => {}
                 Verdict::HandedOver => return Ok(next),
                 Verdict::NewerIsDead => {

@@ -31,15 +31,24 @@ impl Overlap {
         Self { highest_before: older.iter().map(|(_, highest)| *highest).collect(), at_least, at_most }
     }
 
-    /// Judges it `elapsed` after its beginning, from what both have delivered by then.
+    /// Judges it `elapsed` after its beginning, from what both have delivered by then. `read_for` is how
+    /// long both have been read without being held back, `None` while one of them is.
     pub(crate) fn judge(
         &self,
         older: &[FirstAndHighest],
         newer: &[FirstAndHighest],
         elapsed: Duration,
+        read_for: Option<Duration>,
     ) -> Verdict {
+        let Some(read_for) = read_for else { return Verdict::Wait };
+        let silence_counts = read_for >= self.at_least;
         let is_covered = self.highest_before.iter().zip(older).zip(newer).all(
-            |((before, (_, older_highest)), (newer_first, _))| covers(*before, *older_highest, *newer_first),
+            |((before, (_, older_highest)), (newer_first, _))| match newer_first {
+                // The older one has delivered everything before the newer one's first trade.
+                Some(newer_first) => *older_highest >= Some(newer_first.saturating_sub(1)),
+                // Neither has had anything to deliver.
+                None => silence_counts && older_highest == before,
+            },
         );
         let newer_delivers = newer.iter().any(|(first, _)| first.is_some());
         if elapsed < self.at_least || (!is_covered && elapsed < self.at_most) {
@@ -49,15 +58,6 @@ impl Overlap {
         } else {
             Verdict::NewerIsDead
         }
-    }
-}
-
-/// Whether nothing of a symbol can be missed: the older one has delivered everything before the
-/// newer one's first trade, or neither has had anything to deliver.
-fn covers(before: Option<i64>, older_highest: Option<i64>, newer_first: Option<i64>) -> bool {
-    match newer_first {
-        Some(newer_first) => older_highest.is_some_and(|highest| highest >= newer_first.saturating_sub(1)),
-        None => older_highest == before,
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
 
     fn judge(before: Option<i64>, older: Option<i64>, newer: Option<i64>, elapsed: Duration) -> Verdict {
         let overlap = Overlap::new(&[(Some(1), before)], Duration::from_secs(5), LATE);
-        overlap.judge(&[(Some(1), older)], &[(newer, newer)], elapsed)
+        overlap.judge(&[(Some(1), older)], &[(newer, newer)], elapsed, Some(elapsed))
     }
 
     #[test]
@@ -117,6 +117,18 @@ mod tests {
         let overlap = Overlap::new(&[(Some(1), Some(10)), (Some(1), Some(10))], Duration::ZERO, LATE);
         let older = [(Some(1), Some(20)), (Some(1), Some(11))];
         let newer = [(Some(15), Some(20)), (Some(15), Some(20))];
-        assert_eq!(overlap.judge(&older, &newer, LATER), Verdict::Wait);
+        assert_eq!(overlap.judge(&older, &newer, LATER, Some(LATER)), Verdict::Wait);
+    }
+
+    #[test]
+    fn readers_that_are_held_back_prove_no_silence() {
+        let overlap = Overlap::new(&[(Some(1), Some(10))], Duration::from_secs(5), LATE);
+        let judge = |newer, elapsed, read_for| {
+            overlap.judge(&[(Some(1), Some(10))], &[(newer, newer)], elapsed, read_for)
+        };
+        assert_eq!(judge(None, LATER, Some(SHORT)), Verdict::Wait);
+        assert_eq!(judge(None, LATER, Some(LATER)), Verdict::HandedOver);
+        assert_eq!(judge(Some(11), LATER, Some(SHORT)), Verdict::HandedOver);
+        assert_eq!(judge(Some(13), 2 * LATE, None), Verdict::Wait);
     }
 }

@@ -119,14 +119,6 @@ impl Publisher {
         }
     }
 
-    /// Hands over what waits, as deliveries make room for it. Runs as long as the publisher is used.
-    pub(crate) async fn send_waiting(&self) {
-        loop {
-            self.deliveries.next(LOOK_AGAIN).await;
-            self.hand_over_waiting();
-        }
-    }
-
     /// Waits until the broker has everything, for at most `grace`. Blocks the thread. What is left
     /// then is dropped, and counted, with the publisher.
     pub(crate) fn flush(&self, grace: Duration) {
@@ -189,5 +181,13 @@ impl Publisher {
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hands over what waits, as deliveries make room for it. Runs until it is dropped.
+pub(crate) async fn send_waiting(publisher: Arc<Publisher>) {
+    loop {
+        publisher.deliveries.next(LOOK_AGAIN).await;
+        publisher.hand_over_waiting();
     }
 }

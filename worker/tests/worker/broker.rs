@@ -1,6 +1,6 @@
 //! librdkafka's in-process broker, and what stands on its topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
@@ -125,18 +125,38 @@ impl TopicReader {
 
     /// Waits until the trade `id` of `symbol` has been read.
     pub(crate) async fn wait_for(&self, symbol: &str, id: i64) {
-        let read = async {
-            while self.look(|read| {
-                let trades = read.trades.get(symbol);
-                !trades.is_some_and(|trades| trades.iter().rev().any(|trade| trade.trade_id == id))
-            }) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        self.wait_until(|read| read.has(symbol, id), || ()).await;
+    }
+
+    /// Waits until what has been read is as wished, and again and again does something `meanwhile`.
+    pub(crate) async fn wait_until(&self, wished: impl Fn(&Read) -> bool, mut meanwhile: impl FnMut()) {
+        let reached = async {
+            while !self.look(&wished) {
+                meanwhile();
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        if tokio::time::timeout(PATIENCE, read).await.is_err() {
-            let ids = self.ids(symbol);
-            panic!("{symbol} {id} never came; there are {} trades up to {:?}", ids.len(), ids.last());
+        if tokio::time::timeout(PATIENCE, reached).await.is_err() {
+            let read = self.read.lock().unwrap();
+            let last = |trades: &Vec<Trade>| (trades.len(), trades.last().map(|trade| trade.trade_id));
+            let read: BTreeMap<_, _> =
+                read.trades.iter().map(|(symbol, trades)| (symbol, last(trades))).collect();
+            panic!("waited in vain; count and last id by symbol: {read:?}");
         }
+    }
+}
+
+impl Read {
+    pub(crate) fn has(&self, symbol: &str, id: i64) -> bool {
+        let is_it = |trade: &Trade| trade.trade_id == id;
+        // The newest first: that is where it will be.
+        self.trades.get(symbol).is_some_and(|trades| trades.iter().rev().take(2_000).any(is_it))
+    }
+
+    /// How many different ids there are of `symbol`.
+    pub(crate) fn distinct(&self, symbol: &str) -> usize {
+        let ids = self.trades.get(symbol).into_iter().flatten().map(|trade| trade.trade_id);
+        ids.collect::<HashSet<_>>().len()
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crds::worker_status::SymbolState;
-use exchange_sim::{Command, SimulatorConfig, SymbolStatus, TradeLog};
+use exchange_sim::{Command, Limits, SimulatorConfig, SymbolStatus, TradeLog};
 use runtime::health::Probes;
 use worker::flow_gate::FlowGate;
 use worker::produce::Timings;
@@ -100,6 +100,25 @@ async fn a_rotation_loses_nothing_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_under_full_load_loses_nothing() {
+    const COUNT: i64 = 300_000;
+    let exchange = start(as_fast_as_read(vec![even_log(BTC, COUNT, 1_000)])).await;
+    let broker = TestBroker::start();
+    let topic = TopicReader::start(&broker);
+    let timings = Timings { rotate_after: Duration::from_millis(300), ..short_timings() };
+    let gate = FlowGate::limited(1024 * 1024);
+    let producer = TestProducer::start_with_gate(&exchange, &[BTC], broker.connection(), timings, gate);
+    // The two connections may be too far apart to see each other's trades: then the ledger does.
+    let count = usize::try_from(COUNT).unwrap();
+    producer
+        .commit_until(&topic, |read| {
+            read.trades.get(BTC).is_some_and(|trades| trades.len() >= count) && read.distinct(BTC) == count
+        })
+        .await;
+    assert!(producer.stop().await.reconnects >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_that_were_replaced_are_closed() {
     let exchange = start(live(vec![even_log(BTC, 60_000, 1_000)])).await;
     let broker = TestBroker::start();
@@ -153,10 +172,10 @@ async fn unlisted_and_halted_symbols_are_named_and_the_others_stream() {
     assert_eq!(status.symbols["AAAUSDT"].state, SymbolState::Unknown);
     assert_eq!(status.symbols["NOT A SYMBOL"].state, SymbolState::Unknown);
     assert_eq!(status.symbols[ETH].state, SymbolState::NotTrading);
-    assert_eq!(exchange.status().subscriptions, 2);
     // The exchange is asked again and again.
     exchange.control(&Command::SetStatus { symbol: ETH.into(), status: SymbolStatus::Trading }).unwrap();
     producer.wait_until(|status| status.symbols[ETH].state == SymbolState::Streaming).await;
+    assert_eq!(exchange.status().subscriptions, 2);
     producer.stop().await;
 }
 
@@ -206,6 +225,43 @@ async fn a_silent_stream_is_noticed_and_its_connection_replaced() {
     // The stream beside it has lost nothing by that.
     let ids = topic.ids(BTC);
     assert_eq!(ids, all_ids(i64::try_from(ids.len()).unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_any_frame_is_given_up() {
+    let config = SimulatorConfig {
+        ping_interval: Duration::from_secs(3_600),
+        ..live(vec![even_log(BTC, 60_000, 1_000)])
+    };
+    let exchange = start(config).await;
+    let broker = TestBroker::start();
+    let timings = Timings { connection_silence: Duration::from_millis(500), ..short_timings() };
+    let producer = TestProducer::start(&exchange, &[BTC], broker.connection(), timings);
+    producer.wait_until(|status| status.symbols[BTC].last_trade_id.is_some()).await;
+    exchange.control(&Command::Stall { symbol: BTC.into(), stalled: true }).unwrap();
+    producer.wait_until(|status| status.reconnects == 1).await;
+    exchange.control(&Command::Stall { symbol: BTC.into(), stalled: false }).unwrap();
+    let before = producer.state.snapshot().symbols[BTC].last_trade_id;
+    producer.wait_until(|status| status.symbols[BTC].last_trade_id > before).await;
+    producer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_symbols_than_a_connection_carries_are_spread_over_several() {
+    const SYMBOLS: usize = 1_005;
+    let symbols: Vec<String> = (0..SYMBOLS).map(|number| format!("S{number}USDT")).collect();
+    let exchange =
+        start(as_fast_as_read(symbols.iter().map(|symbol| even_log(symbol, 3, 1_000)).collect())).await;
+    let broker = TestBroker::start();
+    let topic = TopicReader::start(&broker);
+    let names: Vec<&str> = symbols.iter().map(String::as_str).collect();
+    let producer = TestProducer::start(&exchange, &names, broker.connection(), short_timings());
+    for symbol in &symbols {
+        topic.wait_for(symbol, 3).await;
+        assert_eq!(topic.ids(symbol), all_ids(3));
+    }
+    assert_eq!((exchange.status().connections, exchange.status().subscriptions), (2, SYMBOLS));
+    assert_eq!(producer.stop().await.reconnects, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,14 +328,11 @@ async fn a_closed_gate_holds_the_exchange_back_and_loses_nothing() {
     let gate = FlowGate::limited(LIMIT_BYTES);
     let producer =
         TestProducer::start_with_gate(&exchange, &[BTC], broker.connection(), short_timings(), gate);
-    let mut committed = 0;
-    while topic.ids(BTC).len() < usize::try_from(COUNT).unwrap() {
-        producer.wait_until(|_| !producer.gate.is_open() || topic.ids(BTC).last() == Some(&COUNT)).await;
-        let read = topic.look(|read| read.record_bytes);
-        assert!(read - committed <= LIMIT_BYTES as usize + 1_000, "{read} bytes read, {committed} committed");
-        producer.gate.committed(read - committed);
-        committed = read;
-    }
+    producer.wait_until(|_| !producer.gate.is_open()).await;
+    producer.wait_until(|status| status.records_published == status.trades_received).await;
+    let published = producer.state.snapshot().records_published;
+    assert!(published < 3_000, "{published} records went through the closed gate");
+    producer.commit_until(&topic, |read| read.has(BTC, COUNT)).await;
     assert_eq!(topic.ids(BTC), all_ids(COUNT));
     let status = producer.stop().await;
     assert_eq!((status.reconnects, status.records_dropped), (0, 0));
@@ -297,5 +350,16 @@ async fn an_exchange_that_is_away_is_named_and_waited_for() {
     producer.wait_until(|status| status.exchange.message.contains("connection 1: ")).await;
     producer.wait_until(|status| status.symbols[BTC].state == SymbolState::Streaming).await;
     assert!(producer.state.snapshot().exchange.available);
+    producer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_that_asks_for_a_pause_gets_it() {
+    let limits = Limits { connection_attempts: 0, ..Limits::default() };
+    let exchange = start(SimulatorConfig { limits, ..live(vec![even_log(BTC, 1_000, 1_000)]) }).await;
+    let broker = TestBroker::start();
+    let producer = TestProducer::start(&exchange, &[BTC], broker.connection(), short_timings());
+    let told = "answered 429, which asks for a pause of 300 s";
+    producer.wait_until(|status| status.exchange.message.contains(told)).await;
     producer.stop().await;
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use worker::flow_gate::FlowGate;
 use worker::produce::{self, ProduceContext, ProduceError, ProducerState, SilenceBounds, Timings};
 
-use crate::broker::{PATIENCE, TOPIC};
+use crate::broker::{PATIENCE, Read, TOPIC, TopicReader};
 
 /// The waits of a real producer, made short where a test depends on their passing.
 pub(crate) fn short_timings() -> Timings {
@@ -94,6 +94,16 @@ impl TestProducer {
         if tokio::time::timeout(PATIENCE, reached).await.is_err() {
             panic!("waited in vain; the status is {:#?}", self.state.snapshot());
         }
+    }
+
+    /// Commits what is read, as an aggregator would, until that is as wished.
+    pub(crate) async fn commit_until(&self, topic: &TopicReader, wished: impl Fn(&Read) -> bool) {
+        let mut committed = 0;
+        let commit = || {
+            let read = topic.look(|read| read.record_bytes);
+            self.gate.committed(read - std::mem::replace(&mut committed, read));
+        };
+        topic.wait_until(wished, commit).await;
     }
 
     /// Drains it and returns its last status.
