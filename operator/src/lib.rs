@@ -1,1 +1,9 @@
-//! The controller.
+//! The controller: it brings every CryptoPipeline, step by step, to what its spec says.
+//!
+//! [`reconcile::plan`] and [`reconcile::describe`] are pure and know nothing of a cluster: `cryptopipeline run`
+//! uses them as they are, with an [`reconcile::observe::Observed`] of its own.
+
+pub mod controller;
+pub mod context;
+pub mod metrics;
+pub mod reconcile;

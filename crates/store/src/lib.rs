@@ -131,6 +131,15 @@ impl Store {
         on_backend!(self, database => database.claim(claimant).await)
     }
 
+    /// Hands the schema over from `predecessor` to `successor`, if it still belongs to the former: a pipeline that
+    /// is made anew has another uid. Whether that is right is for the caller to judge.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    pub async fn hand_over(&self, predecessor: &Owner, successor: &Owner) -> Result<(), StoreError> {
+        on_backend!(self, database => database.hand_over(predecessor, successor).await)
+    }
+
     /// Drops the schema and all that it holds, if it belongs to `owner`; says whether it did.
     ///
     /// # Errors

@@ -9,10 +9,11 @@ mod types;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Row};
 
 use crate::error::StoreError;
 use crate::model::{Claim, ConnectOptions, Owner};
@@ -46,11 +47,22 @@ impl PostgresDatabase {
     }
 
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1")
-            .execute(&self.pool)
-            .await
-            .map_err(StoreError::database("reach the database"))?;
-        Ok(())
+        let cause = match sqlx::query("SELECT 1").execute(&self.pool).await {
+            Ok(_) => return Ok(()),
+            Err(sqlx::Error::PoolTimedOut) => self.why_out_of_reach().await,
+            Err(error) => error,
+        };
+        Err(StoreError::database("reach the database")(cause))
+    }
+
+    /// The pool tries until its time is over and then tells only that; one try beside it tells why.
+    async fn why_out_of_reach(&self) -> sqlx::Error {
+        const LIMIT: Duration = Duration::from_secs(2);
+        let connect = self.pool.connect_options();
+        match tokio::time::timeout(LIMIT, PgConnection::connect_with(&connect)).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(_)) | Err(_) => sqlx::Error::PoolTimedOut,
+        }
     }
 
     /// For tests that look at the tables themselves.
@@ -102,6 +114,18 @@ impl PostgresDatabase {
             .await
             .map_err(StoreError::database("read the schema's owner"))?;
         Ok(row.map(|row| Owner { namespace: row.get(0), name: row.get(1), uid: row.get(2) }))
+    }
+
+    pub(crate) async fn hand_over(&self, predecessor: &Owner, successor: &Owner) -> Result<(), StoreError> {
+        sqlx::query("UPDATE owner SET namespace = $1, name = $2, uid = $3 WHERE uid = $4")
+            .bind(&successor.namespace)
+            .bind(&successor.name)
+            .bind(&successor.uid)
+            .bind(&predecessor.uid)
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::database("hand the schema over"))?;
+        Ok(())
     }
 
     pub(crate) async fn claim(&self, claimant: &Owner) -> Result<Claim, StoreError> {

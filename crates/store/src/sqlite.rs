@@ -90,6 +90,18 @@ impl SqliteDatabase {
         Ok(row.map(|row| Owner { namespace: row.get(0), name: row.get(1), uid: row.get(2) }))
     }
 
+    pub(crate) async fn hand_over(&self, predecessor: &Owner, successor: &Owner) -> Result<(), StoreError> {
+        sqlx::query("UPDATE owner SET namespace = $1, name = $2, uid = $3 WHERE uid = $4")
+            .bind(&successor.namespace)
+            .bind(&successor.name)
+            .bind(&successor.uid)
+            .bind(&predecessor.uid)
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::database("hand the file over"))?;
+        Ok(())
+    }
+
     pub(crate) async fn claim(&self, claimant: &Owner) -> Result<Claim, StoreError> {
         sqlx::query("INSERT INTO owner (only_row, namespace, name, uid) VALUES (1, $1, $2, $3) ON CONFLICT DO NOTHING")
             .bind(&claimant.namespace)

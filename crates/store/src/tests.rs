@@ -36,6 +36,7 @@ suite! {
     claims::migrating_twice_changes_nothing,
     claims::a_newer_schema_is_refused_and_left_alone,
     claims::a_schema_belongs_to_the_first_claimant,
+    claims::a_schema_is_handed_over_only_by_who_has_it,
     claims::only_the_owner_drops_a_schema,
     exactly_once::rows_candles_ledger_and_offsets_are_committed_together,
     exactly_once::any_order_repetition_and_batching_by_two_writers_gives_one_result,

@@ -182,9 +182,9 @@ pub(super) fn alter_topic_config<C: ClientContext>(
     Ok(())
 }
 
-/// Empties the client's log into ours. The last line that tells of a failure, if there was one.
-pub(super) fn drain_log<C: ClientContext>(client: &Client<C>) -> Option<String> {
-    let mut last_failure = None;
+/// Empties the client's log into ours. The lines that tell of failures, oldest first.
+pub(super) fn drain_log<C: ClientContext>(client: &Client<C>) -> Vec<String> {
+    let mut failures = Vec::new();
     // SAFETY: the queue and each event are freed by their owners; strings are copied before their event is freed.
     unsafe {
         let queue = Owned {
@@ -197,7 +197,7 @@ pub(super) fn drain_log<C: ClientContext>(client: &Client<C>) -> Option<String> 
                 free: sys::bindings::rd_kafka_event_destroy,
             };
             if event.pointer.is_null() {
-                return last_failure;
+                return failures;
             }
             let (mut facility, mut line, mut level): (*const c_char, *const c_char, c_int) =
                 (ptr::null(), ptr::null(), 0);
@@ -207,7 +207,7 @@ pub(super) fn drain_log<C: ClientContext>(client: &Client<C>) -> Option<String> 
             let line = text(line);
             tracing::debug!(facility = text(facility), level, "librdkafka: {line}");
             if level <= LOG_LEVEL_ERROR {
-                last_failure = Some(line);
+                failures.push(line);
             }
         }
     }

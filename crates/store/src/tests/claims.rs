@@ -32,6 +32,14 @@ pub(super) async fn a_schema_belongs_to_the_first_claimant(database: TestDatabas
     assert_eq!(database.store.claim(&owner("a")).await.unwrap(), Claim::Ours);
 }
 
+pub(super) async fn a_schema_is_handed_over_only_by_who_has_it(database: TestDatabase) {
+    database.store.claim(&owner("a")).await.unwrap();
+    database.store.hand_over(&owner("b"), &owner("c")).await.unwrap();
+    assert_eq!(database.store.claim(&owner("c")).await.unwrap(), Claim::Other(owner("a")));
+    database.store.hand_over(&owner("a"), &owner("c")).await.unwrap();
+    assert_eq!(database.store.claim(&owner("c")).await.unwrap(), Claim::Ours);
+}
+
 pub(super) async fn only_the_owner_drops_a_schema(database: TestDatabase) {
     database.store.claim(&owner("a")).await.unwrap();
     assert!(!database.store.drop_schema(&owner("b")).await.unwrap());

@@ -1,0 +1,189 @@
+//! Which objects are watched, what wakes a reconcile, and how failures are tried again.
+
+use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::CryptoPipeline;
+use futures::future::{join_all, ready};
+use futures::{Stream, StreamExt, TryStreamExt};
+use k8s_openapi::NamespaceResourceScope;
+use kube::runtime::controller::{Action, Config, Error};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use runtime::error_chain::error_chain;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::{Context, FirstLists, Stores};
+use crate::metrics::Metrics;
+use crate::reconcile::desired::{MANAGED_BY_SELECTOR, WorkerImage};
+use crate::reconcile::{ReconcileError, reconcile};
+
+/// How many pipelines are reconciled at the same time.
+const CONCURRENCY: u16 = 16;
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// Where and with what to work.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The namespaces to watch; all of them where none is named.
+    pub namespaces: Vec<String>,
+    /// What workers are made from.
+    pub image: WorkerImage,
+}
+
+/// Reconciles until `shutdown`. An API server that is away, or has no CRD yet, is waited for.
+///
+/// # Errors
+/// Where no HTTP client can be made.
+pub async fn run(
+    client: Client,
+    options: Options,
+    metrics: Metrics,
+    first_lists: FirstLists,
+    shutdown: CancellationToken,
+) -> Result<(), reqwest::Error> {
+    let (news, mut news_receiver) = mpsc::unbounded_channel::<ObjectRef<CryptoPipeline>>();
+    let mut scopes: Vec<Option<&str>> = options.namespaces.iter().map(|name| Some(name.as_str())).collect();
+    if scopes.is_empty() {
+        scopes.push(None);
+    }
+    let mut stores = Stores::default();
+    let mut triggers = Vec::new();
+    let controllers: Vec<_> = scopes
+        .into_iter()
+        .map(|namespace| {
+            let (trigger, triggered) = mpsc::unbounded_channel();
+            triggers.push((namespace.map(str::to_owned), trigger));
+            watch(&client, namespace, &mut stores, &first_lists).reconcile_on(receiver_stream(triggered))
+        })
+        .collect();
+    first_lists.are_named();
+    let context = Context::new(client, options.image, stores, first_lists, news, metrics)?;
+    let context = Arc::new(context);
+    let controlling = controllers.into_iter().map(|controller| {
+        controller
+            .with_config(Config::default().concurrency(CONCURRENCY))
+            .graceful_shutdown_on(shutdown.clone().cancelled_owned())
+            .run(reconcile, on_failure, Arc::clone(&context))
+            .for_each(|outcome| ready(log_queue_failure(outcome)))
+    });
+    let forwarding = async {
+        while let Some(pipeline) = news_receiver.recv().await {
+            let of_pipeline = |scope: &Option<String>| scope.is_none() || *scope == pipeline.namespace;
+            for (_, trigger) in triggers.iter().filter(|(scope, _)| of_pipeline(scope)) {
+                // Closed only while the program ends.
+                let _ = trigger.send(pipeline.clone());
+            }
+        }
+    };
+    let noting = async {
+        context.first_lists.wait().await;
+        tracing::info!("reconciling");
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = join_all(controlling) => {}
+        () = forwarding => {}
+        () = noting => {}
+    }
+    Ok(())
+}
+
+/// Watches one namespace, or all, and keeps copies of its objects in `stores`.
+fn watch(
+    client: &Client,
+    namespace: Option<&str>,
+    stores: &mut Stores,
+    first_lists: &FirstLists,
+) -> Controller<CryptoPipeline> {
+    let all = watcher::Config::default();
+    let managed = watcher::Config::default().labels(MANAGED_BY_SELECTOR);
+    let (pipelines_reader, pipelines) = objects::<CryptoPipeline>(client, namespace, all, first_lists);
+    let (deployments_reader, deployments) = objects(client, namespace, managed.clone(), first_lists);
+    let (config_maps_reader, config_maps) = objects(client, namespace, managed.clone(), first_lists);
+    let (service_accounts_reader, service_accounts) = objects(client, namespace, managed.clone(), first_lists);
+    let (pods_reader, pods) = objects(client, namespace, managed, first_lists);
+    stores.pipelines.push(pipelines_reader.clone());
+    stores.deployments.push(deployments_reader);
+    stores.config_maps.push(config_maps_reader);
+    stores.service_accounts.push(service_accounts_reader);
+    stores.pods.push(pods_reader);
+    // Nothing depends on a pod's every change; the copies only have to be kept.
+    tokio::spawn(pods.for_each(|_| ready(())));
+    let pipelines = pipelines.applied_objects().predicate_filter(what_matters, PredicateConfig::default());
+    Controller::for_stream(pipelines, pipelines_reader)
+        .owns_stream(deployments.touched_objects())
+        .owns_stream(config_maps.touched_objects())
+        .owns_stream(service_accounts.touched_objects())
+}
+
+type Events<K> = futures::stream::BoxStream<'static, watcher::Result<watcher::Event<K>>>;
+
+fn objects<K>(
+    client: &Client,
+    namespace: Option<&str>,
+    config: watcher::Config,
+    first_lists: &FirstLists,
+) -> (Store<K>, Events<K>)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static,
+{
+    let api = match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let (reader, writer) = reflector::store();
+    // What every object carries for `kubectl apply` is most of its size and of no use here.
+    let slim = |object: &mut K| object.managed_fields_mut().clear();
+    let events = watcher(api, config).default_backoff().modify(slim).reflect(writer);
+    let mut arrival = Some(first_lists.name_one());
+    // After `reflect`: the store has the list by now.
+    let events = events.inspect_ok(move |event| {
+        if matches!(event, watcher::Event::InitDone)
+            && let Some(note_arrival) = arrival.take()
+        {
+            note_arrival();
+        }
+    });
+    (reader, events.boxed())
+}
+
+/// Changes of the status are our own and wake nobody.
+fn what_matters(pipeline: &CryptoPipeline) -> Option<u64> {
+    let metadata = &pipeline.metadata;
+    let mut hasher = DefaultHasher::new();
+    metadata.generation.hash(&mut hasher);
+    metadata.annotations.hash(&mut hasher);
+    metadata.finalizers.hash(&mut hasher);
+    metadata.deletion_timestamp.is_some().hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+fn receiver_stream<T>(receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item = T> {
+    futures::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
+}
+
+fn on_failure(pipeline: Arc<CryptoPipeline>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    let error_text = error_chain(error);
+    tracing::warn!(pipeline = pipeline.name_any(), namespace = pipeline.namespace(), error_text, "not reconciled");
+    context.metrics.reconcile_failed(&error.to_string());
+    Action::requeue(AFTER_FAILURE)
+}
+
+/// What the reconciler itself met is logged by [`on_failure`]; an object that is gone needs nothing any more.
+fn log_queue_failure<T>(outcome: Result<T, Error<ReconcileError, watcher::Error>>) {
+    if let Err(Error::QueueError(error)) = outcome {
+        tracing::warn!(error_text = error_chain(&error), "a watch was interrupted");
+    }
+}

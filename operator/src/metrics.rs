@@ -1,0 +1,60 @@
+//! The operator's own figures.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use tokio::time::Instant;
+
+/// Counts and times reconciles.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    durations: Histogram,
+    failures: Family<Failure, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Failure {
+    error: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { durations: Histogram::new(exponential_buckets(0.001, 4.0, 8)), failures: Family::default() }
+    }
+}
+
+impl Metrics {
+    /// Puts the figures under `/metrics`.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "How long one reconcile took, in seconds";
+        registry.register("operator_reconcile_duration_seconds", help, self.durations.clone());
+        let help = "Reconciles that the API server did not let finish";
+        registry.register("operator_reconcile_failures", help, self.failures.clone());
+    }
+
+    /// Measures a reconcile until the guard is dropped, however it ends.
+    #[must_use]
+    pub fn reconcile_started(&self) -> ReconcileMeasure {
+        ReconcileMeasure { durations: self.durations.clone(), started: Instant::now() }
+    }
+
+    /// Counts a failure under the name of its error.
+    pub fn reconcile_failed(&self, error: &str) {
+        self.failures.get_or_create(&Failure { error: error.to_owned() }).inc();
+    }
+}
+
+/// Observes the duration of a reconcile on drop.
+#[derive(Debug)]
+pub struct ReconcileMeasure {
+    durations: Histogram,
+    started: Instant,
+}
+
+impl Drop for ReconcileMeasure {
+    fn drop(&mut self) {
+        self.durations.observe(self.started.elapsed().as_secs_f64());
+    }
+}

@@ -1,0 +1,143 @@
+//! One reconcile: observe, plan, desire, apply, describe. Each step is a function from value to value; only
+//! observe, apply and the status patch talk to anything.
+
+pub mod observe;
+pub mod plan;
+pub mod desired;
+pub mod apply;
+pub mod holes;
+pub mod describe;
+pub mod cleanup;
+pub mod memory;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::{CryptoPipeline, CryptoPipelineStatus};
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Event, EventType};
+use kube::runtime::reflector::Store;
+use kube::{Api, Resource, ResourceExt};
+use serde_json::json;
+
+use crate::context::Context;
+use apply::{Applied, apply};
+use describe::{EventDraft, Findings, describe, events};
+use memory::Memory;
+use observe::gather::observe;
+use plan::{Place, plan};
+
+/// Figures, holes and Secrets are looked at this often where nothing else asks for it.
+const NEXT_LOOK: Duration = Duration::from_secs(10);
+/// The API server refuses longer ones.
+const MAX_NOTE_BYTES: usize = 1_000;
+
+/// Why a reconcile could not be finished: the API server refused, or did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The status could not be written.
+    #[error("cannot write the status")]
+    Status(#[source] kube::Error),
+    /// The finalizer could not be set or removed.
+    #[error("cannot change the finalizer")]
+    Finalizer(#[source] kube::Error),
+    /// An object could not be deleted.
+    #[error("cannot delete a Deployment")]
+    Delete(#[source] kube::Error),
+}
+
+/// Brings one pipeline a step closer to what its spec says, and says how it is.
+///
+/// # Errors
+/// Where the API server refuses; everything else becomes a condition.
+pub async fn reconcile(pipeline: Arc<CryptoPipeline>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    context.first_lists.wait().await;
+    let _measured = context.metrics.reconcile_started();
+    if pipeline.metadata.deletion_timestamp.is_some() {
+        return cleanup::clean_up(&pipeline, &context).await;
+    }
+    cleanup::keep_finalizer(&pipeline, &context).await?;
+    let uid = pipeline.uid().unwrap_or_default();
+    let mut memory = context.memories.take(&uid);
+    let outcome = take_steps(&pipeline, &context, &mut memory).await;
+    let is_alive = |uid: &str| {
+        let pipelines = context.stores.pipelines.iter().flat_map(Store::state);
+        pipelines.into_iter().any(|pipeline| pipeline.metadata.uid.as_deref() == Some(uid))
+    };
+    context.memories.put(uid, memory, is_alive);
+    outcome.map(|()| Action::requeue(NEXT_LOOK))
+}
+
+async fn take_steps(
+    pipeline: &CryptoPipeline,
+    context: &Context,
+    memory: &mut Memory,
+) -> Result<(), ReconcileError> {
+    let pipeline = &memory.with_written_status(pipeline);
+    let observation = observe(pipeline, context, memory).await;
+    let plan = plan(pipeline, &observation.observed, Place::Cluster);
+    let applied = match &plan {
+        Ok(plan) => apply(pipeline, plan, &observation, context, &mut memory.marks).await,
+        Err(_) => Applied::default(),
+    };
+    let now = Timestamp::now();
+    let holes = memory.holes.update(&observation.observed, now);
+    let findings = Findings {
+        pipeline,
+        observed: &observation.observed,
+        plan: plan.as_ref().map_err(Vec::as_slice),
+        applied: &applied,
+        holes: holes.as_ref(),
+    };
+    let status = describe(&findings, now);
+    patch_status(pipeline, &status, context).await?;
+    memory.note_written_status(pipeline, status.clone());
+    publish_events(pipeline, &events(pipeline.status.as_ref(), &status, &applied), context).await;
+    Ok(())
+}
+
+/// Writes the status, where it says anything new.
+async fn patch_status(
+    pipeline: &CryptoPipeline,
+    status: &CryptoPipelineStatus,
+    context: &Context,
+) -> Result<(), ReconcileError> {
+    if pipeline.status.as_ref() == Some(status) {
+        return Ok(());
+    }
+    let api: Api<CryptoPipeline> =
+        Api::namespaced(context.client.clone(), &pipeline.namespace().unwrap_or_default());
+    let patch = json!({
+        "apiVersion": CryptoPipeline::api_version(&()),
+        "kind": CryptoPipeline::kind(&()),
+        // Not of a namesake that took its place meanwhile.
+        "metadata": {"uid": pipeline.uid()},
+        "status": status,
+    });
+    let params = PatchParams::apply(apply::kubernetes::FIELD_MANAGER).force();
+    match api.patch_status(&pipeline.name_any(), &params, &Patch::Apply(patch)).await {
+        Err(kube::Error::Api(refusal)) if refusal.is_not_found() => Ok(()),
+        outcome => outcome.map(drop).map_err(ReconcileError::Status),
+    }
+}
+
+/// Events are for people: one that cannot be written is logged, and nothing waits for it.
+async fn publish_events(pipeline: &CryptoPipeline, drafts: &[EventDraft], context: &Context) {
+    let reference = pipeline.object_ref(&());
+    for draft in drafts {
+        let mut note = draft.note.clone();
+        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
+        let event = Event {
+            type_: if draft.is_warning { EventType::Warning } else { EventType::Normal },
+            reason: draft.reason.clone(),
+            note: Some(note),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = context.recorder.publish(&event, &reference).await {
+            tracing::warn!(%error, reason = draft.reason, "cannot publish an event");
+        }
+    }
+}

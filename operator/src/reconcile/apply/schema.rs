@@ -1,0 +1,70 @@
+//! Migrates and claims the schema.
+
+use std::time::Duration;
+
+use crds::condition::Reason;
+use runtime::error_chain::error_chain;
+use store::{Claim, LATEST_SCHEMA_VERSION, Store, StoreError};
+
+use super::{Applied, Deed};
+use crate::reconcile::observe::database::{CONNECT, Databases, SchemaKey};
+use crate::reconcile::plan::{Complaint, SchemaPlan, SchemaStep};
+
+/// For one migration; it goes on from where it stopped if it takes longer.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Carries out the schema's step.
+pub async fn apply_schema(plan: &SchemaPlan, key: &SchemaKey, databases: &Databases, applied: &mut Applied) {
+    let migrate = match plan.step {
+        SchemaStep::Wait | SchemaStep::Refuse(_) | SchemaStep::Keep => return,
+        SchemaStep::Migrate => true,
+        SchemaStep::Claim => false,
+    };
+    match tokio::time::timeout(LIMIT, take(plan, key, migrate)).await {
+        Ok(Ok(Claim::Ours)) => {
+            applied.schema_version = Some(LATEST_SCHEMA_VERSION);
+            if migrate {
+                let message = format!("schema {} to version {LATEST_SCHEMA_VERSION}", plan.name);
+                applied.deeds.push(Deed { reason: "SchemaMigrated", message });
+            }
+        }
+        Ok(Ok(Claim::Other(owner))) => {
+            let message = format!(
+                "schema {} belongs to the CryptoPipeline {}/{} (uid {}): name another schema",
+                plan.name, owner.namespace, owner.name, owner.uid
+            );
+            applied.schema_failure = Some(Complaint::new(Reason::SchemaOwnedByAnother, message));
+        }
+        Ok(Err(error)) => applied.schema_failure = Some(complaint(&error)),
+        Err(_) => {
+            let message = format!("the migration took longer than {} s", LIMIT.as_secs());
+            applied.schema_failure = Some(Complaint::new(Reason::DatabaseUnreachable, message));
+        }
+    }
+    databases.look_again(key).await;
+}
+
+async fn take(plan: &SchemaPlan, key: &SchemaKey, migrate: bool) -> Result<Claim, StoreError> {
+    let store = Store::connect(key.url.expose(), &key.schema, CONNECT).await?;
+    let taken = async {
+        if migrate {
+            store.migrate().await?;
+        }
+        if let Some(predecessor) = &plan.predecessor {
+            store.hand_over(predecessor, &plan.owner).await?;
+        }
+        store.claim(&plan.owner).await
+    };
+    let taken = taken.await;
+    store.close().await;
+    taken
+}
+
+fn complaint(error: &StoreError) -> Complaint {
+    let reason = match error {
+        StoreError::SchemaTooNew { .. } => Reason::SchemaTooNew,
+        error if error.is_transient() => Reason::DatabaseUnreachable,
+        _ => Reason::DatabaseRefused,
+    };
+    Complaint::new(reason, error_chain(error))
+}

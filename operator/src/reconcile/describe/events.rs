@@ -1,0 +1,121 @@
+//! Which Events tell of a change: one for every deed and for every condition that turned. Pure.
+
+use std::collections::BTreeSet;
+
+use crds::CryptoPipelineStatus;
+use crds::condition::{ConditionKind, Reason};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::reconcile::apply::Applied;
+
+/// An Event to be published.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventDraft {
+    /// True where a person should look.
+    pub is_warning: bool,
+    /// In a word.
+    pub reason: String,
+    /// In a sentence.
+    pub note: String,
+}
+
+/// The Events that tell of the step from `previous` to `next` and of what was done in between.
+#[must_use]
+pub fn events(
+    previous: Option<&CryptoPipelineStatus>,
+    next: &CryptoPipelineStatus,
+    applied: &Applied,
+) -> Vec<EventDraft> {
+    let deeds = applied.deeds.iter().map(|deed| EventDraft {
+        is_warning: false,
+        reason: deed.reason.to_owned(),
+        note: deed.message.clone(),
+    });
+    // The summary repeats what the others say; one Event for each is enough.
+    let mut told = BTreeSet::new();
+    let turned = next.conditions.iter().filter(|condition| has_turned(previous, condition));
+    let turned = turned.filter_map(event).filter(|event| told.insert(event.clone()));
+    deeds.chain(turned).collect()
+}
+
+fn has_turned(previous: Option<&CryptoPipelineStatus>, condition: &Condition) -> bool {
+    let before = previous.into_iter().flat_map(|previous| &previous.conditions);
+    let mut before = before.filter(|before| before.type_ == condition.type_);
+    !before.any(|before| before.status == condition.status && before.reason == condition.reason)
+}
+
+fn event(condition: &Condition) -> Option<EventDraft> {
+    let is = |kind: ConditionKind| condition.type_ == kind.to_string();
+    let because = |reason: Reason| condition.reason == reason.to_string();
+    // Beginnings are no news, and the two helpers of Ready have nothing of their own to say.
+    if is(ConditionKind::Reconciling) || is(ConditionKind::Stalled) {
+        return None;
+    }
+    if because(Reason::NotReadYet) || because(Reason::Waiting) || because(Reason::NotCompared) {
+        return None;
+    }
+    let is_calm = [Reason::Suspended, Reason::Draining, Reason::PodsStarting, Reason::ScaledToZero];
+    let is_bad = condition.status == "False" && !is_calm.into_iter().any(because);
+    let is_away = because(Reason::BrokerUnreachable) || because(Reason::DatabaseUnreachable);
+    Some(EventDraft {
+        is_warning: is_bad || is_away || because(Reason::AcceptedWithoutEffect),
+        reason: condition.reason.clone(),
+        note: condition.message.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::reconcile::apply::Deed;
+
+    fn status(conditions: &[(ConditionKind, &str, Reason)]) -> CryptoPipelineStatus {
+        let condition = |(kind, status, reason): &(ConditionKind, &str, Reason)| Condition {
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+            message: format!("because of {reason}"),
+            observed_generation: None,
+            reason: reason.to_string(),
+            status: (*status).to_owned(),
+            type_: kind.to_string(),
+        };
+        CryptoPipelineStatus {
+            conditions: conditions.iter().map(condition).collect(),
+            ..CryptoPipelineStatus::default()
+        }
+    }
+
+    fn reasons(events: &[EventDraft]) -> Vec<(&str, bool)> {
+        events.iter().map(|event| (event.reason.as_str(), event.is_warning)).collect()
+    }
+
+    #[test]
+    fn a_refusal_is_one_warning_although_two_conditions_say_it() {
+        let next = status(&[
+            (ConditionKind::SchemaReady, "False", Reason::SecretNotFound),
+            (ConditionKind::Ready, "False", Reason::SecretNotFound),
+            (ConditionKind::Stalled, "True", Reason::SecretNotFound),
+        ]);
+        assert_eq!(reasons(&events(None, &next, &Applied::default())), [("SecretNotFound", true)]);
+        assert_eq!(events(Some(&next), &next, &Applied::default()), []);
+    }
+
+    #[test]
+    fn what_comes_back_is_told_too_and_what_was_never_read_is_not() {
+        let away = status(&[(ConditionKind::TopicReady, "Unknown", Reason::BrokerUnreachable)]);
+        let back = status(&[(ConditionKind::TopicReady, "True", Reason::TopicAsDeclared)]);
+        let unread = status(&[(ConditionKind::TopicReady, "Unknown", Reason::NotReadYet)]);
+        assert_eq!(reasons(&events(Some(&back), &away, &Applied::default())), [("BrokerUnreachable", true)]);
+        assert_eq!(reasons(&events(Some(&away), &back, &Applied::default())), [("TopicAsDeclared", false)]);
+        assert_eq!(events(None, &unread, &Applied::default()), []);
+    }
+
+    #[test]
+    fn every_deed_is_told() {
+        let deed = Deed { reason: "TopicGrown", message: "topic t: 3 -> 6 partitions".to_owned() };
+        let applied = Applied { deeds: vec![deed], ..Applied::default() };
+        assert_eq!(reasons(&events(None, &CryptoPipelineStatus::default(), &applied)), [("TopicGrown", false)]);
+    }
+}

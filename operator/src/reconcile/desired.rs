@@ -1,0 +1,76 @@
+//! Step 3: from the plan to every object that should exist in the cluster. Pure: one file per kind of object,
+//! and [`DesiredState`] lists them all.
+
+mod checksum;
+mod config_map;
+mod deployment;
+mod names;
+mod service_account;
+
+use crds::worker_settings::PipelineId;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+
+use super::plan::PipelinePlan;
+
+pub use checksum::checksum;
+pub(crate) use deployment::WORKER_PORT;
+pub use names::{GENERATION_ANNOTATION, MANAGED_BY_SELECTOR, PIPELINE_LABEL, ROLE_LABEL, Role, SOURCE_LABEL};
+
+/// What the workers' pods are made from; the same for every pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerImage {
+    /// The image that holds the program `worker`.
+    pub name: String,
+    /// When a node pulls it: `Always`, `IfNotPresent` or `Never`.
+    pub pull_policy: String,
+}
+
+/// Every object that a pipeline has in the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DesiredState {
+    /// The identity of the workers, which may do nothing.
+    pub service_account: ServiceAccount,
+    /// One settings file for each role and source. Applied before the pods that mount them.
+    pub config_maps: Vec<ConfigMap>,
+    /// One for each source, and the aggregators.
+    pub deployments: Vec<Deployment>,
+}
+
+/// Why an object cannot be written down.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the settings of {object}")]
+pub struct DesireError {
+    object: String,
+    #[source]
+    source: serde_yaml::ser::Error,
+}
+
+/// The objects of `plan`, which was made from `generation` of the spec.
+///
+/// # Errors
+/// Where a settings file cannot be written as YAML, which no input decides.
+pub fn desire(plan: &PipelinePlan, generation: i64, image: &WorkerImage) -> Result<DesiredState, DesireError> {
+    let owner = names::Owner { id: &plan.id, generation };
+    let workloads = &plan.workloads;
+    let mut config_maps = Vec::new();
+    let mut deployments = Vec::new();
+    for producer in &workloads.producers {
+        let role = Role::Producer { source: &producer.settings.source.name };
+        let settings = config_map::settings_file(&owner, role, &producer.settings)?;
+        deployments.push(deployment::producer_deployment(&owner, role, producer, &settings, image));
+        config_maps.push(config_map::settings_config_map(&owner, role, settings));
+    }
+    let role = Role::Aggregator;
+    let settings = config_map::settings_file(&owner, role, &workloads.aggregator.settings)?;
+    deployments.push(deployment::aggregator_deployment(&owner, role, workloads, &settings, image));
+    config_maps.push(config_map::settings_config_map(&owner, role, settings));
+    Ok(DesiredState { service_account: service_account::worker_service_account(&owner), config_maps, deployments })
+}
+
+/// The label selector of the aggregators' pods, as text.
+#[must_use]
+pub fn aggregator_selector(id: &PipelineId) -> String {
+    let labels = names::selector_labels(id, Role::Aggregator);
+    labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
+}

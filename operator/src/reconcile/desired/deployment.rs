@@ -1,0 +1,244 @@
+//! The pods of a role: one Deployment for each source, and one for the aggregators. They fulfil the restricted
+//! pod security standard and are replaced only when their settings, their credentials or their image change.
+
+use std::collections::BTreeMap;
+
+use crds::pod_template::PodTemplate;
+use crds::worker_settings::DATABASE_URL_ENV;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
+use k8s_openapi::api::core::v1::{
+    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
+    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector,
+    SecurityContext, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::WorkerImage;
+use super::checksum::checksum;
+use super::config_map::SETTINGS_FILE;
+use super::names::{Owner, Role, owned_metadata, role_labels, role_name, selector_labels, service_account_name};
+use crate::reconcile::plan::{ProducerPlan, WorkloadsPlan};
+
+const SETTINGS_FOLDER: &str = "/etc/cryptopipeline";
+const SETTINGS_CHECKSUM: &str = "cryptopipeline.dev/settings-checksum";
+const DATABASE_CHECKSUM: &str = "cryptopipeline.dev/database-checksum";
+/// Where the workers answer `/livez`, `/readyz`, `/metrics` and `/status`.
+pub(crate) const WORKER_PORT: i32 = 8080;
+/// The user that the image is made for.
+const USER: i64 = 65_532;
+/// A drain is a flush or two; librdkafka leaves its group within seconds.
+const DRAIN_SECONDS: i64 = 30;
+
+/// What tells one role's pods from another's.
+struct RolePods<'a> {
+    role: Role<'a>,
+    command: &'static str,
+    replicas: i32,
+    strategy: RollingUpdateDeployment,
+    template: &'a PodTemplate,
+    resources: ResourceRequirements,
+    env: Vec<EnvVar>,
+    checksums: BTreeMap<String, String>,
+}
+
+pub(super) fn producer_deployment(
+    owner: &Owner<'_>,
+    role: Role<'_>,
+    producer: &ProducerPlan,
+    settings: &str,
+    image: &WorkerImage,
+) -> Deployment {
+    let pods = RolePods {
+        role,
+        command: "produce",
+        replicas: producer.replicas,
+        // The new one reads before the old one stops; what both bring counts once.
+        strategy: rolling_update(1, 0),
+        template: &producer.pod_template,
+        resources: resources("50m", "48Mi", "256Mi"),
+        env: Vec::new(),
+        checksums: BTreeMap::from([(SETTINGS_CHECKSUM.to_owned(), checksum(settings))]),
+    };
+    deployment(owner, pods, image)
+}
+
+pub(super) fn aggregator_deployment(
+    owner: &Owner<'_>,
+    role: Role<'_>,
+    workloads: &WorkloadsPlan,
+    settings: &str,
+    image: &WorkerImage,
+) -> Deployment {
+    let secret = workloads.database_secret.as_ref();
+    let url = secret.map(|secret| EnvVar {
+        name: DATABASE_URL_ENV.to_owned(),
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.name.clone(),
+                key: secret.key.clone(),
+                optional: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+        value: None,
+    });
+    let pods = RolePods {
+        role,
+        command: "aggregate",
+        replicas: workloads.aggregator.replicas,
+        // One more than there are partitions would be idle; one less leaves its partitions to the others meanwhile.
+        strategy: rolling_update(0, 1),
+        template: &workloads.aggregator.pod_template,
+        resources: resources("100m", "96Mi", "512Mi"),
+        env: url.into_iter().collect(),
+        checksums: BTreeMap::from([
+            (SETTINGS_CHECKSUM.to_owned(), checksum(settings)),
+            (DATABASE_CHECKSUM.to_owned(), workloads.database_checksum.clone()),
+        ]),
+    };
+    deployment(owner, pods, image)
+}
+
+fn deployment(owner: &Owner<'_>, pods: RolePods<'_>, image: &WorkerImage) -> Deployment {
+    let name = role_name(owner.id, pods.role);
+    Deployment {
+        metadata: owned_metadata(owner, name.clone(), role_labels(owner.id, pods.role)),
+        spec: Some(DeploymentSpec {
+            replicas: Some(pods.replicas),
+            revision_history_limit: Some(3),
+            selector: LabelSelector {
+                match_labels: Some(selector_labels(owner.id, pods.role)),
+                ..LabelSelector::default()
+            },
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(pods.strategy.clone()),
+            }),
+            template: pod_template(owner, &name, pods, image),
+            ..DeploymentSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn pod_template(owner: &Owner<'_>, name: &str, pods: RolePods<'_>, image: &WorkerImage) -> PodTemplateSpec {
+    let RolePods { template, .. } = pods;
+    // The operator's own come last: they select and roll the pods.
+    let mut labels = template.labels.clone();
+    labels.extend(role_labels(owner.id, pods.role));
+    let mut annotations = template.annotations.clone();
+    annotations.extend(pods.checksums.clone());
+    let settings_volume = Volume {
+        name: "settings".to_owned(),
+        config_map: Some(ConfigMapVolumeSource { name: name.to_owned(), ..ConfigMapVolumeSource::default() }),
+        ..Volume::default()
+    };
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            service_account_name: Some(service_account_name(owner.id)),
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            termination_grace_period_seconds: Some(DRAIN_SECONDS),
+            security_context: Some(pod_security()),
+            node_selector: Some(template.node_selector.clone()).filter(|selector| !selector.is_empty()),
+            tolerations: Some(template.tolerations.clone()).filter(|tolerations| !tolerations.is_empty()),
+            affinity: template.affinity.clone(),
+            image_pull_secrets: Some(template.image_pull_secrets.clone()).filter(|secrets| !secrets.is_empty()),
+            volumes: Some(vec![settings_volume]),
+            containers: vec![container(pods, image)],
+            ..PodSpec::default()
+        }),
+    }
+}
+
+fn container(pods: RolePods<'_>, image: &WorkerImage) -> Container {
+    let args = [
+        pods.command,
+        "--settings",
+        &format!("{SETTINGS_FOLDER}/{SETTINGS_FILE}"),
+        "--listen",
+        &format!("0.0.0.0:{WORKER_PORT}"),
+    ];
+    let mut env = pods.env;
+    env.extend(pods.template.env.clone());
+    Container {
+        name: "worker".to_owned(),
+        image: Some(image.name.clone()),
+        image_pull_policy: Some(image.pull_policy.clone()),
+        command: Some(vec!["worker".to_owned()]),
+        args: Some(args.map(str::to_owned).to_vec()),
+        env: Some(env).filter(|env| !env.is_empty()),
+        ports: Some(vec![ContainerPort {
+            name: Some("http".to_owned()),
+            container_port: WORKER_PORT,
+            ..ContainerPort::default()
+        }]),
+        liveness_probe: Some(probe("/livez", 10, 3)),
+        readiness_probe: Some(probe("/readyz", 5, 2)),
+        resources: Some(pods.template.resources.clone().unwrap_or(pods.resources)),
+        security_context: Some(container_security()),
+        volume_mounts: Some(vec![VolumeMount {
+            name: "settings".to_owned(),
+            mount_path: SETTINGS_FOLDER.to_owned(),
+            read_only: Some(true),
+            ..VolumeMount::default()
+        }]),
+        ..Container::default()
+    }
+}
+
+fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String("http".to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        failure_threshold: Some(failure_threshold),
+        timeout_seconds: Some(3),
+        ..Probe::default()
+    }
+}
+
+fn pod_security() -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        run_as_group: Some(USER),
+        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+        ..PodSecurityContext::default()
+    }
+}
+
+fn container_security() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        read_only_root_filesystem: Some(true),
+        ..SecurityContext::default()
+    }
+}
+
+fn rolling_update(max_surge: i32, max_unavailable: i32) -> RollingUpdateDeployment {
+    RollingUpdateDeployment {
+        max_surge: Some(IntOrString::Int(max_surge)),
+        max_unavailable: Some(IntOrString::Int(max_unavailable)),
+    }
+}
+
+fn resources(cpu: &str, memory: &str, memory_limit: &str) -> ResourceRequirements {
+    let quantity = |name: &str, value: &str| (name.to_owned(), Quantity(value.to_owned()));
+    ResourceRequirements {
+        requests: Some(BTreeMap::from([quantity("cpu", cpu), quantity("memory", memory)])),
+        limits: Some(BTreeMap::from([quantity("memory", memory_limit)])),
+        ..ResourceRequirements::default()
+    }
+}

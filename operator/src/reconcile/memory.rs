@@ -1,0 +1,107 @@
+//! What the operator remembers of a pipeline between two reconciles. Nothing of it is needed for correctness: a
+//! restarted operator waits a little longer before it counts a hole, and applies every object once.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crds::{CryptoPipeline, CryptoPipelineStatus};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use super::apply::Marks;
+use super::holes::HoleWatch;
+use super::observe::database::DatabaseUrl;
+use super::observe::{SecretState, Workloads};
+
+/// How often an existing Secret is looked at.
+const SECRET_STANDS: Duration = Duration::from_secs(60);
+/// How often a missing one is.
+const MISSING_SECRET_STANDS: Duration = Duration::from_secs(5);
+
+/// What is remembered of one pipeline.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The holes seen so far.
+    pub holes: HoleWatch,
+    /// The objects as they were last applied.
+    pub marks: Marks,
+    producers_gone_since: Option<Timestamp>,
+    secret: Option<SecretMemory>,
+    written: Option<WrittenStatus>,
+}
+
+#[derive(Debug)]
+struct WrittenStatus {
+    /// The version of the resource that our own watch showed when the status was written.
+    seen_version: Option<String>,
+    status: CryptoPipelineStatus,
+}
+
+#[derive(Debug)]
+struct SecretMemory {
+    generation: Option<i64>,
+    read_at: Instant,
+    state: SecretState,
+    url: Option<DatabaseUrl>,
+}
+
+impl Memory {
+    /// Since when no producer has been there, given what is there at `now`.
+    pub fn producers_gone_since(&mut self, workloads: &Workloads, now: Timestamp) -> Option<Timestamp> {
+        let gone = workloads.producers.values().all(|workload| workload.wished == 0 && workload.replicas == 0);
+        self.producers_gone_since = if gone { self.producers_gone_since.or(Some(now)) } else { None };
+        self.producers_gone_since
+    }
+
+    /// The pipeline with the status that was last written, where our own watch does not show it yet: who forgot it
+    /// would say everything twice.
+    pub fn with_written_status(&self, pipeline: &CryptoPipeline) -> CryptoPipeline {
+        let mut pipeline = pipeline.clone();
+        if let Some(written) = &self.written
+            && written.seen_version == pipeline.resource_version()
+        {
+            pipeline.status = Some(written.status.clone());
+        }
+        pipeline
+    }
+
+    /// Remembers the status that was written over `pipeline`.
+    pub fn note_written_status(&mut self, pipeline: &CryptoPipeline, status: CryptoPipelineStatus) {
+        self.written = Some(WrittenStatus { seen_version: pipeline.resource_version(), status });
+    }
+
+    /// The Secret as it was read for this generation of the spec, if that was not too long ago.
+    pub fn secret(&self, generation: Option<i64>) -> Option<(SecretState, Option<DatabaseUrl>)> {
+        let secret = self.secret.as_ref().filter(|secret| secret.generation == generation)?;
+        let stands = match secret.state {
+            SecretState::Found { .. } => SECRET_STANDS,
+            _ => MISSING_SECRET_STANDS,
+        };
+        (secret.read_at.elapsed() < stands).then(|| (secret.state.clone(), secret.url.clone()))
+    }
+
+    /// Remembers the Secret as it was just read.
+    pub fn note_secret(&mut self, generation: Option<i64>, state: SecretState, url: Option<DatabaseUrl>) {
+        self.secret = Some(SecretMemory { generation, read_at: Instant::now(), state, url });
+    }
+}
+
+/// The memories of all pipelines, by uid.
+#[derive(Debug, Default)]
+pub struct Memories(Mutex<HashMap<String, Memory>>);
+
+impl Memories {
+    /// Takes out what is remembered of a pipeline; a pipeline is never reconciled twice at the same time.
+    pub fn take(&self, uid: &str) -> Memory {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid).unwrap_or_default()
+    }
+
+    /// Puts it back, and forgets every pipeline that is not `alive`.
+    pub fn put(&self, uid: String, memory: Memory, alive: impl Fn(&str) -> bool) {
+        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memories.insert(uid, memory);
+        memories.retain(|uid, _| alive(uid));
+    }
+}

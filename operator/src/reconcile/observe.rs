@@ -1,0 +1,245 @@
+//! Step 1: what is known of the world. The types are plain values, so that whoever reconciles without a
+//! cluster can fill them in; the modules below read them from a cluster, a broker, a database and the workers.
+
+pub mod cluster;
+pub mod database;
+pub mod gather;
+pub mod kafka;
+pub mod reader;
+pub mod workers;
+
+use std::collections::BTreeMap;
+
+use crds::worker_status::{AggregatorStatus, ProducerStatus};
+use jiff::Timestamp;
+use runtime::kafka_admin::TopicDescription;
+use store::{MarketLedger, Owner, PartitionPosition};
+
+/// Everything that a reconcile knows beside the resource itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// The topic at the broker, or none of that name.
+    pub topic: Reading<Option<TopicState>>,
+    /// An older pipeline that names the same topic at the same broker.
+    pub topic_rival: Option<String>,
+    /// The database's credentials.
+    pub secret: SecretState,
+    /// The schema in the database.
+    pub schema: Reading<SchemaState>,
+    /// The Deployments, or whatever runs the workers.
+    pub workloads: Workloads,
+    /// What the workers tell of themselves.
+    pub workers: Reading<WorkerReports>,
+    /// Since when no producer runs, as far as it was seen; `None` while one does.
+    pub producers_gone_since: Option<Timestamp>,
+}
+
+/// The last look at something that is read in the background.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reading<T> {
+    /// Nobody has looked yet.
+    #[default]
+    Pending,
+    /// The last look failed.
+    Failed(Failure),
+    /// What was seen.
+    Known {
+        /// As it was.
+        value: T,
+        /// When the look began.
+        at: Timestamp,
+    },
+}
+
+impl<T> Reading<T> {
+    /// What was seen, if the last look did not fail.
+    pub const fn value(&self) -> Option<&T> {
+        match self {
+            Self::Known { value, .. } => Some(value),
+            Self::Pending | Self::Failed(_) => None,
+        }
+    }
+
+    /// What was seen by a look that began after `time`.
+    pub fn value_after(&self, time: Timestamp) -> Option<&T> {
+        match self {
+            Self::Known { value, at } if *at > time => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// Why a look failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// In words, without credentials.
+    pub message: String,
+    /// Whether it may work the next time without anybody changing anything.
+    pub is_transient: bool,
+}
+
+/// A topic as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicState {
+    /// Its id, partitions and replication.
+    pub description: TopicDescription,
+    /// Its effective settings, defaults included.
+    pub config: BTreeMap<String, String>,
+    /// The offset after the last record of each partition from 0 on.
+    pub end_offsets: Vec<i64>,
+}
+
+/// The credentials of the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SecretState {
+    /// Nobody has looked yet.
+    #[default]
+    Pending,
+    /// None are needed: there is no cluster.
+    NotNeeded,
+    /// There is no Secret of that name.
+    NotFound,
+    /// The Secret has no such key, or no text in it.
+    KeyNotFound,
+    /// The API server does not let us read it, or does not answer.
+    Unreadable(String),
+    /// They are there.
+    Found {
+        /// Changes when they do; tells nothing of them.
+        checksum: String,
+    },
+}
+
+/// A schema as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SchemaState {
+    /// The version of its tables; `None` where there are none.
+    pub version: Option<i64>,
+    /// Whose it is.
+    pub owner: Option<Owner>,
+    /// How far the topic's partitions are read. Read before `ledgers`, which hold at least as much.
+    pub positions: Vec<PartitionPosition>,
+    /// What is held and what is missing, by market.
+    pub ledgers: Vec<MarketLedger>,
+}
+
+/// What runs the workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workloads {
+    /// By source.
+    pub producers: BTreeMap<String, Workload>,
+    /// The aggregators.
+    pub aggregator: Option<Workload>,
+}
+
+/// A set of equal pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workload {
+    /// How many there should be.
+    pub wished: i32,
+    /// How many there are, those of an older template included.
+    pub replicas: i32,
+    /// How many are ready.
+    pub ready: i32,
+    /// Whether what runs is what was last asked for.
+    pub is_current: bool,
+    /// Why pods do not come up, where the cluster says so.
+    pub problem: Option<String>,
+}
+
+/// What the workers answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerReports {
+    /// The producers' answers.
+    pub producers: Vec<WorkerReport<ProducerStatus>>,
+    /// The aggregators' answers.
+    pub aggregators: Vec<WorkerReport<AggregatorStatus>>,
+}
+
+/// One worker's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerReport<S> {
+    /// The pod's name.
+    pub pod: String,
+    /// What it said of itself, or why it said nothing.
+    pub answer: Result<S, String>,
+}
+
+impl WorkerReports {
+    /// The producers that answered.
+    pub fn answered_producers(&self) -> impl Iterator<Item = &ProducerStatus> {
+        self.producers.iter().filter_map(|report| report.answer.as_ref().ok())
+    }
+
+    /// The aggregators that answered.
+    pub fn answered_aggregators(&self) -> impl Iterator<Item = &AggregatorStatus> {
+        self.aggregators.iter().filter_map(|report| report.answer.as_ref().ok())
+    }
+}
+
+impl Observed {
+    /// The topic, where the broker has it.
+    #[must_use]
+    pub fn topic_state(&self) -> Option<&TopicState> {
+        self.topic.value().and_then(Option::as_ref)
+    }
+
+    /// How many records the broker holds that the database does not yet, where both are known.
+    #[must_use]
+    pub fn lag(&self) -> Option<i64> {
+        let (topic, schema) = (self.topic_state()?, self.schema.value()?);
+        Some(lag(topic, &schema.positions))
+    }
+}
+
+/// The records between the stored positions and the topic's end. Positions of another topic of the same name do
+/// not count; a partition that was never read counts from its first offset.
+fn lag(topic: &TopicState, positions: &[PartitionPosition]) -> i64 {
+    let next_offset = |partition: usize| {
+        positions
+            .iter()
+            .find(|position| {
+                usize::try_from(position.partition) == Ok(partition) && position.topic_id == topic.description.id
+            })
+            .map_or(0, |position| position.next_offset)
+    };
+    let behind = |(partition, end): (usize, &i64)| (end - next_offset(partition)).max(0);
+    topic.end_offsets.iter().enumerate().map(behind).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(partition: i32, topic_id: &str, next_offset: i64) -> PartitionPosition {
+        PartitionPosition {
+            partition,
+            topic_id: topic_id.to_owned(),
+            next_offset,
+            records_read: next_offset,
+            trades_new: next_offset,
+            trades_duplicate: 0,
+            records_set_aside: 0,
+        }
+    }
+
+    fn topic(end_offsets: &[i64]) -> TopicState {
+        let description = TopicDescription { id: "now".to_owned(), partitions: 3, replication_factor: 1 };
+        TopicState { description, config: BTreeMap::new(), end_offsets: end_offsets.to_vec() }
+    }
+
+    #[test]
+    fn lag_is_what_the_database_has_not_read_of_this_topic() {
+        assert_eq!(lag(&topic(&[10, 10]), &[position(0, "now", 10), position(1, "now", 7)]), 3);
+    }
+
+    #[test]
+    fn unread_partitions_and_positions_of_a_deleted_topic_count_from_the_beginning() {
+        assert_eq!(lag(&topic(&[10, 5, 4]), &[position(0, "now", 10), position(1, "before", 5)]), 9);
+    }
+
+    #[test]
+    fn a_position_beyond_the_end_is_no_lag() {
+        assert_eq!(lag(&topic(&[10]), &[position(0, "now", 12)]), 0);
+    }
+}

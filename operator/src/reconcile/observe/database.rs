@@ -1,0 +1,131 @@
+//! Looks at schemas: whose they are, their version, how far the topic is read and what is missing.
+
+use std::fmt;
+use std::time::Duration;
+
+use crds::CryptoPipeline;
+use kube::runtime::reflector::ObjectRef;
+use runtime::error_chain::error_chain;
+use store::{ConnectOptions, LATEST_SCHEMA_VERSION, Store, StoreError};
+
+use super::reader::{Look, News, Pace, Readers};
+use super::{Failure, Reading, SchemaState};
+
+/// How the operator connects: a look is a handful of small queries, one after the other.
+pub(crate) const CONNECT: ConnectOptions =
+    ConnectOptions { max_connections: 1, acquire_timeout: Duration::from_secs(5), create: false };
+
+/// A database's URL: credentials that no text may show.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// Keeps `url` to itself.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The URL, for the one who connects.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("DatabaseUrl(..)")
+    }
+}
+
+/// A schema in a database, and the topic that is read into it. Other credentials make another key, so that a
+/// changed Secret is used at once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SchemaKey {
+    /// The database.
+    pub url: DatabaseUrl,
+    /// The schema's name.
+    pub schema: String,
+    /// The topic's name.
+    pub topic: String,
+}
+
+/// The databases that pipelines name.
+pub struct Databases {
+    schemas: Readers<SchemaKey, SchemaLook>,
+}
+
+impl Databases {
+    /// Knows no database yet.
+    #[must_use]
+    pub fn new(news: News) -> Self {
+        Self { schemas: Readers::new(news, Pace::default()) }
+    }
+
+    /// The last look at a schema.
+    pub fn schema(&self, key: &SchemaKey, asker: &ObjectRef<CryptoPipeline>) -> Reading<SchemaState> {
+        self.schemas.read(key, asker, || SchemaLook { key: key.clone(), store: None })
+    }
+
+    /// Looks at a schema at once and waits for that look: it was just changed.
+    pub async fn look_again(&self, key: &SchemaKey) {
+        self.schemas.look_again(key).await;
+    }
+}
+
+/// What a database's error means for those who wait.
+pub(crate) fn failure(error: &StoreError) -> Failure {
+    Failure { message: error_chain(error), is_transient: error.is_transient() }
+}
+
+struct SchemaLook {
+    key: SchemaKey,
+    store: Option<Store>,
+}
+
+impl SchemaLook {
+    async fn read(&mut self) -> Result<SchemaState, StoreError> {
+        let store = match &self.store {
+            Some(store) => {
+                // Tells the cause where a query would only tell that it has waited long enough.
+                store.ping().await?;
+                store.clone()
+            }
+            None => {
+                let store = Store::connect(self.key.url.expose(), &self.key.schema, CONNECT).await?;
+                self.store.insert(store).clone()
+            }
+        };
+        let version = store.schema_version().await?;
+        let mut state = SchemaState { version, ..SchemaState::default() };
+        if version.is_some() {
+            state.owner = store.owner().await?;
+        }
+        // The tables of another version may look otherwise.
+        if version == Some(LATEST_SCHEMA_VERSION) {
+            // In this order: the ledgers then hold at least what the positions say was read.
+            state.positions = store.positions(&self.key.topic).await?;
+            state.ledgers = store.ledgers().await?;
+        }
+        Ok(state)
+    }
+}
+
+impl Look for SchemaLook {
+    type Seen = SchemaState;
+
+    async fn look(&mut self) -> Result<SchemaState, Failure> {
+        self.read().await.map_err(|error| failure(&error))
+    }
+
+    fn is_news(before: &SchemaState, after: &SchemaState) -> bool {
+        let missing = |state: &SchemaState| state.ledgers.iter().map(|ledger| ledger.missing).sum::<i64>();
+        (before.version, &before.owner, missing(before)) != (after.version, &after.owner, missing(after))
+    }
+
+    async fn close(self) {
+        if let Some(store) = self.store {
+            store.close().await;
+        }
+    }
+}

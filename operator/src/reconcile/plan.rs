@@ -1,0 +1,177 @@
+//! Step 2: from the resource and what is known of the world to what should be. Pure. The same code plans for a
+//! cluster and for `cryptopipeline run`.
+
+mod schema;
+mod settings;
+mod topic;
+mod workloads;
+
+use std::collections::BTreeSet;
+
+use crds::condition::Reason;
+use crds::pod_template::PodTemplate;
+use crds::rules::{Violation, violations};
+use crds::spec::SecretKey;
+use crds::worker_settings::{AggregatorSettings, PipelineId, ProducerSettings};
+use crds::{CryptoPipeline, CryptoPipelineSpec};
+use kube::ResourceExt;
+use market::Market;
+
+use super::observe::Observed;
+
+pub use schema::{SchemaPlan, SchemaStep};
+pub use topic::{TopicPlan, TopicStep, WishedTopic};
+
+/// Where the pipeline is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// A cluster: the manifest names broker and database.
+    Cluster,
+    /// This machine: what the manifest does not name is embedded.
+    Machine {
+        /// Where the embedded broker answers.
+        embedded_broker: &'a str,
+    },
+}
+
+/// What should be, and the next step towards it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PipelinePlan {
+    /// Whose plan it is.
+    pub id: PipelineId,
+    /// Every market that the spec names, sorted.
+    pub markets: BTreeSet<Market>,
+    /// The topic.
+    pub topic: TopicPlan,
+    /// The schema.
+    pub schema: SchemaPlan,
+    /// The pods.
+    pub workloads: WorkloadsPlan,
+    /// Fields that are set and have no effect in this version.
+    pub without_effect: Vec<&'static str>,
+}
+
+/// The pods that should run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkloadsPlan {
+    /// Whether they are to be brought to this state now.
+    pub step: WorkloadStep,
+    /// One for each source, by the source's order.
+    pub producers: Vec<ProducerPlan>,
+    /// The aggregators.
+    pub aggregator: AggregatorPlan,
+    /// Where the aggregators' credentials are; `None` where there is no cluster.
+    pub database_secret: Option<SecretKey>,
+    /// Changes when the credentials do.
+    pub database_checksum: String,
+}
+
+/// Whether to touch the pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkloadStep {
+    /// Bring them to the planned state.
+    Apply,
+    /// Leave them as they are: what they need is not known or not granted.
+    Hold,
+}
+
+/// The producer of one source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProducerPlan {
+    /// What it reads and where it writes.
+    pub settings: ProducerSettings,
+    /// How many pods.
+    pub replicas: i32,
+    /// How they differ from the operator's own template.
+    pub pod_template: PodTemplate,
+}
+
+/// The aggregators.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AggregatorPlan {
+    /// What they read and make.
+    pub settings: AggregatorSettings,
+    /// How many pods.
+    pub replicas: i32,
+    /// How they differ from the operator's own template.
+    pub pod_template: PodTemplate,
+}
+
+/// Something that keeps a part of the pipeline from being ready, and what a person can do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// In a word.
+    pub reason: Reason,
+    /// In a sentence.
+    pub message: String,
+}
+
+impl Complaint {
+    /// `message`, under `reason`.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// What should be, for a pipeline in `place` of which `observed` is known.
+///
+/// # Errors
+/// Every rule that the spec breaks: nothing is done for such a pipeline.
+pub fn plan(
+    pipeline: &CryptoPipeline,
+    observed: &Observed,
+    place: Place<'_>,
+) -> Result<PipelinePlan, Vec<Violation>> {
+    let mut broken = violations(pipeline);
+    broken.extend(missing_in(&pipeline.spec, place));
+    if !broken.is_empty() {
+        return Err(broken);
+    }
+    let id = PipelineId {
+        namespace: pipeline.namespace().unwrap_or_else(|| "local".to_owned()),
+        name: pipeline.name_any(),
+        uid: pipeline.uid().unwrap_or_default(),
+    };
+    let wished_topic = topic::wished_topic(&id, &pipeline.spec);
+    let topic = topic::plan_topic(wished_topic, pipeline.status.as_ref(), observed);
+    let schema = schema::plan_schema(&id, &pipeline.spec, pipeline.status.as_ref(), observed);
+    let workloads = workloads::plan_workloads(&id, &pipeline.spec, observed, place, &topic, &schema);
+    Ok(PipelinePlan {
+        markets: markets(&pipeline.spec),
+        without_effect: without_effect(&pipeline.spec),
+        id,
+        topic,
+        schema,
+        workloads,
+    })
+}
+
+/// The markets that `spec` names.
+#[must_use]
+pub fn markets(spec: &CryptoPipelineSpec) -> BTreeSet<Market> {
+    let of_source = |source: &crds::spec::SourceSpec| {
+        let venue = source.effective_venue().to_owned();
+        source.symbols.clone().into_iter().map(move |symbol| Market::new(venue.clone(), symbol))
+    };
+    spec.sources.iter().flat_map(of_source).collect()
+}
+
+/// What a cluster needs and this machine has built in.
+fn missing_in(spec: &CryptoPipelineSpec, place: Place<'_>) -> Vec<Violation> {
+    let mut missing = Vec::new();
+    if place == Place::Cluster {
+        let mut require = |is_there: bool, field: &str, what: &str| {
+            if !is_there {
+                let rule = format!("required in a cluster: only cryptopipeline run has {what} built in");
+                missing.push(Violation::new(field, rule));
+            }
+        };
+        require(spec.kafka.is_some(), "spec.kafka", "a broker");
+        require(spec.database.is_some(), "spec.database", "a database");
+    }
+    missing
+}
+
+fn without_effect(spec: &CryptoPipelineSpec) -> Vec<&'static str> {
+    spec.aggregation.whale_trade.iter().map(|_| "spec.aggregation.whaleTrade").collect()
+}

@@ -1,0 +1,142 @@
+//! What is to be done to the schema.
+
+use crds::condition::Reason;
+use crds::{CryptoPipelineSpec, CryptoPipelineStatus};
+use crds::spec::{DatabaseSpec, SecretKey};
+use crds::worker_settings::PipelineId;
+use store::{LATEST_SCHEMA_VERSION, Owner};
+
+use super::Complaint;
+use crate::reconcile::observe::{Observed, Reading, SchemaState, SecretState};
+
+/// What an SQLite file, which has no schemas, is called in texts.
+const NAMELESS: &str = "market";
+
+/// The schema and the next step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaPlan {
+    /// Its name.
+    pub name: String,
+    /// Who is to own it.
+    pub owner: Owner,
+    /// What is to be done now.
+    pub step: SchemaStep,
+    /// Whose it still is: the same pipeline before it was deleted and made anew.
+    pub predecessor: Option<Owner>,
+}
+
+/// What is to be done to the schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaStep {
+    /// Nothing, until the database has answered.
+    Wait,
+    /// Nothing, until a person has acted.
+    Refuse(Complaint),
+    /// Bring its tables to the version that this program knows, and take it.
+    Migrate,
+    /// Take it: its tables are right.
+    Claim,
+    /// Nothing: it is right, and ours.
+    Keep,
+}
+
+impl SchemaStep {
+    /// Whether the schema can be used once the step is done.
+    #[must_use]
+    pub const fn leads_to_a_schema(&self) -> bool {
+        matches!(self, Self::Migrate | Self::Claim | Self::Keep)
+    }
+}
+
+pub(super) fn plan_schema(
+    id: &PipelineId,
+    spec: &CryptoPipelineSpec,
+    status: Option<&CryptoPipelineStatus>,
+    observed: &Observed,
+) -> SchemaPlan {
+    let owner = Owner { namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
+    let name = name_of(spec);
+    let managed = spec.database.as_ref().is_none_or(|database| database.managed);
+    let had_it = status.is_some_and(|status| status.schema.is_some());
+    let predecessor = predecessor(&owner, had_it, observed.schema.value());
+    let step = match refused_credentials(spec.database.as_ref(), &observed.secret) {
+        Some(complaint) => SchemaStep::Refuse(complaint),
+        None => match &observed.schema {
+            Reading::Known { value, .. } => next_step(&name, &owner, predecessor.as_ref(), managed, value),
+            Reading::Failed(failure) if !failure.is_transient => {
+                SchemaStep::Refuse(Complaint::new(Reason::DatabaseRefused, failure.message.clone()))
+            }
+            Reading::Failed(_) | Reading::Pending => SchemaStep::Wait,
+        },
+    };
+    SchemaPlan { name, owner, step, predecessor }
+}
+
+/// The schema's name.
+pub(super) fn name_of(spec: &CryptoPipelineSpec) -> String {
+    spec.database.as_ref().map_or(NAMELESS, |database| &database.schema).to_owned()
+}
+
+fn next_step(
+    name: &str,
+    owner: &Owner,
+    predecessor: Option<&Owner>,
+    managed: bool,
+    schema: &SchemaState,
+) -> SchemaStep {
+    if let Some(found) = schema.version.filter(|version| *version > LATEST_SCHEMA_VERSION) {
+        let message = format!(
+            "schema {name} is at version {found}, this operator knows only {LATEST_SCHEMA_VERSION}: \
+             a newer operator has migrated it, use that one"
+        );
+        return SchemaStep::Refuse(Complaint::new(Reason::SchemaTooNew, message));
+    }
+    let is_ours = schema.owner.as_ref().is_some_and(|found| found.uid == owner.uid);
+    if let Some(other) = schema.owner.as_ref().filter(|_| !is_ours && predecessor.is_none()) {
+        let message = format!(
+            "schema {name} belongs to the CryptoPipeline {}/{} (uid {}): name another schema",
+            other.namespace, other.name, other.uid
+        );
+        return SchemaStep::Refuse(Complaint::new(Reason::SchemaOwnedByAnother, message));
+    }
+    match schema.version {
+        Some(LATEST_SCHEMA_VERSION) if is_ours => SchemaStep::Keep,
+        Some(LATEST_SCHEMA_VERSION) => SchemaStep::Claim,
+        _ if managed => SchemaStep::Migrate,
+        found => {
+            let found = found.map_or("not there".to_owned(), |version| format!("at version {version}"));
+            let message = format!(
+                "schema {name} is {found}, version {LATEST_SCHEMA_VERSION} is needed and database.managed is false: \
+                 run the migrations"
+            );
+            SchemaStep::Refuse(Complaint::new(Reason::MigrationRequired, message))
+        }
+    }
+}
+
+/// Whoever has the schema, if that is the same pipeline before it was deleted and made anew: what was retained is
+/// taken up again. One that has had the schema already is no successor: it has lost it to a namesake elsewhere.
+fn predecessor(owner: &Owner, had_it: bool, schema: Option<&SchemaState>) -> Option<Owner> {
+    let found = schema?.owner.as_ref()?;
+    let is_namesake = found.namespace == owner.namespace && found.name == owner.name && found.uid != owner.uid;
+    (is_namesake && !had_it).then(|| found.clone())
+}
+
+/// Why there are no credentials to connect with.
+fn refused_credentials(database: Option<&DatabaseSpec>, secret: &SecretState) -> Option<Complaint> {
+    let SecretKey { name, key } = &database?.connection_secret;
+    match secret {
+        SecretState::NotFound => Some(Complaint::new(
+            Reason::SecretNotFound,
+            format!("Secret {name} does not exist: create it with the database's URL under the key {key}"),
+        )),
+        SecretState::KeyNotFound => Some(Complaint::new(
+            Reason::SecretKeyNotFound,
+            format!("Secret {name} has no text under the key {key}: put the database's URL there"),
+        )),
+        SecretState::Unreadable(message) => {
+            Some(Complaint::new(Reason::SecretUnreadable, format!("Secret {name} cannot be read: {message}")))
+        }
+        SecretState::Pending | SecretState::NotNeeded | SecretState::Found { .. } => None,
+    }
+}

@@ -1,0 +1,86 @@
+//! From the spec to the files that the workers read.
+
+use crds::CryptoPipelineSpec;
+use crds::spec::{SourceSpec};
+use crds::worker_settings::{
+    AggregationSettings, AggregatorSettings, DatabaseSettings, ExchangeKind, KafkaSettings, PipelineId,
+    ProducerSettings, SourceSettings,
+};
+
+use super::{Place, WishedTopic};
+
+pub(super) fn producer_settings(
+    id: &PipelineId,
+    spec: &CryptoPipelineSpec,
+    source: &SourceSpec,
+    place: Place<'_>,
+    topic: &WishedTopic,
+) -> ProducerSettings {
+    let Endpoints { websocket, rest } = own_endpoints(source.exchange);
+    let endpoints = source.endpoints.as_ref();
+    let chosen = |chosen: Option<&String>, own: &str| chosen.map_or(own, String::as_str).to_owned();
+    let mut symbols = source.symbols.clone();
+    symbols.sort_unstable();
+    ProducerSettings {
+        pipeline: id.clone(),
+        source: SourceSettings {
+            name: source.name.clone(),
+            exchange: source.exchange,
+            venue: source.effective_venue().to_owned(),
+            symbols,
+            websocket_url: chosen(endpoints.and_then(|endpoints| endpoints.websocket.as_ref()), websocket),
+            rest_url: chosen(endpoints.and_then(|endpoints| endpoints.rest.as_ref()), rest),
+        },
+        kafka: kafka_settings(spec, place, topic),
+    }
+}
+
+pub(super) fn aggregator_settings(
+    id: &PipelineId,
+    spec: &CryptoPipelineSpec,
+    place: Place<'_>,
+    topic: &WishedTopic,
+) -> AggregatorSettings {
+    let mut intervals = spec.aggregation.intervals.clone();
+    intervals.sort_unstable();
+    let retention = spec.database.as_ref().map(|database| &database.retention);
+    AggregatorSettings {
+        pipeline: id.clone(),
+        kafka: kafka_settings(spec, place, topic),
+        database: DatabaseSettings {
+            schema: super::schema::name_of(spec),
+            trades_retention_s: retention.and_then(|kept| kept.trades.as_ref()?.seconds()),
+            candles_retention_s: retention.and_then(|kept| kept.candles.as_ref()?.seconds()),
+        },
+        aggregation: AggregationSettings {
+            intervals: intervals.into_iter().map(|interval| interval.as_str().to_owned()).collect(),
+            store_trades: spec.aggregation.store_trades,
+            flush_interval_ms: spec.aggregation.flush_interval_ms().unwrap_or_default(),
+        },
+    }
+}
+
+fn kafka_settings(spec: &CryptoPipelineSpec, place: Place<'_>, topic: &WishedTopic) -> KafkaSettings {
+    let embedded = match place {
+        Place::Machine { embedded_broker } => embedded_broker,
+        Place::Cluster => "",
+    };
+    KafkaSettings {
+        bootstrap_servers: spec.kafka.as_ref().map_or(embedded, |kafka| &kafka.bootstrap_servers).to_owned(),
+        topic: topic.name.clone(),
+        client_config: spec.kafka.as_ref().map(|kafka| kafka.client_config.clone()).unwrap_or_default(),
+    }
+}
+
+struct Endpoints {
+    websocket: &'static str,
+    rest: &'static str,
+}
+
+const fn own_endpoints(exchange: ExchangeKind) -> Endpoints {
+    match exchange {
+        ExchangeKind::Binance => {
+            Endpoints { websocket: "wss://stream.binance.com:9443", rest: "https://api.binance.com" }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The operator against a real API server, broker and PostgreSQL (`testbed/up api` and `testbed/up services`).
+//! There is no kubelet: a stand-in of ours lets pods look as if they ran.
+
+mod deletion;
+mod lab;
+mod lifecycle;
+mod nodes;
+mod outside;
+mod refusals;
+mod steady;

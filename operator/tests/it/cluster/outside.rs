@@ -1,0 +1,110 @@
+//! What is refused or waited for because of what lies outside the cluster: a condition and an Event each.
+
+use std::time::Duration;
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use store::{ConnectOptions, LATEST_SCHEMA_VERSION, Owner, Store};
+
+use super::lab::Lab;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_secret_is_named_and_its_arrival_noticed() {
+    let Some(lab) = Lab::enter().await else { return };
+    lab.start_operator().await;
+    let mut manifest = lab.manifest("late");
+    manifest["spec"]["database"]["connectionSecret"]["name"] = json!("comes-later");
+    lab.apply(&manifest).await.unwrap();
+    let message = lab.said("late", "SchemaReady", "False/SecretNotFound").await;
+    assert!(message.contains("Secret comes-later does not exist"), "{message}");
+    lab.said("late", "Stalled", "True/SecretNotFound").await;
+    assert!(lab.event("late", "SecretNotFound").await.contains("comes-later"));
+    lab.create_secret("comes-later", &lab.postgres_url).await;
+    lab.said("late", "Ready", "True/AllReady").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_broker_or_database_is_waited_for_and_delays_nobody_else() {
+    let Some(lab) = Lab::enter().await else { return };
+    lab.start_operator().await;
+    let mut brokerless = lab.manifest("brokerless");
+    brokerless["spec"]["kafka"]["bootstrapServers"] = json!(lab.nowhere);
+    lab.apply(&brokerless).await.unwrap();
+    let mut baseless = lab.manifest("baseless");
+    baseless["spec"]["database"]["connectionSecret"]["name"] = json!("nowhere");
+    lab.create_secret("nowhere", &format!("postgres://market:never-show-this@{}/market", lab.nowhere)).await;
+    lab.apply(&baseless).await.unwrap();
+    lab.apply(&lab.manifest("healthy")).await.unwrap();
+    lab.said("healthy", "Ready", "True/AllReady").await;
+    let message = lab.said("brokerless", "TopicReady", "Unknown/BrokerUnreachable").await;
+    assert!(message.contains(&lab.nowhere) && message.contains("Connection refused"), "{message}");
+    lab.event("brokerless", "BrokerUnreachable").await;
+    let message = lab.said("baseless", "SchemaReady", "Unknown/DatabaseUnreachable").await;
+    assert!(message.contains("refused") && !message.contains("never-show-this"), "{message}");
+    lab.event("baseless", "DatabaseUnreachable").await;
+    lab.said("baseless", "Reconciling", "True/DatabaseUnreachable").await;
+    // It is tried again: once it is there, the pipeline goes on.
+    lab.create_secret("nowhere", &lab.postgres_url).await;
+    lab.said("baseless", "Ready", "True/AllReady").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_is_newer_or_belongs_to_another_is_refused() {
+    let Some(lab) = Lab::enter().await else { return };
+    lab.start_operator().await;
+    let newer = Store::connect(&lab.postgres_url, &lab.schema("newer"), ConnectOptions::default()).await.unwrap();
+    newer.migrate().await.unwrap();
+    let mut connection = PgConnection::connect(&lab.postgres_url).await.unwrap();
+    let later = LATEST_SCHEMA_VERSION + 1;
+    let pretend = format!(
+        "INSERT INTO {}._sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES ({later}, 'of a newer program', true, '', 0)",
+        lab.schema("newer")
+    );
+    sqlx::query(AssertSqlSafe(pretend)).execute(&mut connection).await.unwrap();
+    lab.apply(&lab.manifest("newer")).await.unwrap();
+    let message = lab.said("newer", "SchemaReady", "False/SchemaTooNew").await;
+    assert!(message.contains(&format!("version {later}")), "{message}");
+    lab.event("newer", "SchemaTooNew").await;
+
+    let owned = Store::connect(&lab.postgres_url, &lab.schema("owned"), ConnectOptions::default()).await.unwrap();
+    owned.migrate().await.unwrap();
+    let owner = Owner { namespace: "elsewhere".to_owned(), name: "first".to_owned(), uid: "another".to_owned() };
+    owned.claim(&owner).await.unwrap();
+    lab.apply(&lab.manifest("owned")).await.unwrap();
+    let message = lab.said("owned", "SchemaReady", "False/SchemaOwnedByAnother").await;
+    assert!(message.contains("elsewhere/first"), "{message}");
+    lab.event("owned", "SchemaOwnedByAnother").await;
+    assert_eq!(lab.replicas("owned-aggregator").await, None, "no pod is made for a refused pipeline");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_younger_of_two_that_want_one_topic_is_refused() {
+    let Some(lab) = Lab::enter().await else { return };
+    lab.apply(&lab.manifest("older")).await.unwrap();
+    // Ages are told in whole seconds.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let mut younger = lab.manifest("younger");
+    younger["spec"]["kafka"]["topic"]["name"] = json!(lab.topic("older"));
+    lab.apply(&younger).await.unwrap();
+    lab.start_operator().await;
+    lab.said("older", "Ready", "True/AllReady").await;
+    let message = lab.said("younger", "TopicReady", "False/TopicOwnedByAnother").await;
+    assert!(message.contains(&format!("{}/older", lab.namespace)), "{message}");
+    lab.event("younger", "TopicOwnedByAnother").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_symbol_is_refused_by_name() {
+    let Some(lab) = Lab::enter().await else { return };
+    lab.start_operator().await;
+    let mut manifest = lab.manifest("typo");
+    manifest["spec"]["sources"][0]["symbols"] = json!(["BTCUSDT", "NOSUCHUSDT"]);
+    lab.apply(&manifest).await.unwrap();
+    let message = lab.said("typo", "ProducersReady", "False/UnknownSymbol").await;
+    assert!(message.contains("binance:NOSUCHUSDT"), "{message}");
+    lab.event("typo", "UnknownSymbol").await;
+    manifest["spec"]["sources"][0]["symbols"] = json!(["BTCUSDT"]);
+    lab.apply(&manifest).await.unwrap();
+    lab.said("typo", "Ready", "True/AllReady").await;
+}

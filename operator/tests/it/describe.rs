@@ -1,0 +1,307 @@
+//! What is said, for what was found and done.
+
+use crds::condition::Reason;
+use crds::worker_status::{DependencyStatus, SymbolState};
+use crds::{CryptoPipeline, CryptoPipelineStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use operator::reconcile::apply::Applied;
+use operator::reconcile::describe::{Findings, describe};
+use operator::reconcile::holes::{HoleReport, HoleWatch, Missing};
+use operator::reconcile::observe::{Observed, Reading, SecretState, Workloads};
+use operator::reconcile::plan::{Complaint, Place, plan};
+use store::Hole;
+
+use crate::world::{NOW, away, empty_world, fixture, minimal, other_owner, running_world, schema_as_needed, second};
+use crate::world::{known, producer, report};
+
+fn status(pipeline: &CryptoPipeline, observed: &Observed, applied: &Applied) -> CryptoPipelineStatus {
+    let plan = plan(pipeline, observed, Place::Cluster);
+    let now = second(NOW);
+    let holes = HoleWatch::default().update(observed, now);
+    let plan = plan.as_ref().map_err(Vec::as_slice);
+    describe(&Findings { pipeline, observed, plan, applied, holes: holes.as_ref() }, now)
+}
+
+fn condition<'a>(status: &'a CryptoPipelineStatus, kind: &str) -> &'a Condition {
+    status.conditions.iter().find(|condition| condition.type_ == kind).unwrap()
+}
+
+/// `status/reason` of a condition.
+fn said(status: &CryptoPipelineStatus, kind: &str) -> String {
+    let condition = condition(status, kind);
+    format!("{}/{}", condition.status, condition.reason)
+}
+
+fn all_said(status: &CryptoPipelineStatus) -> Vec<String> {
+    status.conditions.iter().map(|c| format!("{} {}/{}", c.type_, c.status, c.reason)).collect()
+}
+
+/// No condition may contradict another, whatever is known.
+fn assert_consistent(status: &CryptoPipelineStatus) {
+    let is = |kind: &str, value: &str| condition(status, kind).status == value;
+    let resources = ["SpecValid", "TopicReady", "SchemaReady", "ProducersReady", "AggregatorsReady"];
+    assert_eq!(is("Ready", "True"), resources.iter().all(|kind| is(kind, "True")), "{status:?}");
+    assert!(!(is("Reconciling", "True") && is("Stalled", "True")), "{status:?}");
+    assert!(!(is("Ready", "True") && (is("Reconciling", "True") || is("Stalled", "True"))), "{status:?}");
+}
+
+#[test]
+fn a_running_pipeline_is_ready_and_claims_no_more_than_is_known() {
+    let pipeline = fixture("minimal");
+    let status = status(&pipeline, &running_world(&pipeline), &Applied::default());
+    assert_consistent(&status);
+    assert_eq!(
+        all_said(&status),
+        [
+            "SpecValid True/Accepted",
+            "TopicReady True/TopicAsDeclared",
+            "SchemaReady True/SchemaMigrated",
+            "ProducersReady True/PodsReady",
+            "AggregatorsReady True/PodsReady",
+            "DataFlowing True/TradesArriving",
+            "DataContinuous Unknown/HeadNotProbed",
+            "DataVerified Unknown/NotCompared",
+            "Ready True/AllReady",
+            "Reconciling False/Settled",
+            "Stalled False/Settled",
+        ]
+    );
+    assert_eq!((status.symbols, status.partitions, status.lag, status.missing_trades), (Some(2), Some(3), Some(0), Some(0)));
+    assert_eq!((status.aggregators.desired, status.aggregators.ready), (3, 3));
+    assert!(status.selector.unwrap().contains("app.kubernetes.io/component=aggregator"));
+}
+
+#[test]
+fn nothing_read_yet_is_unknown_and_never_good() {
+    let pipeline = fixture("minimal");
+    let status = status(&pipeline, &Observed::default(), &Applied::default());
+    assert_consistent(&status);
+    assert_eq!(said(&status, "TopicReady"), "Unknown/NotReadYet");
+    assert_eq!(said(&status, "SchemaReady"), "Unknown/NotReadYet");
+    assert_eq!(said(&status, "DataFlowing"), "Unknown/NotReadYet");
+    assert_eq!(said(&status, "DataContinuous"), "Unknown/NotReadYet");
+    assert_eq!(said(&status, "Ready"), "False/NotReadYet");
+    assert_eq!(said(&status, "Reconciling"), "True/NotReadYet");
+    assert_eq!((status.lag, status.missing_trades, status.topic), (None, None, None));
+}
+
+#[test]
+fn a_broken_rule_stalls_with_field_and_rule() {
+    let pipeline = minimal(|pipeline| pipeline.spec.kafka = None);
+    let status = status(&pipeline, &empty_world(), &Applied::default());
+    assert_consistent(&status);
+    assert_eq!(said(&status, "Stalled"), "True/RuleBroken");
+    assert!(condition(&status, "SpecValid").message.starts_with("spec.kafka: required in a cluster"));
+}
+
+#[test]
+fn a_field_without_effect_is_said() {
+    let pipeline = fixture("full");
+    let status = status(&pipeline, &running_world(&pipeline), &Applied::default());
+    assert_eq!(said(&status, "SpecValid"), "True/AcceptedWithoutEffect");
+    assert_eq!(condition(&status, "SpecValid").message, "no effect in this version: spec.aggregation.whaleTrade");
+}
+
+#[test]
+fn what_is_away_is_unknown_and_waited_for() {
+    let pipeline = fixture("minimal");
+    let broker = Observed { topic: away("the broker kafka:9092 does not answer"), ..running_world(&pipeline) };
+    let status_then = status(&pipeline, &broker, &Applied::default());
+    assert_consistent(&status_then);
+    assert_eq!(said(&status_then, "TopicReady"), "Unknown/BrokerUnreachable");
+    assert_eq!(said(&status_then, "Reconciling"), "True/BrokerUnreachable");
+    assert_eq!((status_then.lag, status_then.partitions), (None, None));
+    let database = Observed { schema: away("connection refused"), ..running_world(&pipeline) };
+    let status_then = status(&pipeline, &database, &Applied::default());
+    assert_eq!(said(&status_then, "SchemaReady"), "Unknown/DatabaseUnreachable");
+    assert_eq!(said(&status_then, "DataContinuous"), "Unknown/DatabaseUnreachable");
+    assert_eq!((status_then.lag, status_then.missing_trades), (None, None));
+}
+
+#[test]
+fn refusals_stall_and_hold_the_pods() {
+    let pipeline = fixture("minimal");
+    let mut foreign = schema_as_needed(&pipeline);
+    foreign.owner = Some(other_owner());
+    for (observed, kind, expected) in [
+        (
+            Observed { topic_rival: Some("trading/older".to_owned()), ..empty_world() },
+            "TopicReady",
+            "False/TopicOwnedByAnother",
+        ),
+        (Observed { schema: known(foreign), ..empty_world() }, "SchemaReady", "False/SchemaOwnedByAnother"),
+        (Observed { secret: SecretState::NotFound, ..empty_world() }, "SchemaReady", "False/SecretNotFound"),
+    ] {
+        let status = status(&pipeline, &observed, &Applied::default());
+        assert_consistent(&status);
+        assert_eq!(said(&status, kind), expected);
+        assert!(said(&status, "Stalled").starts_with("True/"), "{:?}", all_said(&status));
+        assert_eq!(said(&status, "ProducersReady"), "False/Waiting");
+    }
+}
+
+#[test]
+fn what_failed_while_applying_is_said_where_it_belongs() {
+    let pipeline = fixture("minimal");
+    let failure = |reason| Some(Complaint::new(reason, "because"));
+    let topic = Applied { topic_failure: failure(Reason::BrokerRefused), ..Applied::default() };
+    assert_eq!(said(&status(&pipeline, &empty_world(), &topic), "TopicReady"), "False/BrokerRefused");
+    let schema = Applied { schema_failure: failure(Reason::DatabaseUnreachable), ..Applied::default() };
+    assert_eq!(said(&status(&pipeline, &empty_world(), &schema), "SchemaReady"), "Unknown/DatabaseUnreachable");
+    let objects = Applied { workloads_failure: failure(Reason::ApplyFailed), ..Applied::default() };
+    assert_eq!(said(&status(&pipeline, &empty_world(), &objects), "AggregatorsReady"), "False/ApplyFailed");
+}
+
+#[test]
+fn a_topic_made_by_us_is_remembered_as_ours_by_its_id() {
+    let mut pipeline = fixture("minimal");
+    let created = Applied { created_topic: Some("topic-id".to_owned()), ..Applied::default() };
+    let first = status(&pipeline, &empty_world(), &created);
+    assert!(first.topic.as_ref().unwrap().created);
+    pipeline.status = Some(first);
+    assert!(status(&pipeline, &running_world(&pipeline), &Applied::default()).topic.unwrap().created);
+    let mut other = running_world(&pipeline);
+    if let Reading::Known { value: Some(topic), .. } = &mut other.topic {
+        topic.description.id = "made-anew".to_owned();
+    }
+    let adopted = status(&pipeline, &other, &Applied::default()).topic.unwrap();
+    assert_eq!((adopted.id.as_str(), adopted.created), ("made-anew", false));
+}
+
+#[test]
+fn pods_that_do_not_come_up_say_why() {
+    let pipeline = fixture("minimal");
+    let mut observed = running_world(&pipeline);
+    let aggregator = observed.workloads.aggregator.as_mut().unwrap();
+    aggregator.ready = 1;
+    let starting = status(&pipeline, &observed, &Applied::default());
+    assert_eq!(said(&starting, "AggregatorsReady"), "False/PodsStarting");
+    assert_eq!(condition(&starting, "AggregatorsReady").message, "1 of 3 pods are ready");
+    observed.workloads.aggregator.as_mut().unwrap().problem = Some("pod x: ImagePullBackOff".to_owned());
+    let failing = status(&pipeline, &observed, &Applied::default());
+    assert_eq!(said(&failing, "AggregatorsReady"), "False/PodsFailing");
+    assert!(condition(&failing, "AggregatorsReady").message.ends_with("ImagePullBackOff"));
+}
+
+fn with_symbol(pipeline: &CryptoPipeline, state: SymbolState) -> Observed {
+    let mut observed = running_world(pipeline);
+    let mut status = producer("binance", &pipeline.spec.sources[0].symbols);
+    status.symbols.get_mut("BTCUSDT").unwrap().state = state;
+    let Reading::Known { value: reports, .. } = &mut observed.workers else { unreachable!() };
+    reports.producers = vec![report(status)];
+    observed
+}
+
+#[test]
+fn an_unknown_symbol_is_refused_by_name() {
+    let pipeline = fixture("minimal");
+    let status = status(&pipeline, &with_symbol(&pipeline, SymbolState::Unknown), &Applied::default());
+    assert_consistent(&status);
+    assert_eq!(said(&status, "ProducersReady"), "False/UnknownSymbol");
+    assert_eq!(said(&status, "Stalled"), "True/UnknownSymbol");
+    assert!(condition(&status, "ProducersReady").message.contains("binance:BTCUSDT"));
+    assert_eq!(status.unhealthy_symbols[0].symbol, "BTCUSDT");
+}
+
+#[test]
+fn data_flows_only_if_every_symbol_streams() {
+    let pipeline = fixture("minimal");
+    for (state, expected) in [
+        (SymbolState::Streaming, "True/TradesArriving"),
+        (SymbolState::Subscribed, "Unknown/WaitingForTrades"),
+        (SymbolState::Unchecked, "Unknown/WaitingForTrades"),
+        (SymbolState::Silent, "False/SymbolSilent"),
+        (SymbolState::NotTrading, "False/SymbolNotTrading"),
+        (SymbolState::Unknown, "False/UnknownSymbol"),
+    ] {
+        let status = status(&pipeline, &with_symbol(&pipeline, state), &Applied::default());
+        assert_eq!(said(&status, "DataFlowing"), expected, "{state:?}");
+    }
+}
+
+#[test]
+fn of_two_producers_one_that_streams_is_enough() {
+    let pipeline = fixture("minimal");
+    let mut observed = with_symbol(&pipeline, SymbolState::Silent);
+    let Reading::Known { value: reports, .. } = &mut observed.workers else { unreachable!() };
+    reports.producers.push(report(producer("binance", &pipeline.spec.sources[0].symbols)));
+    let status = status(&pipeline, &observed, &Applied::default());
+    assert_eq!(said(&status, "DataFlowing"), "True/TradesArriving");
+}
+
+#[test]
+fn workers_that_are_cut_off_are_said_with_the_cause() {
+    let pipeline = fixture("minimal");
+    let cut_off = DependencyStatus { available: false, message: "connection refused".to_owned() };
+    let mut observed = running_world(&pipeline);
+    let Reading::Known { value: reports, .. } = &mut observed.workers else { unreachable!() };
+    reports.producers[0].answer.as_mut().unwrap().exchange = cut_off.clone();
+    assert_eq!(said(&status(&pipeline, &observed, &Applied::default()), "DataFlowing"), "False/ExchangeUnreachable");
+    let Reading::Known { value: reports, .. } = &mut observed.workers else { unreachable!() };
+    reports.aggregators[0].answer.as_mut().unwrap().database = cut_off;
+    let blocked = status(&pipeline, &observed, &Applied::default());
+    assert_eq!(said(&blocked, "DataFlowing"), "False/WorkersBlocked");
+    assert_eq!(condition(&blocked, "DataFlowing").message, "no aggregator reaches the database: connection refused");
+    let Reading::Known { value: reports, .. } = &mut observed.workers else { unreachable!() };
+    reports.aggregators[0].answer = Err("timed out".to_owned());
+    reports.producers[0].answer = Err("timed out".to_owned());
+    let silent = status(&pipeline, &observed, &Applied::default());
+    assert_eq!(said(&silent, "DataFlowing"), "Unknown/WorkersNotAnswering");
+}
+
+#[test]
+fn missing_trades_are_named_with_their_ids() {
+    let pipeline = fixture("minimal");
+    let observed = running_world(&pipeline);
+    let plan = plan(&pipeline, &observed, Place::Cluster).unwrap();
+    let missing = Missing { trades: 1_203, holes: vec![Hole { first_id: 5_412_300_001, last_id: 5_412_301_203 }] };
+    let mut holes = HoleReport::default();
+    holes.missing.insert(market::Market::new("binance", "BTCUSDT"), missing.clone());
+    holes.missing.insert(market::Market::new("binance", "NOLONGERWISHED"), missing);
+    let applied = Applied::default();
+    let findings =
+        Findings { pipeline: &pipeline, observed: &observed, plan: Ok(&plan), applied: &applied, holes: Some(&holes) };
+    let status = describe(&findings, second(NOW));
+    assert_eq!(said(&status, "DataContinuous"), "False/TradesMissing");
+    let message = &condition(&status, "DataContinuous").message;
+    assert_eq!(message, "binance:BTCUSDT misses 1,203 trades (ids 5412300001..5412301203)");
+    assert_eq!(status.missing_trades, Some(1_203));
+    assert_eq!(status.unhealthy_symbols[0].reason, "TradesMissing");
+}
+
+#[test]
+fn a_fresh_hole_and_an_empty_ledger_are_unknown() {
+    let pipeline = fixture("minimal");
+    let mut schema = schema_as_needed(&pipeline);
+    schema.ledgers[0].missing = 3;
+    schema.ledgers[0].holes = vec![Hole { first_id: 10, last_id: 12 }];
+    let fresh = Observed { schema: known(schema), ..running_world(&pipeline) };
+    let status_then = status(&pipeline, &fresh, &Applied::default());
+    assert_eq!(said(&status_then, "DataContinuous"), "Unknown/HoleUnconfirmed");
+    assert_eq!(status_then.missing_trades, Some(0));
+    let mut schema = schema_as_needed(&pipeline);
+    schema.ledgers.pop();
+    let empty = Observed { schema: known(schema), ..running_world(&pipeline) };
+    assert_eq!(said(&status(&pipeline, &empty, &Applied::default()), "DataContinuous"), "Unknown/NoTradesYet");
+}
+
+#[test]
+fn a_suspended_pipeline_is_settled_once_everything_has_stopped() {
+    let pipeline = minimal(|pipeline| pipeline.spec.suspend = true);
+    let draining = status(&pipeline, &running_world(&pipeline), &Applied::default());
+    assert_consistent(&draining);
+    assert_eq!(said(&draining, "AggregatorsReady"), "False/Draining");
+    assert_eq!(said(&draining, "Reconciling"), "True/Draining");
+    let mut observed = running_world(&pipeline);
+    let stopped = |workloads: &mut Workloads| {
+        for workload in workloads.producers.values_mut().chain(workloads.aggregator.as_mut()) {
+            (workload.wished, workload.replicas, workload.ready) = (0, 0, 0);
+        }
+    };
+    stopped(&mut observed.workloads);
+    let stopped = status(&pipeline, &observed, &Applied::default());
+    assert_consistent(&stopped);
+    assert_eq!(said(&stopped, "Ready"), "False/Suspended");
+    assert_eq!(said(&stopped, "Reconciling"), "False/Settled");
+    assert_eq!(said(&stopped, "DataFlowing"), "False/Suspended");
+}

@@ -1,0 +1,48 @@
+//! Every object that is made for a pipeline, as a whole: one snapshot for each fixture.
+
+use operator::reconcile::desired::{WorkerImage, desire};
+use serde_json::Value;
+
+use crate::world::{empty_world, fixture, minimal, planned};
+
+fn image() -> WorkerImage {
+    WorkerImage { name: "example.com/cryptopipeline:1.0".to_owned(), pull_policy: "IfNotPresent".to_owned() }
+}
+
+/// The objects of a fixture, as one stream of YAML documents.
+fn objects(case: &str) -> String {
+    let pipeline = fixture(case);
+    let generation = pipeline.metadata.generation.unwrap();
+    let desired = desire(&planned(&pipeline, &empty_world()), generation, &image()).unwrap();
+    let mut objects = vec![serde_json::to_value(&desired.service_account).unwrap()];
+    objects.extend(desired.config_maps.iter().map(|object| serde_json::to_value(object).unwrap()));
+    objects.extend(desired.deployments.iter().map(|object| serde_json::to_value(object).unwrap()));
+    let documents: Vec<String> = objects.iter().map(|object| serde_yaml::to_string(object).unwrap()).collect();
+    documents.join("---\n")
+}
+
+#[test]
+fn the_objects_of_a_minimal_pipeline() {
+    insta::assert_snapshot!(objects("minimal"));
+}
+
+#[test]
+fn the_objects_of_a_pipeline_with_everything_set() {
+    insta::assert_snapshot!(objects("full"));
+}
+
+/// The pod template of the aggregators.
+fn aggregator_pods(change: impl FnOnce(&mut crds::CryptoPipeline)) -> Value {
+    let desired = desire(&planned(&minimal(change), &empty_world()), 1, &image()).unwrap();
+    let deployment = desired.deployments.last().unwrap();
+    serde_json::to_value(&deployment.spec.as_ref().unwrap().template).unwrap()
+}
+
+#[test]
+fn pods_are_replaced_only_when_their_own_settings_change() {
+    let before = aggregator_pods(|_| {});
+    assert_eq!(before, aggregator_pods(|pipeline| pipeline.spec.sources[0].symbols.push("SOLUSDT".to_owned())));
+    assert_eq!(before, aggregator_pods(|pipeline| pipeline.spec.kafka.as_mut().unwrap().topic.partitions = 9));
+    assert_eq!(before, aggregator_pods(|pipeline| pipeline.metadata.generation = Some(9)));
+    assert_ne!(before, aggregator_pods(|pipeline| pipeline.spec.aggregation.store_trades = false));
+}

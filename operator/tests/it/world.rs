@@ -1,0 +1,150 @@
+//! Pipelines as users write them, and what may be known of the world around them.
+
+use std::collections::BTreeMap;
+
+use crds::CryptoPipeline;
+use crds::worker_status::{AggregatorStatus, DependencyStatus, ProducerStatus, SymbolState, SymbolStatus};
+use jiff::Timestamp;
+use operator::reconcile::observe::{
+    Failure, Observed, Reading, SchemaState, SecretState, TopicState, WorkerReport, WorkerReports, Workload,
+    Workloads,
+};
+use operator::reconcile::plan::{PipelinePlan, Place, plan};
+use runtime::kafka_admin::TopicDescription;
+use store::{LATEST_SCHEMA_VERSION, MarketLedger, Owner, PartitionPosition};
+
+pub(crate) const NOW: i64 = 1_000_000;
+const TOPIC_ID: &str = "topic-id";
+
+/// The pipeline of `tests/fixtures/<case>/pipeline.yaml`.
+pub(crate) fn fixture(case: &str) -> CryptoPipeline {
+    let path = format!("{}/tests/fixtures/{case}/pipeline.yaml", env!("CARGO_MANIFEST_DIR"));
+    crds::manifest::read(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The minimal pipeline, changed.
+pub(crate) fn minimal(change: impl FnOnce(&mut CryptoPipeline)) -> CryptoPipeline {
+    let mut pipeline = fixture("minimal");
+    change(&mut pipeline);
+    pipeline
+}
+
+pub(crate) fn second(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+pub(crate) fn planned(pipeline: &CryptoPipeline, observed: &Observed) -> PipelinePlan {
+    plan(pipeline, observed, Place::Cluster).unwrap()
+}
+
+pub(crate) fn known<T>(value: T) -> Reading<T> {
+    Reading::Known { value, at: second(NOW) }
+}
+
+pub(crate) fn away<T>(message: &str) -> Reading<T> {
+    Reading::Failed(Failure { message: message.to_owned(), is_transient: true })
+}
+
+/// Nothing runs yet; credentials, broker and database are there and empty.
+pub(crate) fn empty_world() -> Observed {
+    Observed {
+        topic: known(None),
+        secret: SecretState::Found { checksum: "0123456789abcdef".to_owned() },
+        schema: known(SchemaState::default()),
+        ..Observed::default()
+    }
+}
+
+/// Everything runs as `pipeline` asks.
+pub(crate) fn running_world(pipeline: &CryptoPipeline) -> Observed {
+    let spec = &pipeline.spec;
+    let workload = |count: i32| Workload {
+        wished: count,
+        replicas: count,
+        ready: count,
+        is_current: true,
+        problem: None,
+    };
+    let topic = topic_as_declared(pipeline);
+    let partitions = topic.description.partitions;
+    let producers = spec.sources.iter().map(|source| (source.name.clone(), workload(source.redundancy))).collect();
+    let reports = WorkerReports {
+        producers: spec.sources.iter().map(|source| report(producer(&source.name, &source.symbols))).collect(),
+        aggregators: vec![report(AggregatorStatus { broker: fine(), database: fine(), ..Default::default() })],
+    };
+    Observed {
+        schema: known(schema_as_needed(pipeline)),
+        workloads: Workloads {
+            producers,
+            aggregator: Some(workload(partitions.min(spec.aggregators.max_replicas))),
+        },
+        workers: known(reports),
+        topic: known(Some(topic)),
+        ..empty_world()
+    }
+}
+
+pub(crate) fn topic_as_declared(pipeline: &CryptoPipeline) -> TopicState {
+    let wished = planned(pipeline, &empty_world()).topic.wished;
+    let mut config = BTreeMap::from([("compression.type".to_owned(), "producer".to_owned())]);
+    config.extend(wished.config);
+    TopicState {
+        description: TopicDescription {
+            id: TOPIC_ID.to_owned(),
+            partitions: wished.partitions,
+            replication_factor: wished.replication_factor,
+        },
+        config,
+        end_offsets: (0..wished.partitions).map(|_| 100).collect(),
+    }
+}
+
+pub(crate) fn schema_as_needed(pipeline: &CryptoPipeline) -> SchemaState {
+    let plan = planned(pipeline, &empty_world());
+    let position = |partition| PartitionPosition {
+        partition,
+        topic_id: TOPIC_ID.to_owned(),
+        next_offset: 100,
+        records_read: 100,
+        trades_new: 100,
+        trades_duplicate: 0,
+        records_set_aside: 0,
+    };
+    let ledger = |market: &market::Market| MarketLedger {
+        market: market.clone(),
+        last_trade_id: Some(50),
+        last_trade_time_us: Some(NOW * 1_000_000),
+        trades_held: 50,
+        missing: 0,
+        holes: Vec::new(),
+    };
+    SchemaState {
+        version: Some(LATEST_SCHEMA_VERSION),
+        owner: Some(plan.schema.owner),
+        positions: (0..plan.topic.wished.partitions).map(position).collect(),
+        ledgers: plan.markets.iter().map(ledger).collect(),
+    }
+}
+
+pub(crate) fn other_owner() -> Owner {
+    Owner { namespace: "trading".to_owned(), name: "older".to_owned(), uid: "33".to_owned() }
+}
+
+pub(crate) fn producer(source: &str, symbols: &[String]) -> ProducerStatus {
+    let symbol = SymbolStatus { state: SymbolState::Streaming, ..SymbolStatus::default() };
+    ProducerStatus {
+        source: source.to_owned(),
+        exchange: fine(),
+        broker: fine(),
+        symbols: symbols.iter().map(|name| (name.clone(), symbol.clone())).collect(),
+        ..ProducerStatus::default()
+    }
+}
+
+pub(crate) fn fine() -> DependencyStatus {
+    DependencyStatus { available: true, message: String::new() }
+}
+
+pub(crate) fn report<S>(status: S) -> WorkerReport<S> {
+    WorkerReport { pod: "pod".to_owned(), answer: Ok(status) }
+}
