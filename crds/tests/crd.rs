@@ -1,5 +1,8 @@
 //! The rendered CRD: committed as generated, and its rules the same in CEL and in Rust.
 
+// Helpers of tests panic as tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::path::{Path, PathBuf};
 
 use crds::{CryptoPipeline, manifest, rules};
@@ -63,12 +66,25 @@ fn refused_by_rust(document: &Value, old: Option<&Value>) -> Vec<String> {
 
 #[test]
 fn the_committed_crd_is_the_generated_one() {
-    let committed =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/cryptopipelines.yaml")).unwrap();
-    assert!(
-        committed == crds::crd_yaml().unwrap(),
-        "stale: run `cargo run -p operator -- crd > crds/cryptopipelines.yaml`"
-    );
+    for copy in ["crds/cryptopipelines.yaml", "charts/cryptopipeline/files/cryptopipelines.yaml"] {
+        let committed = std::fs::read_to_string(checkout().join(copy)).unwrap();
+        let is_generated = committed == crds::crd_yaml().unwrap();
+        assert!(is_generated, "{copy} is stale: cargo run -p operator -- crd > {copy}");
+    }
+}
+
+#[test]
+fn every_example_is_accepted() {
+    for example in std::fs::read_dir(checkout().join("examples")).unwrap() {
+        let path = example.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        manifest::read(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert_eq!(refused_by_cel(&document(&text), None), Vec::<String>::new(), "{}", path.display());
+    }
+}
+
+fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 #[test]

@@ -70,7 +70,10 @@ pub async fn run(
             .with_config(Config::default().concurrency(CONCURRENCY))
             .graceful_shutdown_on(shutdown.clone().cancelled_owned())
             .run(reconcile, on_failure, Arc::clone(&context))
-            .for_each(|outcome| ready(log_queue_failure(outcome)))
+            .for_each(|outcome| {
+                log_queue_failure(outcome);
+                ready(())
+            })
     });
     let forwarding = async {
         while let Some(pipeline) = news_receiver.recv().await {
@@ -106,7 +109,8 @@ fn watch(
     let (pipelines_reader, pipelines) = objects::<CryptoPipeline>(client, namespace, all, first_lists);
     let (deployments_reader, deployments) = objects(client, namespace, managed.clone(), first_lists);
     let (config_maps_reader, config_maps) = objects(client, namespace, managed.clone(), first_lists);
-    let (service_accounts_reader, service_accounts) = objects(client, namespace, managed.clone(), first_lists);
+    let (service_accounts_reader, service_accounts) =
+        objects(client, namespace, managed.clone(), first_lists);
     let (pods_reader, pods) = objects(client, namespace, managed, first_lists);
     stores.pipelines.push(pipelines_reader.clone());
     stores.deployments.push(deployments_reader);
@@ -176,7 +180,12 @@ fn receiver_stream<T>(receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item 
 
 fn on_failure(pipeline: Arc<CryptoPipeline>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let error_text = error_chain(error);
-    tracing::warn!(pipeline = pipeline.name_any(), namespace = pipeline.namespace(), error_text, "not reconciled");
+    tracing::warn!(
+        pipeline = pipeline.name_any(),
+        namespace = pipeline.namespace(),
+        error_text,
+        "not reconciled"
+    );
     context.metrics.reconcile_failed(&error.to_string());
     Action::requeue(AFTER_FAILURE)
 }

@@ -52,7 +52,10 @@ pub enum ReconcileError {
 ///
 /// # Errors
 /// Where the API server refuses; everything else becomes a condition.
-pub async fn reconcile(pipeline: Arc<CryptoPipeline>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+pub async fn reconcile(
+    pipeline: Arc<CryptoPipeline>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
     context.first_lists.wait().await;
     let _measured = context.metrics.reconcile_started();
     if pipeline.metadata.deletion_timestamp.is_some() {

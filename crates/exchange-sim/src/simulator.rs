@@ -201,7 +201,7 @@ impl Running {
         {
             flushed?;
         }
-        // Connections may have played on while the last ones were saying goodbye.
+        // Nobody plays any more.
         self.exchange.markets().iter().try_for_each(|market| market.flush_written_log())
     }
 }

@@ -302,13 +302,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_broker_that_is_away_is_named_with_the_cause() {
+        // A port that is taken and on which nobody listens.
+        let taken = tokio::net::TcpSocket::new_v4().unwrap();
+        taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = taken.local_addr().unwrap().to_string();
         let connection =
-            KafkaConnection { bootstrap_servers: "127.0.0.1:1".to_owned(), client_config: BTreeMap::new() };
+            KafkaConnection { bootstrap_servers: address.clone(), client_config: BTreeMap::new() };
         let admin = KafkaAdmin::new(&connection, "test", Duration::from_millis(1_500)).unwrap();
         let error = admin.describe_topic("trades").await.unwrap_err();
         assert!(error.is_unreachable(), "{error}");
         let text = error.to_string();
-        assert!(text.starts_with("the broker 127.0.0.1:1 does not answer: "), "{text}");
+        assert!(text.starts_with(&format!("the broker {address} does not answer: ")), "{text}");
         assert!(text.ends_with("Connection refused"), "{text}");
     }
 

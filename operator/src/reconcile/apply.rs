@@ -51,8 +51,14 @@ pub async fn apply(
 ) -> Applied {
     let mut applied = Applied::default();
     if let Some(key) = &observation.topic {
-        topics::apply_topic(&plan.topic, observation.observed.topic_state(), key, &context.brokers, &mut applied)
-            .await;
+        topics::apply_topic(
+            &plan.topic,
+            observation.observed.topic_state(),
+            key,
+            &context.brokers,
+            &mut applied,
+        )
+        .await;
     }
     if let Some(key) = &observation.schema {
         schema::apply_schema(&plan.schema, key, &context.databases, &mut applied).await;

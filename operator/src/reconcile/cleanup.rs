@@ -121,12 +121,17 @@ fn farewell(left: &[String]) -> EventDraft {
 }
 
 /// Adds or removes our finalizer, and nobody else's.
-async fn set_finalizer(pipeline: &CryptoPipeline, context: &Context, wanted: bool) -> Result<(), ReconcileError> {
+async fn set_finalizer(
+    pipeline: &CryptoPipeline,
+    context: &Context,
+    wanted: bool,
+) -> Result<(), ReconcileError> {
     let others = pipeline.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER);
     let ours = wanted.then(|| FINALIZER.to_owned());
     let finalizers: Vec<String> = others.cloned().chain(ours).collect();
     // With the version that was read: a list is replaced whole, and somebody may have changed it since.
-    let patch = json!({"metadata": {"resourceVersion": pipeline.resource_version(), "finalizers": finalizers}});
+    let patch =
+        json!({"metadata": {"resourceVersion": pipeline.resource_version(), "finalizers": finalizers}});
     let api: Api<CryptoPipeline> =
         Api::namespaced(context.client.clone(), &pipeline.namespace().unwrap_or_default());
     match api.patch_metadata(&pipeline.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {

@@ -171,7 +171,10 @@ fn aggregators(findings: &Findings<'_>) -> RoleStatus {
     role_status(planned, findings.observed.workloads.aggregator.iter())
 }
 
-fn role_status<'a>(planned: Option<i32>, workloads: impl Iterator<Item = &'a Workload> + Clone) -> RoleStatus {
+fn role_status<'a>(
+    planned: Option<i32>,
+    workloads: impl Iterator<Item = &'a Workload> + Clone,
+) -> RoleStatus {
     RoleStatus {
         desired: planned.unwrap_or_else(|| workloads.clone().map(|workload| workload.wished).sum()),
         replicas: workloads.clone().map(|workload| workload.replicas).sum(),

@@ -50,7 +50,11 @@ pub struct DesireError {
 ///
 /// # Errors
 /// Where a settings file cannot be written as YAML, which no input decides.
-pub fn desire(plan: &PipelinePlan, generation: i64, image: &WorkerImage) -> Result<DesiredState, DesireError> {
+pub fn desire(
+    plan: &PipelinePlan,
+    generation: i64,
+    image: &WorkerImage,
+) -> Result<DesiredState, DesireError> {
     let owner = names::Owner { id: &plan.id, generation };
     let workloads = &plan.workloads;
     let mut config_maps = Vec::new();
@@ -65,7 +69,11 @@ pub fn desire(plan: &PipelinePlan, generation: i64, image: &WorkerImage) -> Resu
     let settings = config_map::settings_file(&owner, role, &workloads.aggregator.settings)?;
     deployments.push(deployment::aggregator_deployment(&owner, role, workloads, &settings, image));
     config_maps.push(config_map::settings_config_map(&owner, role, settings));
-    Ok(DesiredState { service_account: service_account::worker_service_account(&owner), config_maps, deployments })
+    Ok(DesiredState {
+        service_account: service_account::worker_service_account(&owner),
+        config_maps,
+        deployments,
+    })
 }
 
 /// The label selector of the aggregators' pods, as text.

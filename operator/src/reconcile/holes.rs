@@ -64,7 +64,9 @@ impl HoleWatch {
         for ledger in ledgers {
             for hole in &ledger.holes {
                 let older = before.iter().find(|((market, older), _)| {
-                    *market == ledger.market && older.first_id <= hole.first_id && hole.last_id <= older.last_id
+                    *market == ledger.market
+                        && older.first_id <= hole.first_id
+                        && hole.last_id <= older.last_id
                 });
                 let sighting = older.map_or_else(|| Sighting::at(read_at), |(_, sighting)| sighting.clone());
                 self.seen.insert((ledger.market.clone(), *hole), sighting);
@@ -76,7 +78,8 @@ impl HoleWatch {
         let mut report = HoleReport::default();
         for ledger in ledgers.iter().filter(|ledger| ledger.missing > 0) {
             let sightings = self.seen.iter().filter(|((market, _), _)| *market == ledger.market);
-            let (counted, waiting): (Vec<_>, Vec<_>) = sightings.partition(|(_, sighting)| sighting.counts_at(now));
+            let (counted, waiting): (Vec<_>, Vec<_>) =
+                sightings.partition(|(_, sighting)| sighting.counts_at(now));
             let unconfirmed: i64 = waiting.iter().map(|((_, hole), _)| hole.count()).sum();
             if unconfirmed > 0 {
                 report.unconfirmed.insert(ledger.market.clone(), unconfirmed);
@@ -111,8 +114,10 @@ impl Sighting {
     fn note_positions(&mut self, positions: &[PartitionPosition], now: Timestamp) {
         let Some(ends) = &self.ends else { return };
         let passed = ends.iter().enumerate().all(|(partition, end)| {
-            let of_partition = |position: &&PartitionPosition| usize::try_from(position.partition) == Ok(partition);
-            *end == 0 || positions.iter().find(of_partition).is_some_and(|position| position.next_offset >= *end)
+            let of_partition =
+                |position: &&PartitionPosition| usize::try_from(position.partition) == Ok(partition);
+            *end == 0
+                || positions.iter().find(of_partition).is_some_and(|position| position.next_offset >= *end)
         });
         if passed && self.passed_since.is_none() {
             self.passed_since = Some(now);

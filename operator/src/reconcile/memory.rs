@@ -50,7 +50,8 @@ struct SecretMemory {
 impl Memory {
     /// Since when no producer has been there, given what is there at `now`.
     pub fn producers_gone_since(&mut self, workloads: &Workloads, now: Timestamp) -> Option<Timestamp> {
-        let gone = workloads.producers.values().all(|workload| workload.wished == 0 && workload.replicas == 0);
+        let gone =
+            workloads.producers.values().all(|workload| workload.wished == 0 && workload.replicas == 0);
         self.producers_gone_since = if gone { self.producers_gone_since.or(Some(now)) } else { None };
         self.producers_gone_since
     }

@@ -199,7 +199,8 @@ fn lag(topic: &TopicState, positions: &[PartitionPosition]) -> i64 {
         positions
             .iter()
             .find(|position| {
-                usize::try_from(position.partition) == Ok(partition) && position.topic_id == topic.description.id
+                usize::try_from(position.partition) == Ok(partition)
+                    && position.topic_id == topic.description.id
             })
             .map_or(0, |position| position.next_offset)
     };

@@ -11,7 +11,9 @@ use operator::reconcile::observe::{Observed, Reading, SecretState, Workloads};
 use operator::reconcile::plan::{Complaint, Place, plan};
 use store::Hole;
 
-use crate::world::{NOW, away, empty_world, fixture, minimal, other_owner, running_world, schema_as_needed, second};
+use crate::world::{
+    NOW, away, empty_world, fixture, minimal, other_owner, running_world, schema_as_needed, second,
+};
 use crate::world::{known, producer, report};
 
 fn status(pipeline: &CryptoPipeline, observed: &Observed, applied: &Applied) -> CryptoPipelineStatus {
@@ -66,7 +68,10 @@ fn a_running_pipeline_is_ready_and_claims_no_more_than_is_known() {
             "Stalled False/Settled",
         ]
     );
-    assert_eq!((status.symbols, status.partitions, status.lag, status.missing_trades), (Some(2), Some(3), Some(0), Some(0)));
+    assert_eq!(
+        (status.symbols, status.partitions, status.lag, status.missing_trades),
+        (Some(2), Some(3), Some(0), Some(0))
+    );
     assert_eq!((status.aggregators.desired, status.aggregators.ready), (3, 3));
     assert!(status.selector.unwrap().contains("app.kubernetes.io/component=aggregator"));
 }
@@ -99,13 +104,17 @@ fn a_field_without_effect_is_said() {
     let pipeline = fixture("full");
     let status = status(&pipeline, &running_world(&pipeline), &Applied::default());
     assert_eq!(said(&status, "SpecValid"), "True/AcceptedWithoutEffect");
-    assert_eq!(condition(&status, "SpecValid").message, "no effect in this version: spec.aggregation.whaleTrade");
+    assert_eq!(
+        condition(&status, "SpecValid").message,
+        "no effect in this version: spec.aggregation.whaleTrade"
+    );
 }
 
 #[test]
 fn what_is_away_is_unknown_and_waited_for() {
     let pipeline = fixture("minimal");
-    let broker = Observed { topic: away("the broker kafka:9092 does not answer"), ..running_world(&pipeline) };
+    let broker =
+        Observed { topic: away("the broker kafka:9092 does not answer"), ..running_world(&pipeline) };
     let status_then = status(&pipeline, &broker, &Applied::default());
     assert_consistent(&status_then);
     assert_eq!(said(&status_then, "TopicReady"), "Unknown/BrokerUnreachable");
@@ -147,7 +156,10 @@ fn what_failed_while_applying_is_said_where_it_belongs() {
     let topic = Applied { topic_failure: failure(Reason::BrokerRefused), ..Applied::default() };
     assert_eq!(said(&status(&pipeline, &empty_world(), &topic), "TopicReady"), "False/BrokerRefused");
     let schema = Applied { schema_failure: failure(Reason::DatabaseUnreachable), ..Applied::default() };
-    assert_eq!(said(&status(&pipeline, &empty_world(), &schema), "SchemaReady"), "Unknown/DatabaseUnreachable");
+    assert_eq!(
+        said(&status(&pipeline, &empty_world(), &schema), "SchemaReady"),
+        "Unknown/DatabaseUnreachable"
+    );
     let objects = Applied { workloads_failure: failure(Reason::ApplyFailed), ..Applied::default() };
     assert_eq!(said(&status(&pipeline, &empty_world(), &objects), "AggregatorsReady"), "False/ApplyFailed");
 }
@@ -236,12 +248,18 @@ fn workers_that_are_cut_off_are_said_with_the_cause() {
     let mut observed = running_world(&pipeline);
     let Reading::Known { value: reports, .. } = &mut observed.workers else { unreachable!() };
     reports.producers[0].answer.as_mut().unwrap().exchange = cut_off.clone();
-    assert_eq!(said(&status(&pipeline, &observed, &Applied::default()), "DataFlowing"), "False/ExchangeUnreachable");
+    assert_eq!(
+        said(&status(&pipeline, &observed, &Applied::default()), "DataFlowing"),
+        "False/ExchangeUnreachable"
+    );
     let Reading::Known { value: reports, .. } = &mut observed.workers else { unreachable!() };
     reports.aggregators[0].answer.as_mut().unwrap().database = cut_off;
     let blocked = status(&pipeline, &observed, &Applied::default());
     assert_eq!(said(&blocked, "DataFlowing"), "False/WorkersBlocked");
-    assert_eq!(condition(&blocked, "DataFlowing").message, "no aggregator reaches the database: connection refused");
+    assert_eq!(
+        condition(&blocked, "DataFlowing").message,
+        "no aggregator reaches the database: connection refused"
+    );
     let Reading::Known { value: reports, .. } = &mut observed.workers else { unreachable!() };
     reports.aggregators[0].answer = Err("timed out".to_owned());
     reports.producers[0].answer = Err("timed out".to_owned());
@@ -254,13 +272,19 @@ fn missing_trades_are_named_with_their_ids() {
     let pipeline = fixture("minimal");
     let observed = running_world(&pipeline);
     let plan = plan(&pipeline, &observed, Place::Cluster).unwrap();
-    let missing = Missing { trades: 1_203, holes: vec![Hole { first_id: 5_412_300_001, last_id: 5_412_301_203 }] };
+    let missing =
+        Missing { trades: 1_203, holes: vec![Hole { first_id: 5_412_300_001, last_id: 5_412_301_203 }] };
     let mut holes = HoleReport::default();
     holes.missing.insert(market::Market::new("binance", "BTCUSDT"), missing.clone());
     holes.missing.insert(market::Market::new("binance", "NOLONGERWISHED"), missing);
     let applied = Applied::default();
-    let findings =
-        Findings { pipeline: &pipeline, observed: &observed, plan: Ok(&plan), applied: &applied, holes: Some(&holes) };
+    let findings = Findings {
+        pipeline: &pipeline,
+        observed: &observed,
+        plan: Ok(&plan),
+        applied: &applied,
+        holes: Some(&holes),
+    };
     let status = describe(&findings, second(NOW));
     assert_eq!(said(&status, "DataContinuous"), "False/TradesMissing");
     let message = &condition(&status, "DataContinuous").message;
@@ -282,7 +306,10 @@ fn a_fresh_hole_and_an_empty_ledger_are_unknown() {
     let mut schema = schema_as_needed(&pipeline);
     schema.ledgers.pop();
     let empty = Observed { schema: known(schema), ..running_world(&pipeline) };
-    assert_eq!(said(&status(&pipeline, &empty, &Applied::default()), "DataContinuous"), "Unknown/NoTradesYet");
+    assert_eq!(
+        said(&status(&pipeline, &empty, &Applied::default()), "DataContinuous"),
+        "Unknown/NoTradesYet"
+    );
 }
 
 #[test]

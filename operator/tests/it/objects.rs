@@ -17,7 +17,8 @@ fn objects(case: &str) -> String {
     let mut objects = vec![serde_json::to_value(&desired.service_account).unwrap()];
     objects.extend(desired.config_maps.iter().map(|object| serde_json::to_value(object).unwrap()));
     objects.extend(desired.deployments.iter().map(|object| serde_json::to_value(object).unwrap()));
-    let documents: Vec<String> = objects.iter().map(|object| serde_yaml::to_string(object).unwrap()).collect();
+    let documents: Vec<String> =
+        objects.iter().map(|object| serde_yaml::to_string(object).unwrap()).collect();
     documents.join("---\n")
 }
 
@@ -41,8 +42,14 @@ fn aggregator_pods(change: impl FnOnce(&mut crds::CryptoPipeline)) -> Value {
 #[test]
 fn pods_are_replaced_only_when_their_own_settings_change() {
     let before = aggregator_pods(|_| {});
-    assert_eq!(before, aggregator_pods(|pipeline| pipeline.spec.sources[0].symbols.push("SOLUSDT".to_owned())));
-    assert_eq!(before, aggregator_pods(|pipeline| pipeline.spec.kafka.as_mut().unwrap().topic.partitions = 9));
+    assert_eq!(
+        before,
+        aggregator_pods(|pipeline| pipeline.spec.sources[0].symbols.push("SOLUSDT".to_owned()))
+    );
+    assert_eq!(
+        before,
+        aggregator_pods(|pipeline| pipeline.spec.kafka.as_mut().unwrap().topic.partitions = 9)
+    );
     assert_eq!(before, aggregator_pods(|pipeline| pipeline.metadata.generation = Some(9)));
     assert_ne!(before, aggregator_pods(|pipeline| pipeline.spec.aggregation.store_trades = false));
 }

@@ -10,8 +10,8 @@ use operator::reconcile::plan::{Place, SchemaStep, TopicStep, WorkloadStep, plan
 use store::{LATEST_SCHEMA_VERSION, Owner};
 
 use crate::world::{
-    NOW, away, empty_world, fixture, known, minimal, other_owner, planned, running_world, schema_as_needed, second,
-    topic_as_declared,
+    NOW, away, empty_world, fixture, known, minimal, other_owner, planned, running_world, schema_as_needed,
+    second, topic_as_declared,
 };
 
 /// The pipeline as it is once it uses the topic that the world has.
@@ -61,7 +61,10 @@ fn a_new_pipeline_makes_topic_schema_and_pods() {
 fn a_settled_pipeline_needs_nothing() {
     let pipeline = in_use(fixture("full"));
     let plan = planned(&pipeline, &running_world(&pipeline));
-    assert_eq!((plan.topic.step, plan.topic.complaint, plan.schema.step), (TopicStep::Keep, None, SchemaStep::Keep));
+    assert_eq!(
+        (plan.topic.step, plan.topic.complaint, plan.schema.step),
+        (TopicStep::Keep, None, SchemaStep::Keep)
+    );
 }
 
 #[test]
@@ -154,7 +157,8 @@ fn a_schema_of_another_pipeline_is_refused_with_its_owner() {
 
 #[test]
 fn a_pipeline_made_anew_takes_up_what_its_namesake_left() {
-    let namesake = Owner { namespace: "trading".to_owned(), name: "markets".to_owned(), uid: "deleted".to_owned() };
+    let namesake =
+        Owner { namespace: "trading".to_owned(), name: "markets".to_owned(), uid: "deleted".to_owned() };
     let mut pipeline = fixture("minimal");
     let observed = with_schema(&pipeline, |schema| schema.owner = Some(namesake));
     assert_eq!(planned(&pipeline, &observed).schema.step, SchemaStep::Claim);
@@ -229,7 +233,11 @@ fn aggregators_follow_the_partitions_up_to_the_bounds() {
     assert_eq!(replicas(None, 12), 6);
     assert_eq!(replicas(None, 4), 4);
     assert_eq!(replicas(Some(2), 12), 2);
-    assert_eq!(replicas(Some(9), 4), 6, "never more than partitions; what is asked for goes over maxReplicas");
+    assert_eq!(
+        replicas(Some(9), 4),
+        6,
+        "never more than partitions; what is asked for goes over maxReplicas"
+    );
     assert_eq!(replicas(Some(0), 12), 0);
 }
 

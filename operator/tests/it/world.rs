@@ -67,10 +67,19 @@ pub(crate) fn running_world(pipeline: &CryptoPipeline) -> Observed {
     };
     let topic = topic_as_declared(pipeline);
     let partitions = topic.description.partitions;
-    let producers = spec.sources.iter().map(|source| (source.name.clone(), workload(source.redundancy))).collect();
+    let producers =
+        spec.sources.iter().map(|source| (source.name.clone(), workload(source.redundancy))).collect();
     let reports = WorkerReports {
-        producers: spec.sources.iter().map(|source| report(producer(&source.name, &source.symbols))).collect(),
-        aggregators: vec![report(AggregatorStatus { broker: fine(), database: fine(), ..Default::default() })],
+        producers: spec
+            .sources
+            .iter()
+            .map(|source| report(producer(&source.name, &source.symbols)))
+            .collect(),
+        aggregators: vec![report(AggregatorStatus {
+            broker: fine(),
+            database: fine(),
+            ..Default::default()
+        })],
     };
     Observed {
         schema: known(schema_as_needed(pipeline)),

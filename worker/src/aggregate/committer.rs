@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runtime::error_chain::error_chain;
-use store::{FlushReport, Flusher};
+use store::Flusher;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::TakenBatch;
@@ -50,7 +50,9 @@ pub(super) async fn commit_batches(
         let committed = match flushed {
             Ok(Ok(report)) => {
                 gate.committed(bytes);
-                note_commit(&state, &report, took, event_times_us);
+                let oldest_us = event_times_us
+                    .map(|(first_us, _)| Timestamp::now().as_microsecond().saturating_sub(first_us));
+                state.note_flush(&report, took, oldest_us);
                 Committed::Yes { took }
             }
             Ok(Err(error)) => {
@@ -67,15 +69,4 @@ pub(super) async fn commit_batches(
         // Nobody waits for the answer once the consumer was given up.
         let _ = reply.send(committed);
     }
-}
-
-fn note_commit(
-    state: &AggregatorState,
-    report: &FlushReport,
-    took: Duration,
-    event_times_us: Option<(i64, i64)>,
-) {
-    let oldest_us =
-        event_times_us.map(|(first_us, _)| Timestamp::now().as_microsecond().saturating_sub(first_us));
-    state.note_flush(report, took, oldest_us);
 }

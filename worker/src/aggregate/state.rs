@@ -34,7 +34,7 @@ struct Inner {
     status: AggregatorStatus,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Metrics {
     records_read: Counter,
     trades_new: Counter,
@@ -42,8 +42,8 @@ struct Metrics {
     records_set_aside: Family<ReasonLabel, Counter>,
     flushes_retried: Family<ReasonLabel, Counter>,
     lag: Family<PartitionLabel, Gauge>,
-    flush_duration: Option<Histogram>,
-    commit_latency: Option<Histogram>,
+    flush_duration: Histogram,
+    commit_latency: Histogram,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,12 +60,15 @@ impl AggregatorState {
     /// A state that knows nothing yet; its metrics are entered in `registry`.
     #[must_use]
     pub fn new(registry: &mut Registry) -> Self {
-        let flush_duration = Histogram::new(exponential_buckets(0.000_5, 2.0, 16));
-        let commit_latency = Histogram::new(exponential_buckets(0.001, 1.5, 26));
         let metrics = Metrics {
-            flush_duration: Some(flush_duration.clone()),
-            commit_latency: Some(commit_latency.clone()),
-            ..Metrics::default()
+            records_read: Counter::default(),
+            trades_new: Counter::default(),
+            trades_duplicate: Counter::default(),
+            records_set_aside: Family::default(),
+            flushes_retried: Family::default(),
+            lag: Family::default(),
+            flush_duration: Histogram::new(exponential_buckets(0.000_5, 2.0, 16)),
+            commit_latency: Histogram::new(exponential_buckets(0.001, 1.5, 26)),
         };
         let registry = registry.sub_registry_with_prefix("aggregator");
         registry.register("records_read", "Records read and committed", metrics.records_read.clone());
@@ -94,13 +97,13 @@ impl AggregatorState {
             "flush_duration",
             "Begin to commit of a flush",
             Unit::Seconds,
-            flush_duration,
+            metrics.flush_duration.clone(),
         );
         registry.register_with_unit(
             "commit_latency",
             "Exchange's event time of the oldest record of a flush to its commit",
             Unit::Seconds,
-            commit_latency,
+            metrics.commit_latency.clone(),
         );
         Self { broker: BrokerHealth::default(), inner: Mutex::default(), metrics }
     }
@@ -134,11 +137,9 @@ impl AggregatorState {
             let label = ReasonLabel { reason: (*reason).to_owned() };
             self.metrics.records_set_aside.get_or_create(&label).inc_by(unsigned(*count));
         }
-        if let Some(histogram) = &self.metrics.flush_duration {
-            histogram.observe(took.as_secs_f64());
-        }
-        if let (Some(histogram), Some(latency_us)) = (&self.metrics.commit_latency, latency_us) {
-            histogram.observe(Duration::from_micros(unsigned(latency_us)).as_secs_f64());
+        self.metrics.flush_duration.observe(took.as_secs_f64());
+        if let Some(latency_us) = latency_us {
+            self.metrics.commit_latency.observe(Duration::from_micros(unsigned(latency_us)).as_secs_f64());
         }
     }
 

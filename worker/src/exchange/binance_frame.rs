@@ -139,6 +139,11 @@ fn in_microseconds(time: i64) -> Result<i64, FrameError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::{BufRead as _, BufReader};
+    use std::path::PathBuf;
+
+    use flate2::read::GzDecoder;
     use proptest::prelude::*;
 
     use super::*;
@@ -255,6 +260,46 @@ mod tests {
             (r#"{"result":null,"id":"mine"}"#, "wrong_type"),
         ] {
             assert_eq!(reason_of(text), reason, "{text}");
+        }
+    }
+
+    /// The frames of a recording as the exchange sent them, or none, said openly, where it is absent.
+    fn recorded_frames(name: &str) -> Vec<String> {
+        let folder = std::env::var("MARKET_DATA").map_or_else(
+            |_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/market-data"),
+            PathBuf::from,
+        );
+        if !folder.is_dir() {
+            println!("SKIPPED: no recordings in {}; set MARKET_DATA", folder.display());
+            return Vec::new();
+        }
+        let file = File::open(folder.join(name)).unwrap();
+        let lines = BufReader::new(GzDecoder::new(file)).lines().map(Result::unwrap);
+        lines.filter_map(|line| Some(line.split_once(": ")?.1.to_owned())).collect()
+    }
+
+    #[test]
+    fn recorded_frames_of_other_streams_are_left_out_with_a_reason() {
+        for name in
+            ["frames-binance-ws-1.txt.gz", "frames-binance-us-ws-1.txt.gz", "frames-binance-tr-ws-1.txt.gz"]
+        {
+            for frame in recorded_frames(name) {
+                let reason = reason_of(&frame);
+                assert!(["unexpected_event", "missing_field"].contains(&reason), "{reason}: {frame}");
+            }
+        }
+    }
+
+    #[test]
+    fn recorded_envelopes_are_read() {
+        // Nobody recorded trade streams; the frame of an aggregate differs in two names.
+        let frames = recorded_frames("frames-binance-futures-ws-1.txt.gz");
+        let aggregates: Vec<_> = frames.iter().filter(|frame| frame.contains(r#""e":"aggTrade""#)).collect();
+        assert!(frames.is_empty() || aggregates.len() == 91);
+        for frame in aggregates {
+            let trade = frame.replace("aggTrade", "trade").replace(r#""a":"#, r#""t":"#);
+            let event = parse_frame(&trade, RECEIVED_US).unwrap();
+            assert!(matches!(event, StreamEvent::Trade { .. }), "{event:?}");
         }
     }
 

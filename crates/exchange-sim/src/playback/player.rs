@@ -34,7 +34,7 @@ pub(crate) async fn play(exchange: Arc<Exchange>, stop: CancellationToken) {
     }
 }
 
-/// Flushes the written logs now and then until `stop`, and once more then.
+/// Flushes the written logs now and then until `stop`. What is played after the last time is not its affair.
 ///
 /// # Errors
 /// Where a log cannot be written: what is played can then no longer be compared with it.
@@ -42,14 +42,13 @@ pub(crate) async fn flush_written_logs(
     exchange: Arc<Exchange>,
     stop: CancellationToken,
 ) -> Result<(), WriteLogError> {
-    while !stop.is_cancelled() {
+    loop {
         tokio::select! {
-            () = stop.cancelled() => {}
+            () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(FLUSH_EVERY) => {}
         }
         for market in exchange.markets() {
             market.flush_written_log()?;
         }
     }
-    Ok(())
 }

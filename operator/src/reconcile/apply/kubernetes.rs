@@ -87,7 +87,9 @@ pub(super) async fn apply_objects(
     // Pods go before what they mount.
     applier.prune(&stores.deployments, &desired.deployments).await?;
     applier.prune(&stores.config_maps, &desired.config_maps).await?;
-    applier.prune::<ServiceAccount>(&stores.service_accounts, std::slice::from_ref(&desired.service_account)).await
+    applier
+        .prune::<ServiceAccount>(&stores.service_accounts, std::slice::from_ref(&desired.service_account))
+        .await
 }
 
 struct Applier<'a> {
@@ -134,7 +136,8 @@ impl Applier<'_> {
 
     async fn prune<K: Object>(&mut self, stores: &[Store<K>], objects: &[K]) -> Result<(), ApplyError> {
         let wanted: BTreeSet<String> = objects.iter().map(ResourceExt::name_any).collect();
-        let owned = stores.iter().flat_map(Store::state).filter(|object| is_owned_by(&**object, self.pipeline));
+        let owned =
+            stores.iter().flat_map(Store::state).filter(|object| is_owned_by(&**object, self.pipeline));
         for object in owned.filter(|object| !wanted.contains(&object.name_any())) {
             if object.meta().deletion_timestamp.is_some() {
                 continue;
@@ -166,7 +169,11 @@ trait Object:
 }
 
 impl<K> Object for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned + Clone + Debug
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Serialize
+        + DeserializeOwned
+        + Clone
+        + Debug
 {
 }
 

@@ -37,7 +37,8 @@ pub async fn apply_topic(
                 }
                 if !config.is_empty() {
                     admin.alter_topic_config(&key.topic, config).await?;
-                    let settings: Vec<String> = config.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                    let settings: Vec<String> =
+                        config.iter().map(|(name, value)| format!("{name}={value}")).collect();
                     let message = format!("topic {}: set {}", key.topic, settings.join(", "));
                     applied.deeds.push(Deed { reason: "TopicConfigured", message });
                 }
@@ -58,7 +59,8 @@ async fn create(
 ) -> Result<(), KafkaAdminError> {
     let WishedTopic { name, partitions, replication_factor, config, .. } = &plan.wished;
     let admin = brokers.admin(&key.connection)?;
-    let topic = TopicToCreate { name, partitions: *partitions, replication_factor: *replication_factor, config };
+    let topic =
+        TopicToCreate { name, partitions: *partitions, replication_factor: *replication_factor, config };
     admin.create_topic(&topic).await?;
     let message = format!("topic {name} with {partitions} partitions");
     applied.deeds.push(Deed { reason: "TopicCreated", message });

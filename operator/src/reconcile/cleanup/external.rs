@@ -23,7 +23,8 @@ pub(super) async fn delete(pipeline: &CryptoPipeline, context: &Context) -> Vec<
 }
 
 async fn delete_topic(pipeline: &CryptoPipeline, context: &Context) -> Result<(), String> {
-    let created = pipeline.status.as_ref().and_then(|status| status.topic.as_ref()).filter(|topic| topic.created);
+    let created =
+        pipeline.status.as_ref().and_then(|status| status.topic.as_ref()).filter(|topic| topic.created);
     let (Some(kafka), Some(created)) = (&pipeline.spec.kafka, created) else { return Ok(()) };
     let key = TopicKey::new(kafka);
     let deleted = async {
@@ -56,7 +57,11 @@ async fn delete_schema(pipeline: &CryptoPipeline, context: &Context) -> Result<(
     Err(format!("schema {} ({reason})", database.schema))
 }
 
-async fn drop_schema(pipeline: &CryptoPipeline, database: &DatabaseSpec, context: &Context) -> Result<(), String> {
+async fn drop_schema(
+    pipeline: &CryptoPipeline,
+    database: &DatabaseSpec,
+    context: &Context,
+) -> Result<(), String> {
     let namespace = pipeline.namespace().unwrap_or_default();
     let secret = &database.connection_secret;
     let (_, url) = read_secret(&context.client, &namespace, secret).await;

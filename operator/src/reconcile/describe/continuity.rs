@@ -17,7 +17,8 @@ pub(super) fn data_continuous(findings: &Findings<'_>) -> Verdict {
         Reading::Known { value, .. } => value,
         Reading::Pending => return Verdict::unknown(Reason::NotReadYet, "not read yet"),
         Reading::Failed(failure) => {
-            let mut verdict = resources::unread(Some(failure), Reason::DatabaseUnreachable, Reason::DatabaseRefused);
+            let mut verdict =
+                resources::unread(Some(failure), Reason::DatabaseUnreachable, Reason::DatabaseRefused);
             // A database that refuses says nothing of the data.
             verdict.status = super::Truth::Unknown;
             return verdict;

@@ -116,6 +116,9 @@ mod tests {
     fn every_deed_is_told() {
         let deed = Deed { reason: "TopicGrown", message: "topic t: 3 -> 6 partitions".to_owned() };
         let applied = Applied { deeds: vec![deed], ..Applied::default() };
-        assert_eq!(reasons(&events(None, &CryptoPipelineStatus::default(), &applied)), [("TopicGrown", false)]);
+        assert_eq!(
+            reasons(&events(None, &CryptoPipelineStatus::default(), &applied)),
+            [("TopicGrown", false)]
+        );
     }
 }

@@ -48,7 +48,9 @@ pub(super) fn data_flowing(findings: &Findings<'_>) -> Verdict {
     }
     let reports = match &findings.observed.workers {
         Reading::Pending => return Verdict::unknown(Reason::NotReadYet, "not read yet"),
-        Reading::Failed(failure) => return Verdict::unknown(Reason::WorkersNotAnswering, failure.message.clone()),
+        Reading::Failed(failure) => {
+            return Verdict::unknown(Reason::WorkersNotAnswering, failure.message.clone());
+        }
         Reading::Known { value, .. } => value,
     };
     if let Some(blocked) = blocked_aggregators(reports).or_else(|| blocked_producers(findings, reports)) {
@@ -68,7 +70,10 @@ pub(super) fn data_flowing(findings: &Findings<'_>) -> Verdict {
     }
     let untold = markets_in(MarketState::Untold);
     if !untold.is_empty() {
-        return Verdict::unknown(Reason::WorkersNotAnswering, format!("no producer tells of {}", listed(untold)));
+        return Verdict::unknown(
+            Reason::WorkersNotAnswering,
+            format!("no producer tells of {}", listed(untold)),
+        );
     }
     let mut waiting = markets_in(MarketState::Unchecked);
     waiting.extend(markets_in(MarketState::Subscribed));
@@ -107,9 +112,13 @@ fn market_states(findings: &Findings<'_>) -> BTreeMap<Market, MarketState> {
         let producers = producers_of(findings.observed.workers.value(), &source.name);
         for symbol in &source.symbols {
             let told = producers.iter().filter_map(|producer| producer.symbols.get(symbol));
-            let best = told.map(|symbol| MarketState::from(symbol.state)).max().unwrap_or(MarketState::Untold);
+            let best =
+                told.map(|symbol| MarketState::from(symbol.state)).max().unwrap_or(MarketState::Untold);
             let market = Market::new(source.effective_venue().to_owned(), symbol.clone());
-            states.entry(market).and_modify(|state: &mut MarketState| *state = best.max(*state)).or_insert(best);
+            states
+                .entry(market)
+                .and_modify(|state: &mut MarketState| *state = best.max(*state))
+                .or_insert(best);
         }
     }
     states
@@ -124,7 +133,8 @@ fn producers_of<'a>(reports: Option<&'a WorkerReports>, source: &str) -> Vec<&'a
 fn blocked_aggregators(reports: &WorkerReports) -> Option<Verdict> {
     let answered: Vec<_> = reports.answered_aggregators().collect();
     let first = answered.first()?;
-    let works = |broker: &DependencyStatus, database: &DependencyStatus| broker.available && database.available;
+    let works =
+        |broker: &DependencyStatus, database: &DependencyStatus| broker.available && database.available;
     if answered.iter().any(|aggregator| works(&aggregator.broker, &aggregator.database)) {
         return None;
     }
@@ -142,11 +152,15 @@ fn blocked_producers(findings: &Findings<'_>, reports: &WorkerReports) -> Option
         let producers = producers_of(Some(reports), &source.name);
         let first = producers.first()?;
         if !producers.iter().any(|producer| producer.exchange.available) {
-            let message = format!("source {}: no producer reaches the exchange: {}", source.name, first.exchange.message);
+            let message = format!(
+                "source {}: no producer reaches the exchange: {}",
+                source.name, first.exchange.message
+            );
             return Some(Verdict::no(Reason::ExchangeUnreachable, message));
         }
         if !producers.iter().any(|producer| producer.broker.available) {
-            let message = format!("source {}: no producer reaches the broker: {}", source.name, first.broker.message);
+            let message =
+                format!("source {}: no producer reaches the broker: {}", source.name, first.broker.message);
             return Some(Verdict::no(Reason::WorkersBlocked, message));
         }
         None

@@ -42,7 +42,9 @@ fn topic_ready(findings: &Findings<'_>) -> Verdict {
         Verdict::yes(Reason::TopicAsDeclared, message)
     };
     match &topic.step {
-        TopicStep::Wait => unread(failure(&findings.observed.topic), Reason::BrokerUnreachable, Reason::BrokerRefused),
+        TopicStep::Wait => {
+            unread(failure(&findings.observed.topic), Reason::BrokerUnreachable, Reason::BrokerRefused)
+        }
         TopicStep::Refuse(complaint) => Verdict::complain(complaint),
         TopicStep::Create | TopicStep::Change { grow_to: Some(_), .. } => ready(topic.wished.partitions),
         TopicStep::Change { .. } | TopicStep::Keep => match &topic.complaint {
@@ -65,7 +67,10 @@ fn schema_ready(findings: &Findings<'_>) -> Verdict {
         SchemaStep::Migrate | SchemaStep::Claim | SchemaStep::Keep => {
             let seen = findings.observed.schema.value().and_then(|schema| schema.version);
             let version = findings.applied.schema_version.or(seen).unwrap_or_default();
-            Verdict::yes(Reason::SchemaMigrated, format!("schema {} is at version {version}", plan.schema.name))
+            Verdict::yes(
+                Reason::SchemaMigrated,
+                format!("schema {} is at version {version}", plan.schema.name),
+            )
         }
     }
 }

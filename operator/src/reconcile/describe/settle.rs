@@ -24,7 +24,8 @@ pub(super) fn settled(
     }
     let says_the_same = CryptoPipelineStatus { figures_time: None, ..next.clone() }
         == CryptoPipelineStatus { figures_time: None, ..previous.clone() };
-    let is_early = previous.figures_time.as_ref().is_some_and(|last| now.duration_since(last.0) < FIGURES_STAND);
+    let is_early =
+        previous.figures_time.as_ref().is_some_and(|last| now.duration_since(last.0) < FIGURES_STAND);
     if says_the_same || (is_early && decisive(previous) == decisive(&next)) { previous.clone() } else { next }
 }
 
@@ -96,6 +97,9 @@ mod tests {
         let previous = status(1, "True", 0);
         let mut changed = status(1, "True", 5);
         changed.conditions[0].reason = "Other".to_owned();
-        assert_eq!(settled(Some(&previous), changed, second(5)).conditions[0].last_transition_time, Time(second(0)));
+        assert_eq!(
+            settled(Some(&previous), changed, second(5)).conditions[0].last_transition_time,
+            Time(second(0))
+        );
     }
 }

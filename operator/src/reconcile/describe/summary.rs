@@ -27,7 +27,8 @@ pub(super) fn verdicts(resources: &Verdicts) -> [(ConditionKind, Verdict); 3] {
 
 /// False while anything is, with the reason that the others wait for: what is wrong before what is not known.
 fn ready(resources: &Verdicts) -> Verdict {
-    let not_ready = || resources.iter().map(|(_, verdict)| verdict).filter(|verdict| verdict.status != Truth::True);
+    let not_ready =
+        || resources.iter().map(|(_, verdict)| verdict).filter(|verdict| verdict.status != Truth::True);
     let is_cause = |verdict: &&Verdict| verdict.reason != Reason::Waiting;
     let is_wrong = |verdict: &&Verdict| verdict.status == Truth::False;
     let cause = not_ready()

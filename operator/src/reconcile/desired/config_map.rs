@@ -11,8 +11,13 @@ use super::names::{Owner, Role, owned_metadata, role_labels, role_name};
 /// The file's name in the ConfigMap and in the pod.
 pub(super) const SETTINGS_FILE: &str = "settings.yaml";
 
-pub(super) fn settings_file<S: Serialize>(owner: &Owner<'_>, role: Role<'_>, settings: &S) -> Result<String, DesireError> {
-    serde_yaml::to_string(settings).map_err(|source| DesireError { object: role_name(owner.id, role), source })
+pub(super) fn settings_file<S: Serialize>(
+    owner: &Owner<'_>,
+    role: Role<'_>,
+    settings: &S,
+) -> Result<String, DesireError> {
+    serde_yaml::to_string(settings)
+        .map_err(|source| DesireError { object: role_name(owner.id, role), source })
 }
 
 pub(super) fn settings_config_map(owner: &Owner<'_>, role: Role<'_>, settings: String) -> ConfigMap {

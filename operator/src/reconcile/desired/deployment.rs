@@ -8,8 +8,8 @@ use crds::worker_settings::DATABASE_URL_ENV;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
-    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector,
-    SecurityContext, Volume, VolumeMount,
+    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
+    SecretKeySelector, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -18,7 +18,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::WorkerImage;
 use super::checksum::checksum;
 use super::config_map::SETTINGS_FILE;
-use super::names::{Owner, Role, owned_metadata, role_labels, role_name, selector_labels, service_account_name};
+use super::names::{
+    Owner, Role, owned_metadata, role_labels, role_name, selector_labels, service_account_name,
+};
 use crate::reconcile::plan::{ProducerPlan, WorkloadsPlan};
 
 const SETTINGS_FOLDER: &str = "/etc/cryptopipeline";
@@ -150,7 +152,8 @@ fn pod_template(owner: &Owner<'_>, name: &str, pods: RolePods<'_>, image: &Worke
             node_selector: Some(template.node_selector.clone()).filter(|selector| !selector.is_empty()),
             tolerations: Some(template.tolerations.clone()).filter(|tolerations| !tolerations.is_empty()),
             affinity: template.affinity.clone(),
-            image_pull_secrets: Some(template.image_pull_secrets.clone()).filter(|secrets| !secrets.is_empty()),
+            image_pull_secrets: Some(template.image_pull_secrets.clone())
+                .filter(|secrets| !secrets.is_empty()),
             volumes: Some(vec![settings_volume]),
             containers: vec![container(pods, image)],
             ..PodSpec::default()

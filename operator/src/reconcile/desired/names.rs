@@ -95,7 +95,11 @@ fn managed_by() -> Option<(String, String)> {
 }
 
 /// The metadata of an object that goes when its pipeline goes.
-pub(super) fn owned_metadata(owner: &Owner<'_>, name: String, labels: BTreeMap<String, String>) -> ObjectMeta {
+pub(super) fn owned_metadata(
+    owner: &Owner<'_>,
+    name: String,
+    labels: BTreeMap<String, String>,
+) -> ObjectMeta {
     let generation = (GENERATION_ANNOTATION.to_owned(), owner.generation.to_string());
     ObjectMeta {
         name: Some(name),

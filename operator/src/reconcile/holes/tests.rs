@@ -37,7 +37,8 @@ fn looks(at: i64, ends: &[i64], read: &[i64], ledgers: &[MarketLedger]) -> Obser
         trades_duplicate: 0,
         records_set_aside: 0,
     });
-    let schema = SchemaState { positions: positions.collect(), ledgers: ledgers.to_vec(), ..SchemaState::default() };
+    let schema =
+        SchemaState { positions: positions.collect(), ledgers: ledgers.to_vec(), ..SchemaState::default() };
     Observed {
         topic: Reading::Known { value: Some(topic), at: second(at) },
         schema: Reading::Known { value: schema, at: second(at) },

@@ -13,10 +13,17 @@ use super::{SecretState, Workload, Workloads};
 use crate::reconcile::desired::{ROLE_LABEL, Role, SOURCE_LABEL, checksum};
 
 /// The Deployments of `pipeline` and how their pods do.
-pub fn workloads(pipeline: &CryptoPipeline, deployments: &[Store<Deployment>], pods: &[Store<Pod>]) -> Workloads {
+pub fn workloads(
+    pipeline: &CryptoPipeline,
+    deployments: &[Store<Deployment>],
+    pods: &[Store<Pod>],
+) -> Workloads {
     let mut workloads = Workloads::default();
-    for deployment in deployments.iter().flat_map(Store::state).filter(|object| is_owned_by(&**object, pipeline)) {
-        let problem = || pods.iter().flat_map(Store::state).filter(|pod| runs_for(pod, &deployment)).find_map(problem);
+    for deployment in
+        deployments.iter().flat_map(Store::state).filter(|object| is_owned_by(&**object, pipeline))
+    {
+        let problem =
+            || pods.iter().flat_map(Store::state).filter(|pod| runs_for(pod, &deployment)).find_map(problem);
         let workload = workload(&deployment, problem);
         let label = |name: &str| deployment.labels().get(name).map(String::as_str);
         if label(ROLE_LABEL) == Some(Role::Aggregator.label()) {
@@ -56,7 +63,8 @@ fn workload(deployment: &Deployment, problem: impl FnOnce() -> Option<String>) -
 fn runs_for(pod: &Pod, deployment: &Deployment) -> bool {
     let labels = deployment.spec.as_ref().and_then(|spec| spec.selector.match_labels.as_ref());
     pod.metadata.namespace == deployment.metadata.namespace
-        && labels.is_some_and(|labels| labels.iter().all(|(name, value)| pod.labels().get(name) == Some(value)))
+        && labels
+            .is_some_and(|labels| labels.iter().all(|(name, value)| pod.labels().get(name) == Some(value)))
 }
 
 /// Why a pod does not come up, where that is more than being on its way.
@@ -64,15 +72,25 @@ fn runs_for(pod: &Pod, deployment: &Deployment) -> bool {
 fn problem(pod: std::sync::Arc<Pod>) -> Option<String> {
     const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
     let status = pod.status.as_ref()?;
-    let unschedulable = status.conditions.iter().flatten().find(|condition| {
-        condition.type_ == "PodScheduled" && condition.status == "False"
-    });
+    let unschedulable = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
     if let Some(condition) = unschedulable {
-        return Some(format!("pod {}: {}", pod.name_any(), condition.message.as_deref().unwrap_or("not scheduled")));
+        return Some(format!(
+            "pod {}: {}",
+            pod.name_any(),
+            condition.message.as_deref().unwrap_or("not scheduled")
+        ));
     }
     let waiting = status.container_statuses.iter().flatten().find_map(|container| {
         let waiting = container.state.as_ref()?.waiting.as_ref()?;
-        waiting.reason.as_deref().filter(|reason| !ON_ITS_WAY.contains(reason)).map(|reason| (reason, waiting))
+        waiting
+            .reason
+            .as_deref()
+            .filter(|reason| !ON_ITS_WAY.contains(reason))
+            .map(|reason| (reason, waiting))
     });
     waiting.map(|(reason, waiting)| {
         let message = waiting.message.as_deref().unwrap_or_default();
@@ -105,7 +123,11 @@ fn topic_address(kafka: &KafkaSpec) -> (Vec<&str>, &str) {
 }
 
 /// Reads one key of one Secret.
-pub async fn read_secret(client: &Client, namespace: &str, at: &SecretKey) -> (SecretState, Option<DatabaseUrl>) {
+pub async fn read_secret(
+    client: &Client,
+    namespace: &str,
+    at: &SecretKey,
+) -> (SecretState, Option<DatabaseUrl>) {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     match secrets.get_opt(&at.name).await {
         Ok(Some(secret)) => match text_of(&secret, &at.key) {

@@ -215,7 +215,9 @@ impl<K: Eq + Hash, L: Look> Task<K, L> {
 
 fn is_news<L: Look>(before: &Reading<L::Seen>, after: &Reading<L::Seen>) -> bool {
     match (before, after) {
-        (Reading::Known { value: before, .. }, Reading::Known { value: after, .. }) => L::is_news(before, after),
+        (Reading::Known { value: before, .. }, Reading::Known { value: after, .. }) => {
+            L::is_news(before, after)
+        }
         (Reading::Failed(before), Reading::Failed(after)) => before != after,
         _ => true,
     }

@@ -60,7 +60,8 @@ struct RunningPod {
 impl WorkersLook {
     fn running_pods(&self, role: Role<'_>) -> Vec<RunningPod> {
         let pods = self.pods.iter().flat_map(Store::state);
-        let has = |pod: &Pod, label: &str, value: &str| pod.labels().get(label).is_some_and(|found| found == value);
+        let has =
+            |pod: &Pod, label: &str, value: &str| pod.labels().get(label).is_some_and(|found| found == value);
         pods.filter(|pod| {
             pod.namespace() == self.pipeline.namespace
                 && has(pod, PIPELINE_LABEL, &self.pipeline.name)
@@ -122,7 +123,8 @@ fn lasting(reports: &WorkerReports) -> Vec<(&str, Option<bool>, Vec<SymbolState>
         (report.pod.as_str(), works, symbols.unwrap_or_default())
     });
     let aggregators = reports.aggregators.iter().map(|report| {
-        let works = report.answer.as_ref().ok().map(|status| status.broker.available && status.database.available);
+        let works =
+            report.answer.as_ref().ok().map(|status| status.broker.available && status.database.available);
         (report.pod.as_str(), works, Vec::new())
     });
     producers.chain(aggregators).collect()

@@ -1,9 +1,9 @@
 //! What is to be done to the schema.
 
 use crds::condition::Reason;
-use crds::{CryptoPipelineSpec, CryptoPipelineStatus};
 use crds::spec::{DatabaseSpec, SecretKey};
 use crds::worker_settings::PipelineId;
+use crds::{CryptoPipelineSpec, CryptoPipelineStatus};
 use store::{LATEST_SCHEMA_VERSION, Owner};
 
 use super::Complaint;
@@ -118,7 +118,8 @@ fn next_step(
 /// taken up again. One that has had the schema already is no successor: it has lost it to a namesake elsewhere.
 fn predecessor(owner: &Owner, had_it: bool, schema: Option<&SchemaState>) -> Option<Owner> {
     let found = schema?.owner.as_ref()?;
-    let is_namesake = found.namespace == owner.namespace && found.name == owner.name && found.uid != owner.uid;
+    let is_namesake =
+        found.namespace == owner.namespace && found.name == owner.name && found.uid != owner.uid;
     (is_namesake && !had_it).then(|| found.clone())
 }
 

@@ -1,7 +1,7 @@
 //! From the spec to the files that the workers read.
 
 use crds::CryptoPipelineSpec;
-use crds::spec::{SourceSpec};
+use crds::spec::SourceSpec;
 use crds::worker_settings::{
     AggregationSettings, AggregatorSettings, DatabaseSettings, ExchangeKind, KafkaSettings, PipelineId,
     ProducerSettings, SourceSettings,

@@ -110,7 +110,8 @@ fn next_step(
     observed: &Observed,
 ) -> (TopicStep, Option<Complaint>) {
     if let Some(rival) = &observed.topic_rival {
-        let message = format!("topic {} belongs to the older CryptoPipeline {rival}: name another topic", wished.name);
+        let message =
+            format!("topic {} belongs to the older CryptoPipeline {rival}: name another topic", wished.name);
         return (TopicStep::Refuse(Complaint::new(Reason::TopicOwnedByAnother, message)), None);
     }
     let Reading::Known { value: topic, .. } = &observed.topic else {
@@ -170,8 +171,10 @@ fn foreign_difference(wished: &WishedTopic, topic: &TopicState) -> Option<Compla
         differences.push(format!("partitions is {}, not {}", has.partitions, wished.partitions));
     }
     if has.replication_factor != wished.replication_factor {
-        differences
-            .push(format!("replicationFactor is {}, not {}", has.replication_factor, wished.replication_factor));
+        differences.push(format!(
+            "replicationFactor is {}, not {}",
+            has.replication_factor, wished.replication_factor
+        ));
     }
     for (name, value) in config_drift(wished, topic) {
         let found = topic.config.get(&name).map_or("not set", String::as_str);

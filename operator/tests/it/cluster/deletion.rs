@@ -120,7 +120,8 @@ async fn the_finalizer_follows_the_policy() {
     let Some(lab) = Lab::enter().await else { return };
     lab.start_operator().await;
     let manifest = lab.manifest("undecided");
-    let held = async || lab.get("undecided").await.metadata.finalizers.map(|finalizers| !finalizers.is_empty());
+    let held =
+        async || lab.get("undecided").await.metadata.finalizers.map(|finalizers| !finalizers.is_empty());
     lab.apply(&deleting(manifest.clone())).await.unwrap();
     lab.eventually("it is held", async || held().await.filter(|held| *held)).await;
     let mut retained = manifest;

@@ -7,6 +7,7 @@ use crds::CryptoPipeline;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, ValidationDirective};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -62,6 +63,7 @@ pub(super) struct Lab {
     pub(super) namespace: String,
     pub(super) bootstrap: String,
     pub(super) postgres_url: String,
+    kubeconfig: String,
     stop: CancellationToken,
     /// Held as long as the test runs: shared by most, alone by the one that counts requests.
     _turn: File,
@@ -90,7 +92,7 @@ impl Lab {
             turn
         });
         let turn = turn.await.unwrap();
-        let client = client(&testbed.kubeconfig).await;
+        let client = client(&testbed.kubeconfig, None).await;
         install_crd(&client).await;
         let namespace = format!("test-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
         let body = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
@@ -102,6 +104,7 @@ impl Lab {
             _nowhere: taken,
             client,
             namespace,
+            kubeconfig: testbed.kubeconfig,
             bootstrap: testbed.bootstrap,
             postgres_url: testbed.postgres_url,
             stop: CancellationToken::new(),
@@ -119,7 +122,7 @@ impl Lab {
             image: WorkerImage { name: "cryptopipeline:test".to_owned(), pull_policy: "Never".to_owned() },
         };
         let running = controller::run(
-            self.client.clone(),
+            self.operator_client().await,
             options,
             Metrics::default(),
             first_lists.clone(),
@@ -128,6 +131,27 @@ impl Lab {
         tokio::spawn(running);
         tokio::spawn(Nodes::new(self.client.clone(), &self.namespace).run(self.stop.clone()));
         self.eventually("the operator is ready", async || first_lists.have_arrived().then_some(())).await;
+    }
+
+    /// A client that may do what the chart lets the operator do, and no more.
+    async fn operator_client(&self) -> Client {
+        let user = format!("operator-of-{}", self.namespace);
+        let about = json!({"name": "operator", "namespace": self.namespace});
+        let role = json!({"metadata": about, "rules": chart_rules()});
+        let binding = json!({
+            "metadata": about,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        });
+        let (role, binding) =
+            (serde_json::from_value(role).unwrap(), serde_json::from_value(binding).unwrap());
+        Api::<Role>::namespaced(self.client.clone(), &self.namespace)
+            .create(&PostParams::default(), &role)
+            .await
+            .unwrap();
+        let bindings: Api<RoleBinding> = Api::namespaced(self.client.clone(), &self.namespace);
+        bindings.create(&PostParams::default(), &binding).await.unwrap();
+        client(&self.kubeconfig, Some(user)).await
     }
 
     /// Waits until `look` finds something.
@@ -180,7 +204,8 @@ impl Lab {
     pub(super) async fn apply(&self, manifest: &Value) -> kube::Result<CryptoPipeline> {
         let name = manifest["metadata"]["name"].as_str().unwrap();
         if self.pipelines().get_opt(name).await?.is_some() {
-            let params = PatchParams { field_validation: Some(ValidationDirective::Strict), ..PatchParams::default() };
+            let params =
+                PatchParams { field_validation: Some(ValidationDirective::Strict), ..PatchParams::default() };
             return self.pipelines().patch(name, &params, &Patch::Merge(manifest)).await;
         }
         let path = format!(
@@ -232,7 +257,8 @@ impl Lab {
 
     pub(super) async fn until_replicas(&self, deployment: &str, expected: i32) {
         let what = format!("{deployment} has {expected} replicas");
-        self.eventually(&what, async || (self.replicas(deployment).await == Some(expected)).then_some(())).await;
+        self.eventually(&what, async || (self.replicas(deployment).await == Some(expected)).then_some(()))
+            .await;
     }
 
     pub(super) async fn delete(&self, name: &str) {
@@ -269,10 +295,20 @@ impl Drop for Lab {
     }
 }
 
-async fn client(kubeconfig: &str) -> Client {
+async fn client(kubeconfig: &str, impersonated: Option<String>) -> Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let options = KubeConfigOptions::default();
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+    config.auth_info.impersonate = impersonated;
     Client::try_from(config).unwrap()
+}
+
+/// The rules of the chart's ClusterRole.
+fn chart_rules() -> Value {
+    let helpers = include_str!("../../../../charts/cryptopipeline/templates/_helpers.tpl");
+    let (_, rules) = helpers.split_once("{{- define \"cryptopipeline.rules\" -}}").unwrap();
+    let (rules, _) = rules.split_once("{{- end -}}").unwrap();
+    serde_yaml::from_str(rules).unwrap()
 }
 
 async fn install_crd(client: &Client) {

@@ -43,7 +43,8 @@ async fn a_pipeline_is_made_grown_and_kept_as_declared() {
     // What others change is set right, in Kafka and in the cluster.
     let drift = BTreeMap::from([("retention.ms".to_owned(), "1000".to_owned())]);
     kafka.alter_topic_config(&topic, &drift).await.unwrap();
-    let kept = async || (kafka.topic_config(&topic).await.unwrap()["retention.ms"] == "604800000").then_some(());
+    let kept =
+        async || (kafka.topic_config(&topic).await.unwrap()["retention.ms"] == "604800000").then_some(());
     lab.eventually("the retention is set right", kept).await;
     let edit = json!({"spec": {"replicas": 1}});
     let edit = Patch::Merge(&edit);
@@ -84,7 +85,10 @@ async fn the_scale_subresource_sets_the_aggregators_up_to_the_partitions() {
 }
 
 fn scale_request(lab: &Lab, name: &str) -> http::Request<Vec<u8>> {
-    let path = format!("/apis/cryptopipeline.dev/v1alpha1/namespaces/{}/cryptopipelines/{name}/scale", lab.namespace);
+    let path = format!(
+        "/apis/cryptopipeline.dev/v1alpha1/namespaces/{}/cryptopipelines/{name}/scale",
+        lab.namespace
+    );
     http::Request::get(path).body(Vec::new()).unwrap()
 }
 

@@ -38,7 +38,10 @@ impl Nodes {
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut pods = watcher(self.pods.clone(), watcher::Config::default()).default_backoff().touched_objects().boxed();
+        let mut pods = watcher(self.pods.clone(), watcher::Config::default())
+            .default_backoff()
+            .touched_objects()
+            .boxed();
         while let Some(Ok(Some(pod))) = stop.run_until_cancelled(pods.try_next()).await {
             let name = pod.name_any();
             if self.pods.get_opt(&name).await.unwrap().is_none() {
@@ -64,7 +67,12 @@ impl Nodes {
             "conditions": [condition("ContainersReady"), condition("Ready")],
         }});
         // A pod may be gone again already.
-        if self.pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await.is_ok() {
+        if self
+            .pods
+            .patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .is_ok()
+        {
             self.running.insert(pod.name_any(), stop);
         }
     }
@@ -79,7 +87,8 @@ impl Nodes {
         let config_map = self.config_maps.get_opt(&config_map.name).await.unwrap()?;
         let settings: ProducerSettings = serde_yaml::from_str(&config_map.data?["settings.yaml"]).unwrap();
         let symbol = |name: &String| {
-            let state = if name.starts_with("NOSUCH") { SymbolState::Unknown } else { SymbolState::Streaming };
+            let state =
+                if name.starts_with("NOSUCH") { SymbolState::Unknown } else { SymbolState::Streaming };
             (name.clone(), SymbolStatus { state, ..SymbolStatus::default() })
         };
         let status = ProducerStatus {

@@ -52,7 +52,8 @@ async fn a_dead_broker_or_database_is_waited_for_and_delays_nobody_else() {
 async fn a_schema_that_is_newer_or_belongs_to_another_is_refused() {
     let Some(lab) = Lab::enter().await else { return };
     lab.start_operator().await;
-    let newer = Store::connect(&lab.postgres_url, &lab.schema("newer"), ConnectOptions::default()).await.unwrap();
+    let newer =
+        Store::connect(&lab.postgres_url, &lab.schema("newer"), ConnectOptions::default()).await.unwrap();
     newer.migrate().await.unwrap();
     let mut connection = PgConnection::connect(&lab.postgres_url).await.unwrap();
     let later = LATEST_SCHEMA_VERSION + 1;
@@ -67,9 +68,11 @@ async fn a_schema_that_is_newer_or_belongs_to_another_is_refused() {
     assert!(message.contains(&format!("version {later}")), "{message}");
     lab.event("newer", "SchemaTooNew").await;
 
-    let owned = Store::connect(&lab.postgres_url, &lab.schema("owned"), ConnectOptions::default()).await.unwrap();
+    let owned =
+        Store::connect(&lab.postgres_url, &lab.schema("owned"), ConnectOptions::default()).await.unwrap();
     owned.migrate().await.unwrap();
-    let owner = Owner { namespace: "elsewhere".to_owned(), name: "first".to_owned(), uid: "another".to_owned() };
+    let owner =
+        Owner { namespace: "elsewhere".to_owned(), name: "first".to_owned(), uid: "another".to_owned() };
     owned.claim(&owner).await.unwrap();
     lab.apply(&lab.manifest("owned")).await.unwrap();
     let message = lab.said("owned", "SchemaReady", "False/SchemaOwnedByAnother").await;

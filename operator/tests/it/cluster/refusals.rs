@@ -27,16 +27,28 @@ async fn what_can_never_work_is_refused_with_field_and_rule() {
     let Some(lab) = Lab::enter().await else { return };
     for (path, value, expected) in [
         ("/spec/sources/0/symbols", json!([]), ["spec.sources[0].symbols", "at least 1 items"]),
-        ("/spec/sources/0/symbols", json!(["BTCUSDT", "BTCUSDT"]), ["spec.sources[0].symbols[1]", "Duplicate value"]),
+        (
+            "/spec/sources/0/symbols",
+            json!(["BTCUSDT", "BTCUSDT"]),
+            ["spec.sources[0].symbols[1]", "Duplicate value"],
+        ),
         ("/spec/sources/0/symbols", json!(["btcusdt"]), ["spec.sources[0].symbols[0]", "should match"]),
-        ("/spec/sources/0/exchange", json!("mtgox"), ["spec.sources[0].exchange", r#"supported values: "binance""#]),
+        (
+            "/spec/sources/0/exchange",
+            json!("mtgox"),
+            ["spec.sources[0].exchange", r#"supported values: "binance""#],
+        ),
         (
             "/spec/sources/0/endpoints",
             json!({"websocket": "ws://elsewhere:9080"}),
             ["spec.sources[0].venue", "venue is required where the endpoints are not the exchange's own"],
         ),
         ("/spec/sources/0/redundancy", json!(3), ["spec.sources[0].redundancy", "less than or equal to 2"]),
-        ("/spec/aggregation", json!({"intervals": ["7m"]}), ["spec.aggregation.intervals[0]", "supported values"]),
+        (
+            "/spec/aggregation",
+            json!({"intervals": ["7m"]}),
+            ["spec.aggregation.intervals[0]", "supported values"],
+        ),
         (
             "/spec/aggregation",
             json!({"whaleTrade": {"minValue": "-1"}}),
@@ -47,7 +59,11 @@ async fn what_can_never_work_is_refused_with_field_and_rule() {
             json!({"flushInterval": "5ms"}),
             ["spec.aggregation.flushInterval", "must be from 10ms to 60s"],
         ),
-        ("/spec/kafka/topic/partitions", json!(0), ["spec.kafka.topic.partitions", "greater than or equal to 1"]),
+        (
+            "/spec/kafka/topic/partitions",
+            json!(0),
+            ["spec.kafka.topic.partitions", "greater than or equal to 1"],
+        ),
         ("/spec/kafka/topic/retention", json!("-7d"), ["spec.kafka.topic.retention", "should match"]),
         (
             "/spec/kafka/topic/config",
@@ -59,7 +75,11 @@ async fn what_can_never_work_is_refused_with_field_and_rule() {
             json!({"cleanup.policy": "compact"}),
             ["spec.kafka.topic.config", "compaction would remove"],
         ),
-        ("/spec/kafka/clientConfig", json!({"acks": "1"}), ["spec.kafka.clientConfig", "may hold neither credentials"]),
+        (
+            "/spec/kafka/clientConfig",
+            json!({"acks": "1"}),
+            ["spec.kafka.clientConfig", "may hold neither credentials"],
+        ),
         ("/spec/database/schema", json!("pg_catalog"), ["spec.database.schema", "may not begin with pg_"]),
         ("/spec/nonsense", json!(true), ["spec.nonsense", "unknown field"]),
         ("/metadata/name", json!("7th"), ["<nil>", "metadata.name must be at most 40"]),
@@ -74,7 +94,11 @@ async fn changes_that_can_never_work_are_refused_with_field_and_rule() {
     let manifest = lab.manifest("changed");
     lab.apply(&manifest).await.unwrap();
     for (path, value, expected) in [
-        ("/spec/kafka/topic/partitions", json!(2), ["spec.kafka.topic.partitions", "partitions may not shrink"]),
+        (
+            "/spec/kafka/topic/partitions",
+            json!(2),
+            ["spec.kafka.topic.partitions", "partitions may not shrink"],
+        ),
         ("/spec/kafka/topic/name", json!("other"), ["spec.kafka.topic.name", "topic may not be renamed"]),
         ("/spec/sources/0/venue", json!("other"), ["spec.sources[0].venue", "venue may not change"]),
         ("/spec/kafka", Value::Null, ["spec.kafka", "kafka may not be removed"]),

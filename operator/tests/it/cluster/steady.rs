@@ -50,7 +50,8 @@ async fn writes(lab: &Lab) -> BTreeMap<String, u64> {
             line[start..].split('"').next()
         };
         let of = |name: &str| label(name).unwrap_or_default();
-        let (group, resource, subresource, verb) = (of("group"), of("resource"), of("subresource"), of("verb"));
+        let (group, resource, subresource, verb) =
+            (of("group"), of("resource"), of("subresource"), of("verb"));
         let is_ours = match (group, resource) {
             ("cryptopipeline.dev", _) | ("events.k8s.io", _) => true,
             // Its status is the controller manager's.
