@@ -133,7 +133,8 @@ impl Connection {
                 () = sleep_until(self.closes_at) => {
                     return Err(std::mem::replace(&mut self.closes_with, End::Lifetime));
                 }
-                () = std::future::ready(()), if has_more => {}
+                // Not at once: timers and other connections want their turn.
+                () = tokio::task::yield_now(), if has_more => {}
                 _ = self.wakes.changed(), if !has_more => {}
             }
         }
