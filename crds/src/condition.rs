@@ -72,7 +72,7 @@ pub enum Reason {
     BrokerRefused,
 
     /// The schema has the tables that the workers need, and is ours.
-    SchemaMigrated,
+    SchemaCurrent,
     /// The Secret is not there.
     SecretNotFound,
     /// The Secret has no such key.

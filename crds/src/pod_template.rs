@@ -9,6 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::rules;
+
 /// What is added to a role's pods.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,7 +48,10 @@ pub struct PodTemplate {
     /// Environment variables of the worker's container, such as `RUST_LOG`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "undescribed::<Vec<EnvVar>>", length(max = 32))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["name".into()]),
+        validation = Rule::new(rules::reserved_env_cel()).message(rules::RESERVED_ENV)
+    )]
     pub env: Vec<EnvVar>,
 
     /// Secrets with which the worker's image is pulled.

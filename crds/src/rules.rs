@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use regex::Regex;
 
 use crate::period::Period;
+use crate::pod_template::PodTemplate;
 use crate::spec::{
     AggregationSpec, CryptoPipeline, CryptoPipelineSpec, DatabaseSpec, KafkaSpec, SourceSpec, TopicSpec,
 };
+use crate::worker_settings::DATABASE_URL_ENV;
 
 const NAME_PATTERN: &str = "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$";
 pub(crate) const NAME: &str =
@@ -64,6 +66,8 @@ pub(crate) const MIN_VALUE: &str =
     "minValue must be a decimal that is not negative, with at most 8 decimals, such as \"100000\"";
 pub(crate) const SCHEMA_RESERVED: &str =
     "schema may not begin with pg_: PostgreSQL keeps those names to itself";
+pub(crate) const RESERVED_ENV: &str =
+    "podTemplate.env may not hold DATABASE_URL: it comes from database.connectionSecret";
 const PERIOD: &str = "must be a whole number with one of the units s, m, h, d, such as 7d";
 
 pub(crate) fn name_cel() -> String {
@@ -88,6 +92,10 @@ pub(crate) fn topic_config_repeats_cel() -> String {
 
 pub(crate) fn min_value_cel() -> String {
     format!("self.matches('{MIN_VALUE_PATTERN}')")
+}
+
+pub(crate) fn reserved_env_cel() -> String {
+    format!("!self.exists(variable, variable.name == '{DATABASE_URL_ENV}')")
 }
 
 fn has_none_of(names: &[&str]) -> String {
@@ -128,6 +136,8 @@ pub fn violations(pipeline: &CryptoPipeline) -> Vec<Violation> {
     if let Some(database) = &spec.database {
         check_database(&mut found, database);
     }
+    check_env(&mut found, "spec.aggregators", &spec.aggregators.pod_template);
+    check_env(&mut found, "spec.producers", &spec.producers.pod_template);
     found
 }
 
@@ -191,6 +201,11 @@ fn check_database(found: &mut Vec<Violation>, database: &DatabaseSpec) {
     refuse_unless(found, !database.schema.starts_with("pg_"), "spec.database.schema", SCHEMA_RESERVED);
     check_period(found, "spec.database.retention.trades", database.retention.trades.as_ref());
     check_period(found, "spec.database.retention.candles", database.retention.candles.as_ref());
+}
+
+fn check_env(found: &mut Vec<Violation>, role: &str, template: &PodTemplate) {
+    let is_reserved = template.env.iter().any(|variable| variable.name == DATABASE_URL_ENV);
+    refuse_unless(found, !is_reserved, &format!("{role}.podTemplate.env"), RESERVED_ENV);
 }
 
 fn check_period(found: &mut Vec<Violation>, field: &str, period: Option<&Period>) {

@@ -191,6 +191,11 @@ fn cel_and_rust_refuse_the_same_by_the_same_words() {
         ("/spec/aggregation", json!({"whaleTrade": {"minValue": "-1"}}), "minValue must be"),
         ("/spec/aggregation", json!({"whaleTrade": {"minValue": "1e5"}}), "minValue must be"),
         ("/spec/database/schema", json!("pg_catalog"), "schema may not begin with pg_"),
+        (
+            "/spec/producers",
+            json!({"podTemplate": {"env": [{"name": "DATABASE_URL"}]}}),
+            "podTemplate.env may not hold",
+        ),
     ] {
         assert_one_rule(&with(path, value), None, rule);
     }

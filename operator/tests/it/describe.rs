@@ -57,7 +57,7 @@ fn a_running_pipeline_is_ready_and_claims_no_more_than_is_known() {
         [
             "SpecValid True/Accepted",
             "TopicReady True/TopicAsDeclared",
-            "SchemaReady True/SchemaMigrated",
+            "SchemaReady True/SchemaCurrent",
             "ProducersReady True/PodsReady",
             "AggregatorsReady True/PodsReady",
             "DataFlowing True/TradesArriving",

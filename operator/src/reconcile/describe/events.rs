@@ -38,27 +38,35 @@ pub fn events(
     deeds.chain(turned).collect()
 }
 
+/// Whether the condition says something else than before. Something that is still not known is no news, whatever
+/// the reason, unless it cannot be reached.
 fn has_turned(previous: Option<&CryptoPipelineStatus>, condition: &Condition) -> bool {
-    let before = previous.into_iter().flat_map(|previous| &previous.conditions);
-    let mut before = before.filter(|before| before.type_ == condition.type_);
-    !before.any(|before| before.status == condition.status && before.reason == condition.reason)
+    let mut before = previous.into_iter().flat_map(|previous| &previous.conditions);
+    let before = before.find(|before| before.type_ == condition.type_);
+    let was_unknown = before.is_none_or(|before| before.status == "Unknown");
+    if condition.status == "Unknown" && was_unknown && !is_away(condition) {
+        return false;
+    }
+    before.is_none_or(|before| before.status != condition.status || before.reason != condition.reason)
+}
+
+fn is_away(condition: &Condition) -> bool {
+    [Reason::BrokerUnreachable, Reason::DatabaseUnreachable]
+        .iter()
+        .any(|reason| condition.reason == reason.to_string())
 }
 
 fn event(condition: &Condition) -> Option<EventDraft> {
     let is = |kind: ConditionKind| condition.type_ == kind.to_string();
     let because = |reason: Reason| condition.reason == reason.to_string();
-    // Beginnings are no news, and the two helpers of Ready have nothing of their own to say.
-    if is(ConditionKind::Reconciling) || is(ConditionKind::Stalled) {
-        return None;
-    }
-    if because(Reason::NotReadYet) || because(Reason::Waiting) || because(Reason::NotCompared) {
+    // The two helpers of Ready have nothing of their own to say, and who waits says so by another condition.
+    if is(ConditionKind::Reconciling) || is(ConditionKind::Stalled) || because(Reason::Waiting) {
         return None;
     }
     let is_calm = [Reason::Suspended, Reason::Draining, Reason::PodsStarting, Reason::ScaledToZero];
     let is_bad = condition.status == "False" && !is_calm.into_iter().any(because);
-    let is_away = because(Reason::BrokerUnreachable) || because(Reason::DatabaseUnreachable);
     Some(EventDraft {
-        is_warning: is_bad || is_away || because(Reason::AcceptedWithoutEffect),
+        is_warning: is_bad || is_away(condition) || because(Reason::AcceptedWithoutEffect),
         reason: condition.reason.clone(),
         note: condition.message.clone(),
     })
@@ -110,6 +118,8 @@ mod tests {
         assert_eq!(reasons(&events(Some(&back), &away, &Applied::default())), [("BrokerUnreachable", true)]);
         assert_eq!(reasons(&events(Some(&away), &back, &Applied::default())), [("TopicAsDeclared", false)]);
         assert_eq!(events(None, &unread, &Applied::default()), []);
+        let still_unknown = status(&[(ConditionKind::TopicReady, "Unknown", Reason::WorkersNotAnswering)]);
+        assert_eq!(events(Some(&unread), &still_unknown, &Applied::default()), []);
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn schema_ready(findings: &Findings<'_>) -> Verdict {
             let seen = findings.observed.schema.value().and_then(|schema| schema.version);
             let version = findings.applied.schema_version.or(seen).unwrap_or_default();
             Verdict::yes(
-                Reason::SchemaMigrated,
+                Reason::SchemaCurrent,
                 format!("schema {} is at version {version}", plan.schema.name),
             )
         }

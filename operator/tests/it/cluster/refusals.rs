@@ -81,6 +81,11 @@ async fn what_can_never_work_is_refused_with_field_and_rule() {
             ["spec.kafka.clientConfig", "may hold neither credentials"],
         ),
         ("/spec/database/schema", json!("pg_catalog"), ["spec.database.schema", "may not begin with pg_"]),
+        (
+            "/spec/aggregators",
+            json!({"podTemplate": {"env": [{"name": "DATABASE_URL", "value": "x"}]}}),
+            ["spec.aggregators.podTemplate.env", "may not hold DATABASE_URL"],
+        ),
         ("/spec/nonsense", json!(true), ["spec.nonsense", "unknown field"]),
         ("/metadata/name", json!("7th"), ["<nil>", "metadata.name must be at most 40"]),
     ] {
