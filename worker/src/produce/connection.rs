@@ -22,6 +22,8 @@ use crate::exchange::pause_after_status;
 const BUFFER_BYTES: usize = 16 * 1024;
 /// The answer to a request may name all streams of a connection.
 const MESSAGE_BYTES: usize = 256 * 1024;
+/// How long the exchange may take to accept the little that we send it.
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection that we close is read until the exchange closes it too.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -66,17 +68,12 @@ impl ConnectError {
     }
 }
 
-/// What the owner wants of the reading task.
-enum Command {
-    Send(String),
-}
-
 /// An open connection. Dropping it closes it: the reading task takes what still comes until the
 /// exchange has closed too, so that nothing is lost that was on its way.
 pub(crate) struct Connection {
     pub(crate) progress: Arc<ConnectionProgress>,
     pub(crate) opened_at: Instant,
-    commands: mpsc::UnboundedSender<Command>,
+    outgoing: mpsc::UnboundedSender<String>,
     notices: mpsc::UnboundedReceiver<Notice>,
 }
 
@@ -104,16 +101,16 @@ impl Connection {
         let (socket, _) = opened.map_err(|error| connect_error(url, error))?;
         let progress = Arc::new(ConnectionProgress::new(symbols));
         let reader = make_reader(Arc::clone(&progress));
-        let (commands, command_receiver) = mpsc::unbounded_channel();
+        let (outgoing, outgoing_receiver) = mpsc::unbounded_channel();
         let (notice_sender, notices) = mpsc::unbounded_channel();
-        tasks.spawn(read(socket, reader, Arc::clone(&progress), command_receiver, notice_sender));
-        Ok(Self { progress, opened_at: Instant::now(), commands, notices })
+        tasks.spawn(read(socket, reader, Arc::clone(&progress), outgoing_receiver, notice_sender));
+        Ok(Self { progress, opened_at: Instant::now(), outgoing, notices })
     }
 
     /// Sends a text message. That it failed is told as [`Notice::Ended`].
     pub(crate) fn send(&self, text: String) {
         // Fails only after the task has ended, which it tells.
-        let _ = self.commands.send(Command::Send(text));
+        let _ = self.outgoing.send(text);
     }
 
     /// The next thing that the exchange says apart from trades. After [`Notice::Ended`] that again.
@@ -123,7 +120,7 @@ impl Connection {
 
     /// Whether nothing is read from it any more.
     pub(crate) fn has_ended(&self) -> bool {
-        self.commands.is_closed()
+        self.outgoing.is_closed()
     }
 }
 
@@ -139,58 +136,61 @@ fn connect_error(url: &str, error: tungstenite::Error) -> ConnectError {
     ConnectError::Failed { url, source: Box::new(error) }
 }
 
-/// Reads until the connection ends or its owner lets it go, and tells the end.
+/// Reads until the connection ends, and tells how, or until its owner lets it go.
 async fn read(
     mut socket: Socket,
     mut reader: FrameReader,
     progress: Arc<ConnectionProgress>,
-    mut commands: mpsc::UnboundedReceiver<Command>,
+    mut outgoing: mpsc::UnboundedReceiver<String>,
     notices: mpsc::UnboundedSender<Notice>,
 ) {
     let mut end = "the connection was cut".to_owned();
     loop {
         let message = tokio::select! {
-            // Commands are few, and must get through whatever rate the frames have.
+            // What we send is little, and must get through whatever rate the frames have.
             biased;
-            command = commands.recv() => match command {
-                Some(Command::Send(text)) => match socket.send(Message::text(text)).await {
-                    Ok(()) => continue,
-                    Err(error) => Some(Err(error)),
-                },
-                None => return close(socket, reader, &progress).await,
-            },
+            text = outgoing.recv() => {
+                let Some(text) = text else { return close(socket, reader, &progress).await };
+                if let Err(error) = within_timeout(socket.send(Message::text(text))).await {
+                    end = error_chain(&error);
+                    break;
+                }
+                continue;
+            }
             message = next_message(&mut socket, &reader, &progress) => message,
         };
-        match message {
-            Some(Ok(message)) => {
-                let now = Instant::now();
-                progress.note_frame(now);
-                if let Message::Close(Some(frame)) = &message {
-                    end = format!(
-                        "closed by the exchange with code {} {:?}",
-                        frame.code,
-                        frame.reason.as_str()
-                    );
-                }
-                if let Message::Ping(_) = &message {
-                    // The answer is made by the library, but it would leave with the next read only,
-                    // and we may be held back before that. An error shows again at that read.
-                    let _ = socket.flush().await;
-                }
-                if let Some(notice) = reader.take(&message, now) {
-                    // Nobody listens any more: the next look at the commands ends the loop.
-                    let _ = notices.send(notice);
-                }
-            }
+        let message = match message {
+            Some(Ok(message)) => message,
             Some(Err(error)) => {
                 end = error_chain(&error);
                 break;
             }
             None => break,
+        };
+        let now = Instant::now();
+        progress.note_frame(now);
+        if let Some(notice) = reader.take(&message, now) {
+            // Where nobody listens any more, the next look at what is to be sent ends the loop.
+            let _ = notices.send(notice);
+        }
+        match message {
+            // The answer is made by the library, but would leave with the next read only, and we may
+            // be held back before that. An error shows again at that read.
+            Message::Ping(_) => drop(within_timeout(socket.flush()).await),
+            Message::Close(Some(frame)) => {
+                end = format!("closed by the exchange with code {} {:?}", frame.code, frame.reason.as_str());
+            }
+            _ => {}
         }
     }
-    drop(commands);
+    drop(outgoing);
     let _ = notices.send(Notice::Ended(end));
+}
+
+/// Sending blocks for as long as the other side takes nothing.
+async fn within_timeout(send: impl Future<Output = tungstenite::Result<()>>) -> tungstenite::Result<()> {
+    let timed_out = |_| tungstenite::Error::Io(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(SEND_TIMEOUT, send).await.map_err(timed_out)?
 }
 
 /// The next message, once the publisher has room for what it may bring.

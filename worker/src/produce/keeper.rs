@@ -64,6 +64,14 @@ enum Watched {
     Lost(String),
 }
 
+/// There is no new connection.
+struct NotRenewed {
+    /// The one that is read on meanwhile.
+    older: Option<Link>,
+    /// How long the exchange wants to be left alone.
+    pause: Duration,
+}
+
 /// Why there is no subscribed connection.
 #[derive(Debug, thiserror::Error)]
 enum OpenError {
@@ -73,28 +81,25 @@ enum OpenError {
     Lost(String),
 }
 
+impl OpenError {
+    /// How long the exchange wants to be left alone.
+    fn pause(&self) -> Duration {
+        match self {
+            Self::Connect(error) => error.pause().unwrap_or_default(),
+            Self::Lost(_) => Duration::ZERO,
+        }
+    }
+}
+
 impl StreamKeeper {
     /// Runs until it is dropped; its connections are then closed in order.
     pub(crate) async fn keep_streaming(mut self) {
         let timings = self.shared.timings;
         let mut backoff = Backoff::new(timings.retry_shortest, timings.retry_longest);
-        let mut active: Option<Link> = None;
+        let mut active = None;
         loop {
             self.wait_until_listed().await;
-            let opened = match self.open().await {
-                Ok(next) => self.take_over(active.take(), next).await,
-                Err(error) => {
-                    tracing::warn!(connection = self.name, error = error_chain(&error), "not connected");
-                    let pause = if let OpenError::Connect(error) = &error { error.pause() } else { None };
-                    active = active.filter(|link| !link.connection.has_ended());
-                    if active.is_none() {
-                        self.note_lost(error_chain(&error));
-                    }
-                    tokio::time::sleep(backoff.next_delay().max(pause.unwrap_or_default())).await;
-                    continue;
-                }
-            };
-            match opened {
+            let pause = match self.renew(active.take()).await {
                 Ok(mut link) => {
                     backoff.reset();
                     self.shared.state.clear_problem(&self.name);
@@ -104,15 +109,16 @@ impl StreamKeeper {
                             active = Some(link);
                             continue;
                         }
-                        Watched::Lost(why) => {
-                            tracing::warn!(connection = self.name, why, "connection lost");
-                            self.note_lost(why);
-                        }
+                        Watched::Lost(why) => self.note_lost(why),
                     }
+                    Duration::ZERO
                 }
-                Err(older) => active = Some(older),
-            }
-            tokio::time::sleep(backoff.next_delay()).await;
+                Err(NotRenewed { older, pause }) => {
+                    active = older;
+                    pause
+                }
+            };
+            tokio::time::sleep(backoff.next_delay().max(pause)).await;
         }
     }
 
@@ -124,6 +130,22 @@ impl StreamKeeper {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// Opens a connection and makes it the one in use, in place of an `older` one.
+    async fn renew(&mut self, older: Option<Link>) -> Result<Link, NotRenewed> {
+        let error = match self.open().await {
+            Ok(next) => return self.take_over(older, next).await,
+            Err(error) => error,
+        };
+        let cause = error_chain(&error);
+        let older = older.filter(|link| !link.connection.has_ended());
+        if older.is_some() {
+            tracing::warn!(connection = self.name, error = cause, "no new connection, keeping the old one");
+        } else {
+            self.note_lost(cause);
+        }
+        Err(NotRenewed { older, pause: error.pause() })
     }
 
     /// Opens a connection and subscribes everything on it.
@@ -160,7 +182,7 @@ impl StreamKeeper {
 
     /// Makes `next` the connection in use. An `older` one is read until nothing can be missed on
     /// `next`; it is returned where `next` turns out to be dead.
-    async fn take_over(&self, older: Option<Link>, mut next: Link) -> Result<Link, Link> {
+    async fn take_over(&self, older: Option<Link>, mut next: Link) -> Result<Link, NotRenewed> {
         let Some(older) = older else { return Ok(next) };
         let timings = self.shared.timings;
         let began = Instant::now();
@@ -174,7 +196,7 @@ impl StreamKeeper {
             tokio::select! {
                 advanced = self.advance(&mut next) => if let Err(why) = advanced {
                     tracing::warn!(connection = self.name, why, "the new connection was lost");
-                    return Err(older);
+                    return Err(NotRenewed { older: Some(older), pause: Duration::ZERO });
                 },
                 _ = ticks.tick() => {}
             }
@@ -190,7 +212,7 @@ impl StreamKeeper {
                 Verdict::HandedOver => return Ok(next),
                 Verdict::NewerIsDead => {
                     tracing::warn!(connection = self.name, "the new connection delivers nothing");
-                    return Err(older);
+                    return Err(NotRenewed { older: Some(older), pause: Duration::ZERO });
                 }
             }
         }
@@ -266,11 +288,17 @@ impl StreamKeeper {
         tokio::select! {
             notice = link.connection.next_notice() => self.take_notice(link, notice),
             () = wake => {
-                if link.requests.is_overdue(Instant::now()) {
-                    Err("a subscription was not answered in time".to_owned())
-                } else {
-                    Ok(())
+                let now = Instant::now();
+                if !link.requests.is_overdue(now) {
+                    return Ok(());
                 }
+                let read_since = link.connection.progress.read_since();
+                if read_since.is_some_and(|since| now - since >= self.shared.timings.answer_timeout) {
+                    return Err("a subscription was not answered in time".to_owned());
+                }
+                // The answer may wait behind trades that we ourselves do not read yet.
+                link.requests.wait_longer(now);
+                Ok(())
             }
         }
     }
@@ -312,6 +340,7 @@ impl StreamKeeper {
     }
 
     fn note_lost(&self, why: String) {
+        tracing::warn!(connection = self.name, why, "nothing is streamed");
         for place in self.places.clone() {
             self.feed(place).set_interrupted();
         }

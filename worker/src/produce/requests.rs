@@ -81,6 +81,13 @@ impl Requests {
         self.unanswered.values().any(|unanswered| unanswered.deadline <= now)
     }
 
+    /// Gives every answer the whole time again, from `now` on.
+    pub(crate) fn wait_longer(&mut self, now: Instant) {
+        for unanswered in self.unanswered.values_mut() {
+            unanswered.deadline = now + self.answer_timeout;
+        }
+    }
+
     /// Whether everything was sent and answered.
     pub(crate) fn is_settled(&self) -> bool {
         self.queue.is_empty() && self.unanswered.is_empty()
@@ -164,5 +171,8 @@ mod tests {
         assert_eq!(requests.wake_at(), Some(now + TIMEOUT));
         assert!(!requests.is_overdue(now + TIMEOUT - Duration::from_millis(1)));
         assert!(requests.is_overdue(now + TIMEOUT));
+        requests.wait_longer(now + TIMEOUT);
+        assert!(!requests.is_overdue(now + TIMEOUT));
+        assert!(requests.is_overdue(now + 2 * TIMEOUT));
     }
 }

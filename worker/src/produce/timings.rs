@@ -43,7 +43,7 @@ impl Default for Timings {
             silence: SilenceBounds { floor: Duration::from_secs(20), ceiling: Duration::from_secs(600) },
             connection_silence: Duration::from_secs(60),
             watch_interval: Duration::from_secs(1),
-            listing_interval: Duration::from_secs(600),
+            listing_interval: Duration::from_secs(300),
             // Below the 30 s that Kubernetes gives a pod.
             flush_grace: Duration::from_secs(20),
         }
