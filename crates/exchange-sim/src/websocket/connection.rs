@@ -18,10 +18,13 @@ use tokio_tungstenite::tungstenite::{self, Bytes, Message};
 use super::frames::{Format, Frames, write_server_shutdown};
 use super::heartbeat::Heartbeat;
 use super::requests::{self, Wish};
-use super::subscriptions::Subscriptions;
+use super::subscriptions::{Subscriptions, TooSlow};
 use crate::connections::Registration;
 use crate::exchange::Exchange;
 use crate::sliding_window::SlidingWindow;
+
+/// How often a client that takes nothing is compared with the market.
+const BACKLOG_LOOK: Duration = Duration::from_millis(100);
 
 /// How long a closed connection is listened to, so that the client gets the closing frame.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
@@ -45,6 +48,12 @@ enum End {
     Lifetime,
     /// The exchange goes down.
     Shutdown,
+}
+
+impl From<TooSlow> for End {
+    fn from(_: TooSlow) -> Self {
+        Self::TooSlow
+    }
 }
 
 impl From<tungstenite::Error> for End {
@@ -119,10 +128,7 @@ impl Connection {
         loop {
             self.check_stream_limit()?;
             self.wakes.mark_unchanged();
-            let has_more = self
-                .subscriptions
-                .fill(&self.exchange, &mut self.frames)
-                .map_err(|super::subscriptions::TooSlow| End::TooSlow)?;
+            let has_more = self.subscriptions.fill(&self.exchange, &mut self.frames)?;
             self.send_frames().await?;
             tokio::select! {
                 biased;
@@ -159,21 +165,31 @@ impl Connection {
     }
 
     /// Hands `messages` to the network. Where readers set the pace it waits for the client as long as that takes;
-    /// elsewhere a client that takes nothing for as long as it may leave a ping unanswered is gone.
+    /// elsewhere a client that takes nothing for as long as it may leave a ping unanswered is gone, and one that the
+    /// market has left behind meanwhile is cut off.
     async fn send(&mut self, messages: impl Iterator<Item = Message>) -> Result<(), End> {
-        let as_fast_as_read = self.exchange.clock().is_as_fast_as_read();
-        let socket = &mut self.socket;
+        let Self { exchange, socket, subscriptions, .. } = self;
+        let as_fast_as_read = exchange.clock().is_as_fast_as_read();
         let write = async {
             for message in messages {
                 socket.feed(message).await?;
             }
             socket.flush().await
         };
+        let left_behind = async {
+            loop {
+                tokio::time::sleep(BACKLOG_LOOK).await;
+                if let Err(too_slow) = subscriptions.check_backlog(exchange) {
+                    return too_slow;
+                }
+            }
+        };
         tokio::select! {
             biased;
             written = write => written?,
             () = self.registration.cut.cancelled() => return Err(End::Cut),
-            () = tokio::time::sleep(self.exchange.config.pong_timeout), if !as_fast_as_read => {
+            too_slow = left_behind, if !as_fast_as_read => return Err(too_slow.into()),
+            () = tokio::time::sleep(exchange.config.pong_timeout), if !as_fast_as_read => {
                 return Err(End::NoPong);
             }
         }

@@ -72,13 +72,18 @@ impl Subscriptions {
     /// # Errors
     /// Where this connection is too far behind.
     pub(super) fn fill(&mut self, exchange: &Exchange, frames: &mut Frames) -> Result<bool, TooSlow> {
-        let as_fast_as_read = exchange.clock().is_as_fast_as_read();
-        for cursor in &mut self.cursors {
-            let behind = cursor.refresh(as_fast_as_read);
-            if !as_fast_as_read && behind > exchange.config.max_backlog_trades {
-                return Err(TooSlow);
-            }
-        }
+        self.check_backlog(exchange)?;
         Ok(outbox::fill(&mut self.cursors, exchange, self.format, frames))
+    }
+
+    /// Looks how far the market is ahead.
+    ///
+    /// # Errors
+    /// Where this connection is too far behind.
+    pub(super) fn check_backlog(&mut self, exchange: &Exchange) -> Result<(), TooSlow> {
+        let as_fast_as_read = exchange.clock().is_as_fast_as_read();
+        let behind = self.cursors.iter_mut().map(|cursor| cursor.refresh(as_fast_as_read)).max();
+        let is_too_slow = !as_fast_as_read && behind > Some(exchange.config.max_backlog_trades);
+        if is_too_slow { Err(TooSlow) } else { Ok(()) }
     }
 }
