@@ -187,7 +187,8 @@ async fn read_topic(
 }
 
 /// What a consumer of ours needs of librdkafka. The user's own settings go over these.
-fn consumer_defaults(group: &str) -> [(&str, &str); 14] {
+#[must_use]
+pub fn consumer_defaults(group: &str) -> [(&str, &str); 14] {
     [
         ("group.id", group),
         // Positions come from the database; what the group knows is for lag tools.

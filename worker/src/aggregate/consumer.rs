@@ -21,6 +21,8 @@ use super::pipeline::Pipeline;
 const LONGEST_POLL: Duration = Duration::from_millis(100);
 /// While a commit is under way its end is waited for too.
 const COMMITTING_POLL: Duration = Duration::from_millis(2);
+/// How many records are taken between two looks at the clock and at what is being committed.
+const RECORDS_PER_LOOK: usize = 256;
 /// How often positions are told to the group, for tools that show its lag.
 const GROUP_COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,12 +95,7 @@ impl TopicReader {
                 self.begin_again();
             }
             self.wait_while_full();
-            if let Some(polled) = self.consumer.poll(self.poll_timeout()) {
-                match polled {
-                    Ok(message) => self.take(&message),
-                    Err(error) => self.note_poll_error(&error),
-                }
-            }
+            self.take_what_came();
             self.pipeline().commit_if_due();
             self.tell_the_group();
         }
@@ -106,6 +103,22 @@ impl TopicReader {
         self.group_commit_at = Instant::now();
         self.tell_the_group();
         // Leaving the group is a part of the drop, which polls until that is done.
+    }
+
+    /// Waits for a record, and takes those that came with it without a look at the clock for each.
+    fn take_what_came(&self) {
+        let mut timeout = self.poll_timeout();
+        for _ in 0..RECORDS_PER_LOOK {
+            match self.consumer.poll(timeout) {
+                Some(Ok(message)) => self.take(&message),
+                Some(Err(error)) => self.note_poll_error(&error),
+                None => return,
+            }
+            if self.pipeline().is_full() {
+                return;
+            }
+            timeout = Duration::ZERO;
+        }
     }
 
     fn poll_timeout(&self) -> Duration {
@@ -144,24 +157,16 @@ impl TopicReader {
         looks >= GAP_LOOKS || watermarks.is_ok_and(|(low, _)| expected < low)
     }
 
-    /// Back-pressure: stops fetching while a full batch waits for the commit before it.
+    /// Back-pressure: a full batch waits for the commit before it. Nothing is polled meanwhile, and nothing paused: a
+    /// paused partition loses what was fetched and comes back half a second later. The client goes on fetching up to its
+    /// own bound, and the group's patience is longer than any commit.
     fn wait_while_full(&self) {
-        let is_blocked = || {
-            let mut pipeline = self.pipeline();
+        let mut pipeline = self.pipeline();
+        pipeline.commit_if_due();
+        if pipeline.is_full() && pipeline.is_committing() {
+            pipeline.await_reply();
             pipeline.commit_if_due();
-            pipeline.is_full() && pipeline.is_committing()
-        };
-        if !is_blocked() {
-            return;
         }
-        let paused = self.paused();
-        while is_blocked() && !self.stop.is_cancelled() {
-            // Paused partitions give no records; the group must hear from us all the same.
-            if let Some(Err(error)) = self.consumer.poll(COMMITTING_POLL) {
-                self.note_poll_error(&error);
-            }
-        }
-        self.resume(&paused);
     }
 
     /// Throws away what was read and goes on from the positions that the database has.

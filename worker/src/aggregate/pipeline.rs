@@ -165,7 +165,8 @@ impl Pipeline {
         }
     }
 
-    fn await_reply(&mut self) {
+    /// Waits until the batch that is being committed is, as long as a flush may take.
+    pub(super) fn await_reply(&mut self) {
         if let Some(in_flight) = self.in_flight.take() {
             let committed = in_flight.reply.blocking_recv().unwrap_or(Committed::Failed);
             self.note_reply(committed, in_flight.positions);
