@@ -27,6 +27,9 @@ use crate::place::DatabasePlace;
 /// How long the end waits for what is in flight.
 const LONGEST_DRAIN: Duration = Duration::from_secs(60);
 
+/// How long a turn waits for fresh figures of broker and database; one that is away must not hold up the rest.
+const LONGEST_LOOK: Duration = Duration::from_secs(1);
+
 /// A pipeline on this machine.
 pub(super) struct Machine {
     pipeline: CryptoPipeline,
@@ -151,17 +154,14 @@ impl Machine {
         let workloads = self.workers.workloads();
         self.producers_gone_since =
             if workloads.producers.is_empty() { self.producers_gone_since.or(Some(now)) } else { None };
+        // The readers look every few seconds; a person who watches wants figures sooner.
+        let _ = tokio::time::timeout(LONGEST_LOOK, self.look_again()).await;
         let topic = match (&self.ground.broker, &self.pipeline.spec.kafka) {
             (Some(broker), _) => embedded_topic(broker, now).await,
             (None, Some(kafka)) => self.brokers.topic(&TopicKey::new(kafka), &asker),
             (None, None) => Reading::Pending,
         };
         let schema = self.databases.schema(&self.schema, &asker);
-        // The readers look every few seconds; a person who watches wants figures sooner.
-        self.databases.look_again(&self.schema);
-        if let Some(kafka) = &self.pipeline.spec.kafka {
-            self.brokers.look_again(&TopicKey::new(kafka));
-        }
         if let (None, Reading::Known { value, .. }) = (self.held_before, &schema) {
             self.held_before = Some(value.ledgers.iter().map(|ledger| ledger.trades_held).sum());
         }
@@ -173,6 +173,13 @@ impl Machine {
             workloads,
             workers: Reading::Known { value: self.workers.reports(), at: now },
             producers_gone_since: self.producers_gone_since,
+        }
+    }
+
+    async fn look_again(&self) {
+        self.databases.look_again(&self.schema).await;
+        if let Some(kafka) = &self.pipeline.spec.kafka {
+            self.brokers.look_again(&TopicKey::new(kafka)).await;
         }
     }
 
