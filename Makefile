@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PROFILE ?= release
 TRADES ?=
 
-.PHONY: demo test check image up down
+.PHONY: demo test check bench image up down
 
 # The main job on this machine, no cluster: a generated market, or the recording TRADES=path/to/SYMBOL-trades-x.csv.gz.
 demo:
@@ -20,6 +20,12 @@ test:
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+# What the programs can do on this machine, each figure beside a limit measured in the same run (about five minutes).
+bench:
+	@e2e/build-tools
+	cargo build --workspace --bins --release
+	@e2e/bench $(TARGET)/release
 
 # target/image/cryptopipeline.tar from our own binaries, without a base image: `kind load image-archive` takes it.
 image:

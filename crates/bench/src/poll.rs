@@ -1,0 +1,53 @@
+//! The limit that the aggregator is measured against: a loop that polls and counts, and does nothing else.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
+use serde::Serialize;
+use worker::aggregate::consumer_defaults;
+
+use crate::topic::Topic;
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    topic: Topic,
+}
+
+/// What was read, and how long that took from the first record to the last.
+#[derive(Serialize)]
+pub(crate) struct Polled {
+    records: i64,
+    bytes: usize,
+    seconds: f64,
+}
+
+pub(crate) fn poll(arguments: &Arguments) -> anyhow::Result<Polled> {
+    let Topic { topic, .. } = &arguments.topic;
+    let config = arguments.topic.connection().client_config("bench", &consumer_defaults("bench-poll"));
+    let consumer: BaseConsumer = config.create()?;
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+    let described = metadata.topics().first().context("the topic is not there")?;
+    let mut list = TopicPartitionList::new();
+    let mut left = 0;
+    for partition in described.partitions() {
+        list.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), TIMEOUT)?;
+        left += high - low;
+    }
+    consumer.assign(&list)?;
+    let mut polled = Polled { records: 0, bytes: 0, seconds: 0.0 };
+    let mut begun = None;
+    while polled.records < left {
+        let message = consumer.poll(TIMEOUT).context("the broker gives no more records")??;
+        begun.get_or_insert_with(Instant::now);
+        polled.records += 1;
+        polled.bytes += message.payload_len();
+    }
+    polled.seconds = begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
+    Ok(polled)
+}

@@ -1,0 +1,329 @@
+#!/usr/bin/env python3
+"""What the programs can do on this machine, each figure beside a limit measured in the same run.
+
+Needs the testbed (eval "$(testbed/up api)" and services) and the programs, built for speed:  bench.py --bin FOLDER --out FOLDER
+
+- Catching up: the aggregator on a filled topic, without and with stored trades, beside a loop that only polls and beside
+  a COPY of the same rows into the same table.
+- Latency: from the simulated exchange to a row that can be read, at a steady rate.
+- Memory: the largest resident size of each program.
+Nothing is asserted: machines differ, and are shared. The figures go to OUT/figures.json too.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import Iterator
+
+from judge.database import Database
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SYMBOLS = {"BTCUSDT": 20, "ETHUSDT": 15, "SOLUSDT": 10, "BNBUSDT": 6, "ADAUSDT": 4}
+LONGEST_RUN_S = 300
+# The log begins with the current minute: what had been traded before the first subscription comes at once.
+SETTLING_S = 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", type=Path, required=True, help="where the programs are")
+    parser.add_argument("--out", type=Path, required=True, help="a folder that is emptied first")
+    parser.add_argument("--trades", type=int, default=2_000_000, help="trades on the topic that is caught up with")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each rate is measured; the median counts")
+    parser.add_argument("--rate", type=int, default=5_000, help="trades per second while latency is measured")
+    parser.add_argument("--seconds", type=int, default=60, help="how long latency is measured")
+    arguments = parser.parse_args()
+    # Ended from outside, it must end its programs too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    shutil.rmtree(arguments.out, ignore_errors=True)
+    arguments.out.mkdir(parents=True)
+    bench = Bench(arguments.bin.resolve(), arguments.out.resolve())
+    figures = bench.catch_up(arguments.trades, arguments.rounds)
+    figures |= bench.live(arguments.rate, arguments.seconds)
+    figures |= bench.operator()
+    (arguments.out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(table(figures), flush=True)
+    return 0
+
+
+class Bench:
+    """The programs, the testbed's services, and a folder for settings and logs."""
+
+    def __init__(self, programs: Path, out: Path) -> None:
+        self.programs = programs
+        self.out = out
+        self.kafka = os.environ["KAFKA_BOOTSTRAP"]
+        self.url = os.environ["POSTGRES_URL"]
+
+    def catch_up(self, trades: int, rounds: int) -> dict[str, float]:
+        """Records per second: a poll loop, the aggregator without and with stored trades, and COPY."""
+        topic = unique("bench")
+        say(f"filling a topic with {trades} trades")
+        self.tool("fill", "--topic", topic, "--trades", str(trades))
+        rates: dict[str, list[float]] = {"poll loop": [], "without trades": [], "with trades": [], "COPY": []}
+        peaks: list[int] = []
+        for number in range(1, rounds + 1):
+            say(f"round {number} of {rounds}")
+            polled = self.tool("poll", "--topic", topic)
+            rates["poll loop"].append(polled["records"] / polled["seconds"])
+            with self.schema() as schema:
+                rates["without trades"].append(self.aggregate(topic, schema, trades, False, peaks))
+            with self.schema() as schema:
+                rates["with trades"].append(self.aggregate(topic, schema, trades, True, peaks))
+                rates["COPY"].append(self.copy(schema, trades))
+            for name, measured in rates.items():
+                say(f"  {name}: {measured[-1]:,.0f}/s")
+        medians = {f"{name} per second": statistics.median(measured) for name, measured in rates.items()}
+        return medians | {"aggregator catching up MiB": max(peaks) / 1024}
+
+    def aggregate(self, topic: str, schema: str, trades: int, store_trades: bool, peaks: list[int]) -> float:
+        """Records per second from the first commit to the last."""
+        name = unique("aggregator")
+        with self.aggregator(topic, schema, store_trades, name) as (process, address):
+            begun, before, read = 0.0, 0, 0
+            deadline = time.monotonic() + LONGEST_RUN_S
+            while read < trades:
+                read = metric(address, "aggregator_records_read_total")
+                now = time.monotonic()
+                if read and not before:
+                    begun, before = now, read
+                if now > deadline or process.poll() is not None:
+                    raise SystemExit(f"the aggregator committed {read} of {trades} records; see {self.out / name}.log")
+                time.sleep(0.01)
+            peaks.append(memory_kib(process.pid, "VmHWM"))
+            return (read - before) / (time.monotonic() - begun)
+
+    def copy(self, schema: str, trades: int) -> float:
+        """Rows per second of a COPY of the rows that the aggregator has stored, into the same table."""
+        rows = self.out / "rows"
+        self.psql(schema, f"\\copy (SELECT * FROM trades) TO '{rows}' (FORMAT binary)")
+        self.psql(schema, "TRUNCATE trades")
+        begun = time.monotonic()
+        self.psql(schema, f"\\copy trades FROM '{rows}' (FORMAT binary)")
+        took = time.monotonic() - begun
+        copied = int(Database(self.url, schema).query("SELECT count(*) AS count FROM {schema}.trades")[0]["count"])
+        if copied != trades:
+            raise SystemExit(f"{copied} rows were copied, not {trades}: the aggregator has not stored every trade")
+        rows.unlink()
+        return trades / took
+
+    def live(self, rate: int, seconds: int) -> dict[str, float]:
+        """How old trades are when their rows can be read, and what the programs take, at a steady rate."""
+        topic = unique("bench-live")
+        self.tool("fill", "--topic", topic, "--trades", "0")
+        total = sum(SYMBOLS.values())
+        market = [f"{symbol}={rate * weight / total:.1f}/s" for symbol, weight in SYMBOLS.items()]
+        say(f"{rate} trades per second for {seconds} s")
+        with contextlib.ExitStack() as stack:
+            schema = stack.enter_context(self.schema())
+            _, exchange = stack.enter_context(
+                self.program("exchange-sim", "exchange-sim", "--listen", "127.0.0.1:0", "--wait", "--generate", *market)
+            )
+            aggregator, _ = stack.enter_context(self.aggregator(topic, schema, True, "aggregator"))
+            settings = self.settings("producer", producer_settings(self.kafka, topic, exchange))
+            producer, _ = stack.enter_context(self.worker("producer", "produce", settings))
+            ages = self.tool("watch", "--schema", schema, "--seconds", str(SETTLING_S + seconds), "--skip-seconds", str(SETTLING_S))
+            return {
+                "latency trades per second": ages["trades_per_second"],
+                "latency median ms": ages["median_ms"],
+                "latency p99 ms": ages["p99_ms"],
+                "latency largest ms": ages["largest_ms"],
+                "producer MiB": memory_kib(producer.pid, "VmHWM") / 1024,
+                "aggregator MiB": memory_kib(aggregator.pid, "VmHWM") / 1024,
+            }
+
+    def operator(self) -> dict[str, float]:
+        """What the operator takes while it keeps one pipeline."""
+        say("the operator with a pipeline on a bare control plane")
+        name = unique("bench")
+        topic, schema = name, name.replace("-", "_")
+        kubectl("apply", "-f", str(CHECKOUT / "crds/cryptopipelines.yaml"))
+        kubectl("wait", "--for=condition=Established", "crd/cryptopipelines.cryptopipeline.dev", "--timeout=30s")
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"uri": self.url}}
+        try:
+            with self.program("operator", "operator", "--namespace", "default", "--listen", "127.0.0.1:0") as (operator, _):
+                for item in (secret, pipeline(name, self.kafka, topic, schema)):
+                    kubectl("apply", "-f", "-", stdin=json.dumps(item))
+                kubectl("wait", "--for=condition=SchemaReady", f"cpl/{name}", "--timeout=60s")
+                kubectl("wait", "--for=condition=TopicReady", f"cpl/{name}", "--timeout=60s")
+                return {"operator MiB": memory_kib(operator.pid, "VmHWM") / 1024}
+        finally:
+            kubectl("delete", f"cpl/{name}", f"secret/{name}", "--ignore-not-found", "--timeout=60s")
+            self.drop(schema)
+
+    @contextlib.contextmanager
+    def schema(self) -> Iterator[str]:
+        """A pipeline's tables, for as long as they are needed."""
+        schema = unique("bench").replace("-", "_")
+        try:
+            self.tool("migrate", "--schema", schema)
+            yield schema
+        finally:
+            self.drop(schema)
+
+    def drop(self, schema: str) -> None:
+        self.psql(schema, f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+    @contextlib.contextmanager
+    def aggregator(self, topic: str, schema: str, store_trades: bool, name: str) -> Iterator[tuple[subprocess.Popen, str]]:
+        settings = self.settings(name, aggregator_settings(self.kafka, topic, schema, store_trades))
+        with self.worker(name, "aggregate", settings) as started:
+            yield started
+
+    @contextlib.contextmanager
+    def worker(self, name: str, role: str, settings: Path) -> Iterator[tuple[subprocess.Popen, str]]:
+        address = f"127.0.0.1:{free_port()}"
+        with self.program(name, "worker", role, "--settings", str(settings), "--listen", address) as (process, _):
+            yield process, address
+
+    @contextlib.contextmanager
+    def program(self, name: str, *command: str) -> Iterator[tuple[subprocess.Popen, str]]:
+        """A program of ours, ended as Kubernetes would, and the first address that it says it listens on."""
+        path = self.out / f"{name}.log"
+        environment = os.environ | {"DATABASE_URL": self.url, "LOG_FORMAT": "text"}
+        with path.open("wb") as log:
+            process = subprocess.Popen([self.programs / command[0], *command[1:]], stdout=log, stderr=subprocess.STDOUT, env=environment)
+        try:
+            yield process, listening_at(process, path) if command[0] == "exchange-sim" else ""
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def settings(self, name: str, settings: dict) -> Path:
+        path = self.out / f"{name}.yaml"
+        path.write_text(json.dumps(settings, indent=2), encoding="utf-8")
+        return path
+
+    def tool(self, *arguments: str) -> dict:
+        done = subprocess.run([self.programs / "bench", *arguments], check=True, stdout=subprocess.PIPE, text=True, timeout=LONGEST_RUN_S)
+        return json.loads(done.stdout)
+
+    def psql(self, schema: str, command: str) -> None:
+        arguments = ["psql", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-c", command, self.url]
+        environment = os.environ | {"PGOPTIONS": f"-c search_path={schema} -c client_min_messages=warning"}
+        subprocess.run(arguments, check=True, timeout=LONGEST_RUN_S, env=environment)
+
+
+def aggregator_settings(kafka: str, topic: str, schema: str, store_trades: bool) -> dict:
+    return {
+        "pipeline": {"namespace": "bench", "name": unique("bench"), "uid": "bench"},
+        "kafka": {"bootstrapServers": kafka, "topic": topic},
+        "database": {"schema": schema},
+        "aggregation": {"intervals": ["1m", "5m"], "storeTrades": store_trades, "flushIntervalMs": 100},
+    }
+
+
+def producer_settings(kafka: str, topic: str, exchange: str) -> dict:
+    return {
+        "pipeline": {"namespace": "bench", "name": "bench", "uid": "bench"},
+        "source": {
+            "name": "simulated",
+            "exchange": "binance",
+            "venue": "simulated",
+            "symbols": sorted(SYMBOLS),
+            "websocketUrl": f"ws://{exchange}",
+            "restUrl": f"http://{exchange}",
+        },
+        "kafka": {"bootstrapServers": kafka, "topic": topic},
+    }
+
+
+def pipeline(name: str, kafka: str, topic: str, schema: str) -> dict:
+    return {
+        "apiVersion": "cryptopipeline.dev/v1alpha1",
+        "kind": "CryptoPipeline",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "sources": [{"name": "binance", "exchange": "binance", "symbols": list(SYMBOLS)}],
+            "kafka": {"bootstrapServers": kafka, "topic": {"name": topic, "partitions": 3}},
+            "aggregation": {"intervals": ["1m", "5m"]},
+            "database": {"connectionSecret": {"name": name, "key": "uri"}, "schema": schema},
+        },
+    }
+
+
+def unique(prefix: str) -> str:
+    return f"{prefix}-{uuid.uuid4().hex[:8]}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def listening_at(process: subprocess.Popen, log: Path) -> str:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        match = re.search(r"127\.0\.0\.1:\d+", log.read_text(encoding="utf-8", errors="replace"))
+        if match:
+            return match.group(0)
+        time.sleep(0.05)
+    raise SystemExit(f"the program does not listen:\n{log.read_text(encoding='utf-8', errors='replace')}")
+
+
+def metric(address: str, name: str) -> int:
+    """A counter without labels; 0 before the program answers."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return 0
+    match = re.search(rf"^{name} (\d+)", text, re.MULTILINE)
+    return int(match.group(1)) if match else 0
+
+
+def memory_kib(pid: int, field: str) -> int:
+    """VmRSS or VmHWM (its peak) of a process."""
+    match = re.search(rf"^{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
+    if match is None:
+        raise SystemExit(f"process {pid} has no {field}")
+    return int(match.group(1))
+
+
+def kubectl(*arguments: str, stdin: str | None = None) -> None:
+    subprocess.run(["kubectl", "--namespace", "default", *arguments], input=stdin, check=True, stdout=subprocess.DEVNULL, text=True, timeout=120)
+
+
+def say(text: str) -> None:
+    print(f"== {text}", flush=True)
+
+
+def table(figures: dict[str, float]) -> str:
+    poll, copy = figures["poll loop per second"], figures["COPY per second"]
+    without, stored = figures["without trades per second"], figures["with trades per second"]
+    rows = [
+        ("poll loop that only counts", f"{poll:,.0f} records/s", "the limit of the next line"),
+        ("aggregator, trades not stored", f"{without:,.0f} trades/s", f"{without / poll:.0%} of the poll loop"),
+        ("COPY of the same rows", f"{copy:,.0f} rows/s", "the limit of the next line"),
+        ("aggregator, trades stored", f"{stored:,.0f} trades/s", f"{stored / copy:.0%} of COPY"),
+        (
+            "exchange to readable row",
+            f"{figures['latency p99 ms']:.0f} ms at the 99th percentile",
+            f"median {figures['latency median ms']:.0f} ms, largest {figures['latency largest ms']:.0f} ms, at {figures['latency trades per second']:,.0f} trades/s",
+        ),
+        ("memory of the producer", f"{figures['producer MiB']:.0f} MiB", "largest, at that rate"),
+        ("memory of the aggregator", f"{figures['aggregator MiB']:.0f} MiB", f"largest, at that rate; {figures['aggregator catching up MiB']:.0f} MiB catching up"),
+        ("memory of the operator", f"{figures['operator MiB']:.0f} MiB", "largest, with one pipeline"),
+    ]
+    return "\n".join(f"{what:32} {figure:32} {beside}" for what, figure, beside in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
