@@ -21,8 +21,8 @@ from pathlib import Path
 from judge.compare import compare, read_csv
 from judge.trades import Trade, read_trades, symbol_of
 
-# Half an hour of market in a little more than a minute.
-GENERATED = ["--seed", "1", "--duration", "30m", "--speed", "25", "--start", "recorded", "--wait"]
+# Half an hour of market in half a minute.
+GENERATED = ["--seed", "1", "--duration", "30m", "--speed", "60", "--start", "recorded", "--wait"]
 RECORDED = ["--speed", "0", "--start", "recorded", "--wait"]
 INTERVALS = "[1m, 5m]"
 LONGEST_RUN_S = 600

@@ -10,16 +10,16 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Callable
 
+from cluster import DEFINITION, Namespace, is_ready, use_testbed
 from judge.database import Database, judge
 from judge.trades import Trade, read_trades, symbol_of
+from steps import CHECKOUT, Failed, Test, command, wait_until
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 RECORDINGS = ["TRXUSDT-trades-2025-03-04-part.csv.gz", "binance-spot-BTCUSDT-aggTrades-2026-01-01.csv.gz"]
-NAMESPACE = "market"
+MARKET = Namespace("market")
+kubectl = MARKET.kubectl
 PIPELINE = "quickstart"
 SIMULATOR_PORT = 9080
 # 48 minutes of TRXUSDT in four: long enough for growth and deaths while trades flow.
@@ -32,34 +32,19 @@ def main() -> int:
     parser.add_argument("--recordings", type=Path, required=True)
     arguments = parser.parse_args()
     files = [arguments.recordings / name for name in RECORDINGS]
-    os.environ["KUBECONFIG"] = os.environ["KUBECONFIG_KIND"]
-    test = Test(arguments.bin, files, {symbol_of(path): read_trades(path) for path in files})
-    try:
-        test.run()
-    except (Failed, subprocess.SubprocessError) as failure:
-        show_what_happened()
-        output = getattr(failure, "stderr", None) or ""
-        print(f"FAILED {failure}\n{output}", flush=True)
-        print(f"end to end on kind: {test.passed} passed, 1 failed", flush=True)
-        return 1
-    finally:
-        test.clean_up()
-    print(f"end to end on kind: {test.passed} passed, 0 failed", flush=True)
-    return 0
+    use_testbed()
+    test = KindTest(arguments.bin, files, {symbol_of(path): read_trades(path) for path in files})
+    return test.verdict("end to end on kind")
 
 
-class Failed(Exception):
-    """A check that does not hold."""
-
-
-class Test:
-    """One run. Every step waits on conditions; a step that is done is counted."""
+class KindTest(Test):
+    """One run."""
 
     def __init__(self, programs: Path, files: list[Path], logs: dict[str, list[Trade]]) -> None:
+        super().__init__()
         self.programs = programs
         self.files = files
         self.logs = logs
-        self.passed = 0
         self.simulator: subprocess.Popen | None = None
         self.simulator_log = None
         self.host = os.environ["TESTBED_HOST_FOR_PODS"]
@@ -83,28 +68,22 @@ class Test:
         self.step("what was missed while no producer ran is a hole with its ids", self.hole_is_told)
         self.step("helm uninstalls and installs again, pipeline and pods stay", self.reinstall)
         self.step("the deleted pipeline's objects are gone", self.delete_pipeline)
-
-    def step(self, name: str, check: Callable[[], None]) -> None:
-        began = time.monotonic()
-        print(f"== {name} ...", flush=True)
-        check()
-        self.passed += 1
-        print(f"ok {name} ({time.monotonic() - began:.0f} s)", flush=True)
+        self.step("the chart and its definition go", self.leave)
 
     def load_image(self) -> None:
         command("kind", "load", "image-archive", str(CHECKOUT / "target/image/cryptopipeline.tar"))
 
     def install(self) -> None:
         chart = str(CHECKOUT / "charts/cryptopipeline")
-        command("helm", "install", "cryptopipeline", chart, "--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s")
+        command("helm", "install", "cryptopipeline", chart, "--namespace", MARKET.name, "--create-namespace", "--wait", "--timeout", "120s")
 
     def apply_quickstart(self) -> None:
         """The example as it is, but for the symbols; its addresses lead to the testbed's services."""
         bootstrap_port = int(os.environ["KAFKA_BOOTSTRAP_PODS"].rpartition(":")[2])
         for name, port, target in (("kafka", 9092, bootstrap_port), ("exchange-sim", SIMULATOR_PORT, SIMULATOR_PORT)):
-            apply(outside_service(name, port, self.host, target))
+            MARKET.apply(outside_service(name, port, self.host, target))
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "postgres"}, "stringData": {"uri": os.environ["POSTGRES_URL_PODS"]}}
-        apply([secret])
+        MARKET.apply([secret])
         self.start_simulator()
         example = (CHECKOUT / "examples/quickstart.yaml").read_text(encoding="utf-8")
         symbols = "[BTCUSDT, ETHUSDT, SOLUSDT, BNBUSDT, ADAUSDT]"
@@ -169,13 +148,13 @@ class Test:
         print(f"   {missing} trades were missed", flush=True)
         kubectl("wait", "--for=condition=DataContinuous=False", f"cpl/{PIPELINE}", "--timeout=120s")
         first = self.database.query("SELECT min(last_id) + 1 AS id FROM {schema}.trade_ranges JOIN {schema}.symbol_head USING (symbol_id) WHERE symbol = 'TRXUSDT'")[0]["id"]
-        message = condition("DataContinuous")["message"]
+        message = MARKET.conditions(PIPELINE)["DataContinuous"]["message"]
         if str(first) not in message:
             raise Failed(f"the hole begins at {first}, DataContinuous says: {message}")
 
     def reinstall(self) -> None:
         before = pods("aggregator") | pods("producer")
-        command("helm", "uninstall", "cryptopipeline", "--namespace", NAMESPACE, "--wait")
+        command("helm", "uninstall", "cryptopipeline", "--namespace", MARKET.name, "--wait")
         if kubectl("get", "cpl", PIPELINE, "-o", "name").strip() == "" or not before <= pods("aggregator") | pods("producer"):
             raise Failed("the pipeline or its pods went with the chart")
         self.install()
@@ -185,9 +164,16 @@ class Test:
 
     def delete_pipeline(self) -> None:
         kubectl("delete", "cpl", PIPELINE, "--timeout=60s")
-        kinds = "deployments,pods,configmaps,serviceaccounts"
-        selector = f"app.kubernetes.io/instance={PIPELINE}"
-        wait_until("its objects are gone", 60, lambda: kubectl("get", kinds, "-l", selector, "-o", "name").strip() == "")
+        MARKET.wait_for_the_end_of(PIPELINE)
+
+    def leave(self) -> None:
+        """The definition stays behind on purpose: with it would go every pipeline."""
+        command("helm", "uninstall", "cryptopipeline", "--namespace", MARKET.name, "--wait")
+        kubectl("delete", "crd", DEFINITION, "--timeout=60s")
+        kubectl("delete", "namespace", MARKET.name, "--timeout=120s")
+
+    def show_what_happened(self) -> None:
+        MARKET.show_what_happened()
 
     def clean_up(self) -> None:
         if self.simulator:
@@ -211,61 +197,13 @@ def outside_service(name: str, port: int, address: str, target_port: int) -> lis
     return [service, endpoints]
 
 
-def apply(objects: list[dict]) -> None:
-    kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(item) for item in objects))
-
-
-def condition(kind: str) -> dict:
-    status = json.loads(kubectl("get", "cpl", PIPELINE, "-o", "json"))["status"]
-    return next(item for item in status["conditions"] if item["type"] == kind)
-
-
 def pods(role: str) -> set[str]:
     """Names of the pods of a role that are not going away."""
-    return {pod["metadata"]["name"] for pod in pod_objects(role) if "deletionTimestamp" not in pod["metadata"]}
+    return {pod["metadata"]["name"] for pod in MARKET.pods_of(PIPELINE, role) if "deletionTimestamp" not in pod["metadata"]}
 
 
 def ready_pods(role: str) -> set[str]:
-    def is_ready(pod: dict) -> bool:
-        conditions = pod["status"].get("conditions", [])
-        return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
-
-    return {pod["metadata"]["name"] for pod in pod_objects(role) if is_ready(pod)}
-
-
-def pod_objects(role: str) -> list[dict]:
-    selector = f"app.kubernetes.io/instance={PIPELINE},app.kubernetes.io/component={role}"
-    return json.loads(kubectl("get", "pods", "-l", selector, "-o", "json"))["items"]
-
-
-def wait_until(what: str, seconds: int, holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            raise Failed(f"within {seconds} s it did not happen that {what}")
-        time.sleep(0.5)
-
-
-def kubectl(*arguments: str, stdin: str | None = None) -> str:
-    return command("kubectl", "--namespace", NAMESPACE, *arguments, stdin=stdin)
-
-
-def command(*arguments: str, stdin: str | None = None) -> str:
-    done = subprocess.run(arguments, input=stdin, check=True, capture_output=True, text=True, timeout=300)
-    return done.stdout
-
-
-def show_what_happened() -> None:
-    """Pods, events and logs, for whoever reads the failure."""
-    for arguments in (
-        ["get", "cpl", "-o", "yaml"],
-        ["get", "pods", "-o", "wide"],
-        ["get", "events", "--sort-by=.lastTimestamp"],
-        ["logs", "--prefix", "--tail=60", "-l", "app.kubernetes.io/name=cryptopipeline", "--all-containers"],
-        ["logs", "--prefix", "--tail=60", "-l", f"app.kubernetes.io/instance={PIPELINE}", "--all-containers", "--max-log-requests=20"],
-    ):
-        shown = subprocess.run(["kubectl", "--namespace", NAMESPACE, *arguments], capture_output=True, text=True, timeout=60)
-        print(f"--- kubectl {' '.join(arguments)}\n{shown.stdout}{shown.stderr}", flush=True)
+    return {pod["metadata"]["name"] for pod in MARKET.pods_of(PIPELINE, role) if is_ready(pod)}
 
 
 if __name__ == "__main__":

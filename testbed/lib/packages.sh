@@ -17,7 +17,8 @@ install_packages() {
   (
     exec 9>&- >&2
     export DEBIAN_FRONTEND=noninteractive
-    apt-get install -qq -y --no-install-recommends "$@" >/dev/null 2>&1 ||
-      { apt-get update -qq && apt-get install -qq -y --no-install-recommends "$@" >/dev/null; }
+    # Several parts may install at the same time.
+    install=(apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@")
+    "${install[@]}" >/dev/null 2>&1 || { apt-get update -qq && "${install[@]}" >/dev/null; }
   )
 }

@@ -1,0 +1,66 @@
+"""A namespace of the testbed's kind cluster, by kubectl."""
+
+import json
+import os
+import subprocess
+
+from steps import command, wait_until
+
+DEFINITION = "cryptopipelines.cryptopipeline.dev"
+
+
+def use_testbed() -> None:
+    """kubectl and helm find the testbed's cluster."""
+    os.environ["KUBECONFIG"] = os.environ["KUBECONFIG_KIND"]
+
+
+class Namespace:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return command("kubectl", "--namespace", self.name, *arguments, stdin=stdin)
+
+    def items(self, kinds: str, selector: str = "") -> list[dict]:
+        return json.loads(self.kubectl("get", kinds, "-l", selector, "-o", "json"))["items"]
+
+    def apply(self, objects: list[dict]) -> None:
+        self.kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(item) for item in objects))
+
+    def conditions(self, pipeline: str) -> dict[str, dict]:
+        """By type; empty while there are none."""
+        status = json.loads(self.kubectl("get", "cpl", pipeline, "-o", "json")).get("status", {})
+        return {condition["type"]: condition for condition in status.get("conditions", [])}
+
+    def pods_of(self, pipeline: str, role: str) -> list[dict]:
+        return self.items("pods", f"app.kubernetes.io/instance={pipeline},app.kubernetes.io/component={role}")
+
+    def wait_for_the_end_of(self, pipeline: str) -> None:
+        """Until nothing is left of a pipeline that is deleted."""
+        kinds, selector = "deployments,pods,configmaps,serviceaccounts", f"app.kubernetes.io/instance={pipeline}"
+        wait_until(f"the objects of {pipeline} are gone", 60, lambda: self.items(kinds, selector) == [])
+
+    def show_what_happened(self) -> None:
+        """Pipelines, pods, events and logs, for whoever reads a failure."""
+        shown = ["get cpl -o yaml", "get pods -o wide", "get events --sort-by=.lastTimestamp"]
+        for name in self._output("get pods -o name").split():
+            shown += [f"logs {name} --all-containers --tail=60", f"logs {name} --all-containers --tail=60 --previous"]
+        for arguments in shown:
+            output = self._output(arguments)
+            # Most pods have no previous life.
+            if not arguments.endswith("--previous") or "not found" not in output:
+                print(f"--- kubectl -n {self.name} {arguments}\n{output}", flush=True)
+
+    def _output(self, arguments: str) -> str:
+        line = ["kubectl", "--namespace", self.name, *arguments.split()]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+        return done.stdout + done.stderr
+
+
+def is_ready(pod: dict) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
+def restarts(pod: dict) -> int:
+    return sum(container["restartCount"] for container in pod["status"].get("containerStatuses", []))

@@ -1,0 +1,65 @@
+"""What the end to end tests share: steps that are counted, commands, and waiting on conditions."""
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Callable
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class Failed(Exception):
+    """A check that does not hold."""
+
+
+class Test:
+    """Checks by name, one after the other. Every step waits on conditions; a step that is done is counted."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+
+    def run(self) -> None:
+        """All the steps."""
+        raise NotImplementedError
+
+    def show_what_happened(self) -> None:
+        """For whoever reads a failure."""
+
+    def clean_up(self) -> None:
+        """Ends what the test started, passed or not."""
+
+    def step(self, name: str, check: Callable[[], None]) -> None:
+        began = time.monotonic()
+        print(f"== {name} ...", flush=True)
+        check()
+        self.passed += 1
+        print(f"ok {name} ({time.monotonic() - began:.0f} s)", flush=True)
+
+    def verdict(self, title: str) -> int:
+        """Runs to the end or to the first failure, and says which; the exit code."""
+        try:
+            self.run()
+        except (Failed, subprocess.SubprocessError) as failure:
+            self.show_what_happened()
+            print(f"FAILED {failure}", flush=True)
+            for output in (getattr(failure, "stdout", None), getattr(failure, "stderr", None)):
+                print(output.decode() if isinstance(output, bytes) else output or "", flush=True)
+            print(f"{title}: {self.passed} passed, 1 failed", flush=True)
+            return 1
+        finally:
+            self.clean_up()
+        print(f"{title}: {self.passed} passed, 0 failed", flush=True)
+        return 0
+
+
+def command(*arguments: str, stdin: str | None = None) -> str:
+    done = subprocess.run(arguments, input=stdin, check=True, capture_output=True, text=True, timeout=300)
+    return done.stdout
+
+
+def wait_until(what: str, seconds: int, holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise Failed(f"within {seconds} s it did not happen that {what}")
+        time.sleep(0.5)
