@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Iterator
 
 from judge.database import Database
+from steps import CHECKOUT, command
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 SYMBOLS = {"BTCUSDT": 20, "ETHUSDT": 15, "SOLUSDT": 10, "BNBUSDT": 6, "ADAUSDT": 4}
 LONGEST_RUN_S = 300
 # The log begins with the current minute: what had been traded before the first subscription comes at once.
@@ -189,14 +189,14 @@ class Bench:
             yield process, address
 
     @contextlib.contextmanager
-    def program(self, name: str, *command: str) -> Iterator[tuple[subprocess.Popen, str]]:
+    def program(self, name: str, *line: str) -> Iterator[tuple[subprocess.Popen, str]]:
         """A program of ours, ended as Kubernetes would, and the first address that it says it listens on."""
         path = self.out / f"{name}.log"
         environment = os.environ | {"DATABASE_URL": self.url, "LOG_FORMAT": "text"}
         with path.open("wb") as log:
-            process = subprocess.Popen([self.programs / command[0], *command[1:]], stdout=log, stderr=subprocess.STDOUT, env=environment)
+            process = subprocess.Popen([self.programs / line[0], *line[1:]], stdout=log, stderr=subprocess.STDOUT, env=environment)
         try:
-            yield process, listening_at(process, path) if command[0] == "exchange-sim" else ""
+            yield process, listening_at(process, path) if line[0] == "exchange-sim" else ""
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -214,8 +214,8 @@ class Bench:
         done = subprocess.run([self.programs / "bench", *arguments], check=True, stdout=subprocess.PIPE, text=True, timeout=LONGEST_RUN_S)
         return json.loads(done.stdout)
 
-    def psql(self, schema: str, command: str) -> None:
-        arguments = ["psql", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-c", command, self.url]
+    def psql(self, schema: str, statement: str) -> None:
+        arguments = ["psql", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-c", statement, self.url]
         environment = os.environ | {"PGOPTIONS": f"-c search_path={schema} -c client_min_messages=warning"}
         subprocess.run(arguments, check=True, timeout=LONGEST_RUN_S, env=environment)
 
@@ -298,7 +298,7 @@ def memory_kib(pid: int, field: str) -> int:
 
 
 def kubectl(*arguments: str, stdin: str | None = None) -> None:
-    subprocess.run(["kubectl", "--namespace", "default", *arguments], input=stdin, check=True, stdout=subprocess.DEVNULL, text=True, timeout=120)
+    command("kubectl", "--namespace", "default", *arguments, stdin=stdin)
 
 
 def say(text: str) -> None:

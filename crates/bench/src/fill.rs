@@ -1,7 +1,7 @@
 //! A topic full of trades, as `worker produce` writes them.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use exchange_sim::TradeLog;
@@ -77,21 +77,14 @@ pub(crate) async fn fill(arguments: &Arguments) -> anyhow::Result<Filled> {
         next.advance()?;
     }
     producer.flush(TIMEOUT).context("the broker did not take everything")?;
-    await_end(&admin, topic, partitions, filled.records).await?;
+    let ends = admin.end_offsets(topic, partitions).await?;
+    let written: i64 = ends.iter().sum();
+    ensure!(
+        usize::try_from(written) == Ok(filled.records),
+        "{written} records stand on the topic, not {}",
+        filled.records
+    );
     Ok(filled)
-}
-
-/// Waits until the topic says that it ends behind all records: a new one has no leaders for a moment.
-async fn await_end(admin: &KafkaAdmin, topic: &str, partitions: i32, records: usize) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    loop {
-        let ends = admin.end_offsets(topic, partitions).await;
-        if ends.as_ref().is_ok_and(|ends| usize::try_from(ends.iter().sum::<i64>()) == Ok(records)) {
-            return Ok(());
-        }
-        ensure!(begun.elapsed() < TIMEOUT, "{records} records were written, the topic says {ends:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 fn send(

@@ -6,7 +6,7 @@ mod native;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
@@ -16,6 +16,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::kafka::KafkaConnection;
+
+/// How long a partition may be without a leader before that is told.
+const LONGEST_ELECTION: Duration = Duration::from_secs(3);
+const ELECTION_LOOK: Duration = Duration::from_millis(50);
 
 /// Why a broker did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +35,14 @@ pub enum KafkaAdminError {
         /// The last thing that the client said of its connections; empty where it said nothing.
         cause: String,
     },
+    /// The broker answered that it cannot do it at this moment: a partition has no leader, or another one.
+    #[error("the broker cannot {action} yet: {reason}")]
+    NotYet {
+        /// What was asked.
+        action: &'static str,
+        /// Its reason.
+        reason: String,
+    },
     /// The broker answered, and refused.
     #[error("the broker refused to {action}: {reason}")]
     Refused {
@@ -42,10 +54,10 @@ pub enum KafkaAdminError {
 }
 
 impl KafkaAdminError {
-    /// Whether no broker answered; then trying again may help without anybody changing anything.
+    /// Whether trying again may help without anybody changing anything.
     #[must_use]
-    pub const fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::NotYet { .. })
     }
 }
 
@@ -134,16 +146,25 @@ impl KafkaAdmin {
         Ok(entries.into_iter().filter_map(|entry| entry.value.map(|value| (entry.name, value))).collect())
     }
 
-    /// The offset after the last record of each partition from 0 on.
+    /// The offset after the last record of each partition from 0 on. The partitions of a topic that was just made have
+    /// no leaders for a moment: that is waited for.
     ///
     /// # Errors
     /// [`KafkaAdminError`] where the broker does not answer or refuses.
     pub async fn end_offsets(&self, name: &str, partitions: i32) -> Result<Vec<i64>, KafkaAdminError> {
-        let name = name.to_owned();
-        self.off_thread(move |admin| {
-            native::end_offsets(admin.client.inner(), &name, partitions, admin.timeout)
-        })
-        .await
+        let begun = Instant::now();
+        loop {
+            let name = name.to_owned();
+            let ends = self.off_thread(move |admin| {
+                native::end_offsets(admin.client.inner(), &name, partitions, admin.timeout)
+            });
+            match ends.await {
+                Err(KafkaAdminError::NotYet { .. }) if begun.elapsed() < LONGEST_ELECTION => {
+                    tokio::time::sleep(ELECTION_LOOK).await;
+                }
+                ends => return ends,
+            }
+        }
     }
 
     /// Makes the topic. One that exists already is a refusal.
@@ -235,6 +256,9 @@ impl KafkaAdmin {
         match joined {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) if is_timeout(error.code) => Err(self.unreachable()),
+            Ok(Err(error)) if is_election(error.code) => {
+                Err(KafkaAdminError::NotYet { action: error.action, reason: error.reason })
+            }
             Ok(Err(error)) => Err(KafkaAdminError::Refused { action: error.action, reason: error.reason }),
             // Only a runtime that shuts down drops the request before it has run.
             Err(_) => Err(self.unreachable()),
@@ -271,6 +295,17 @@ fn is_timeout(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// What a broker says of partitions whose leader is being chosen, or that it has not heard of yet.
+fn is_election(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownPartition
+    )
+}
+
 fn refused(action: &'static str, code: RDKafkaErrorCode) -> KafkaAdminError {
     KafkaAdminError::Refused { action, reason: code.to_string() }
 }
@@ -300,6 +335,25 @@ mod tests {
         assert_eq!(essence("plain"), "plain");
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_topic_that_was_just_made_ends_at_zero() {
+        let Ok(bootstrap_servers) = std::env::var("KAFKA_BOOTSTRAP") else {
+            assert!(std::env::var_os("REQUIRE_SERVICES").is_none(), "KAFKA_BOOTSTRAP is not set");
+            eprintln!("skipped: KAFKA_BOOTSTRAP is not set");
+            return;
+        };
+        let connection = KafkaConnection { bootstrap_servers, client_config: BTreeMap::new() };
+        let admin = KafkaAdmin::new(&connection, "test", Duration::from_secs(30)).unwrap();
+        let name = format!("test-{}", uuid::Uuid::new_v4());
+        let config = BTreeMap::new();
+        let topic = TopicToCreate { name: &name, partitions: 50, replication_factor: 1, config: &config };
+        admin.create_topic(&topic).await.unwrap();
+        assert_eq!(admin.end_offsets(&name, 50).await, Ok(vec![0; 50]));
+        let beyond = admin.end_offsets(&name, 51).await.unwrap_err();
+        assert!(beyond.is_transient(), "{beyond}");
+        admin.delete_topic(&name).await.unwrap();
+    }
+
     #[tokio::test]
     async fn a_broker_that_is_away_is_named_with_the_cause() {
         // A port that is taken and on which nobody listens.
@@ -310,7 +364,7 @@ mod tests {
             KafkaConnection { bootstrap_servers: address.clone(), client_config: BTreeMap::new() };
         let admin = KafkaAdmin::new(&connection, "test", Duration::from_millis(1_500)).unwrap();
         let error = admin.describe_topic("trades").await.unwrap_err();
-        assert!(error.is_unreachable(), "{error}");
+        assert!(error.is_transient(), "{error}");
         let text = error.to_string();
         assert!(text.starts_with(&format!("the broker {address} does not answer: ")), "{text}");
         assert!(text.ends_with("Connection refused"), "{text}");

@@ -86,6 +86,6 @@ async fn described(
 }
 
 fn complaint(error: &KafkaAdminError) -> Complaint {
-    let reason = if error.is_unreachable() { Reason::BrokerUnreachable } else { Reason::BrokerRefused };
+    let reason = if error.is_transient() { Reason::BrokerUnreachable } else { Reason::BrokerRefused };
     Complaint::new(reason, error.to_string())
 }

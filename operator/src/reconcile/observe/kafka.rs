@@ -81,7 +81,7 @@ impl Brokers {
 
 /// What a broker's error means for those who wait.
 pub(crate) fn failure(error: &KafkaAdminError) -> Failure {
-    Failure { message: error.to_string(), is_transient: error.is_unreachable() }
+    Failure { message: error.to_string(), is_transient: error.is_transient() }
 }
 
 struct TopicLook {
