@@ -62,10 +62,14 @@ class KindTest(Test):
         self.step("a deleted aggregator pod is replaced", lambda: self.delete_pod("aggregator"))
         self.step("trades go on", lambda: self.wait_for_share(0.6))
         self.step("still nothing is missing", self.nothing_is_missing)
+        self.step("repair is switched off, and its pod goes", lambda: self.switch_repair(False))
         self.step("a deleted producer pod is replaced", lambda: self.delete_pod("producer"))
         self.step("the recording is played to its end and committed", self.wait_for_end)
         self.step("every trade is there once or named as missing, every claim true", lambda: self.judge(may_miss=True))
         self.step("what was missed while no producer ran is a hole with its ids", self.hole_is_told)
+        self.step("repair is switched on, and its pod comes", lambda: self.switch_repair(True))
+        self.step("what was missed is repaired", self.repaired)
+        self.step("every trade is there once, every candle equal", lambda: self.judge(may_miss=False))
         self.step("helm uninstalls and installs again, pipeline and pods stay", self.reinstall)
         self.step("the deleted pipeline's objects are gone", self.delete_pipeline)
         self.step("the chart and its definition go", self.leave)
@@ -151,6 +155,14 @@ class KindTest(Test):
         message = MARKET.conditions(PIPELINE)["DataContinuous"]["message"]
         if str(first) not in message:
             raise Failed(f"the hole begins at {first}, DataContinuous says: {message}")
+
+    def switch_repair(self, enabled: bool) -> None:
+        kubectl("patch", "cpl", PIPELINE, "--type=merge", "-p", json.dumps({"spec": {"repair": {"enabled": enabled}}}))
+        wait_until("the repairer is as asked for", 60, lambda: bool(ready_pods("repairer")) if enabled else not MARKET.pods_of(PIPELINE, "repairer"))
+
+    def repaired(self) -> None:
+        wait_until("every missing trade is repaired", 120, lambda: self.missing() == 0)
+        kubectl("wait", "--for=condition=DataContinuous=True", f"cpl/{PIPELINE}", "--timeout=180s")
 
     def reinstall(self) -> None:
         before = pods("aggregator") | pods("producer")

@@ -122,6 +122,8 @@ pub enum Reason {
     TradesMissing,
     /// Ids are missing that may still wait in the topic.
     HoleUnconfirmed,
+    /// No trade is missing up to the last id that the exchange has.
+    ChainUnbroken,
     /// No trade is missing up to the last one held; nobody has asked the exchange for its last id.
     HeadNotProbed,
     /// Nobody has compared the candles with the exchange's own.

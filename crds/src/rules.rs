@@ -138,6 +138,7 @@ pub fn violations(pipeline: &CryptoPipeline) -> Vec<Violation> {
     }
     check_env(&mut found, "spec.aggregators", &spec.aggregators.pod_template);
     check_env(&mut found, "spec.producers", &spec.producers.pod_template);
+    check_env(&mut found, "spec.repair", &spec.repair.pod_template);
     found
 }
 

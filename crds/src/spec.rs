@@ -81,6 +81,10 @@ pub struct CryptoPipelineSpec {
     /// The pods that read the exchanges.
     #[serde(default)]
     pub producers: ProducersSpec,
+
+    /// The pod that asks the exchanges for missing trades.
+    #[serde(default)]
+    pub repair: RepairSpec,
 }
 
 /// What becomes of what lives outside the cluster.
@@ -378,6 +382,25 @@ pub struct ProducersSpec {
     /// How their pods differ from the operator's own template.
     #[serde(default)]
     pub pod_template: PodTemplate,
+}
+
+/// The pod that asks the exchanges for missing trades, and how far their ids go.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RepairSpec {
+    /// Whether missing trades are asked for. Without it a hole stays, and nobody can say that the newest trade is there.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+
+    /// How its pod differs from the operator's own template.
+    #[serde(default)]
+    pub pod_template: PodTemplate,
+}
+
+impl Default for RepairSpec {
+    fn default() -> Self {
+        Self { enabled: yes(), pod_template: PodTemplate::default() }
+    }
 }
 
 impl SourceSpec {

@@ -1,5 +1,5 @@
 //! The files that the operator writes and the workers read: one for each producer, one for the
-//! aggregators. A worker restarts only when its own file changes, so nothing stands here that its role
+//! aggregators, one for the repairer. A worker restarts only when its own file changes, so nothing stands here that its role
 //! does not use. Credentials never do: they reach a worker through its environment.
 
 use std::collections::BTreeMap;
@@ -34,6 +34,28 @@ pub struct AggregatorSettings {
     pub database: DatabaseSettings,
     /// What is made of the trades.
     pub aggregation: AggregationSettings,
+}
+
+/// What `worker repair` reads: where missing trades are asked for, and the topic and the ledger that they belong to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RepairerSettings {
+    /// The pipeline this worker belongs to.
+    pub pipeline: PipelineId,
+    /// The exchanges.
+    pub sources: Vec<SourceSettings>,
+    /// The topic that repaired trades are published on.
+    pub kafka: KafkaSettings,
+    /// The schema that holds the ledger. The URL comes from [`DATABASE_URL_ENV`].
+    pub database: LedgerSettings,
+}
+
+/// Where the ledger is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LedgerSettings {
+    /// The schema's name (PostgreSQL); SQLite has none and ignores it.
+    pub schema: String,
 }
 
 /// Which CryptoPipeline a worker or a database schema belongs to.

@@ -107,6 +107,42 @@ pub struct PartitionStatus {
     pub end_offset: Option<i64>,
 }
 
+/// A repairer's answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RepairerStatus {
+    /// The broker.
+    pub broker: DependencyStatus,
+    /// The database.
+    pub database: DependencyStatus,
+    /// The exchanges, by source.
+    pub exchanges: BTreeMap<String, DependencyStatus>,
+    /// Request weight used in the current minute, as the exchange counts it, by source.
+    pub weight_used: BTreeMap<String, u32>,
+    /// Trades that were missing and published since the start.
+    pub trades_repaired: u64,
+    /// Ids that were found not to exist since the start.
+    pub ids_voided: u64,
+    /// Holes that were asked for in vain, and why they are still open.
+    pub unavailable: Vec<UnavailableHole>,
+}
+
+/// Missing trades that the exchange did not give.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UnavailableHole {
+    /// Whose ids these are.
+    pub venue: String,
+    /// The symbol.
+    pub symbol: String,
+    /// Lowest missing id.
+    pub first_id: i64,
+    /// Highest missing id.
+    pub last_id: i64,
+    /// Why it is still open.
+    pub reason: String,
+}
+
 /// Whether something that a worker needs is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -86,7 +86,7 @@ async fn take_steps(
         Err(_) => Applied::default(),
     };
     let now = Timestamp::now();
-    let holes = memory.holes.update(&observation.observed, now);
+    let holes = holes::count_holes(&mut memory.holes, &observation.observed, now);
     let findings = Findings {
         pipeline,
         observed: &observation.observed,

@@ -21,11 +21,12 @@ use runtime::backoff::Backoff;
 use runtime::error_chain::error_chain;
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::{KafkaAdmin, KafkaAdminError};
-use store::{ConnectOptions, FlushSettings, Flusher, LATEST_SCHEMA_VERSION, Store, StoreError};
+use store::{FlushSettings, Flusher, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::database;
 use crate::flow_gate::FlowGate;
 use assignment::Positions;
 use batch::BatchBuilder;
@@ -96,7 +97,10 @@ pub async fn run(
     let AggregateContext { kafka, database_url, topic_id, gate, state } = context;
     let intervals: Vec<Interval> =
         settings.aggregation.intervals.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
-    let Some(store) = connect(&database_url, &settings.database.schema, &state, &shutdown).await? else {
+    let note = |answer| state.note_database(answer);
+    let schema = &settings.database.schema;
+    let Some(store) = database::connect(&database_url, schema, DATABASE_CONNECTIONS, note, &shutdown).await?
+    else {
         return Ok(());
     };
     let flush_settings = FlushSettings { intervals, store_trades: settings.aggregation.store_trades };
@@ -112,43 +116,6 @@ pub async fn run(
     maintenance.await?;
     store.close().await;
     reading
-}
-
-/// Connects and waits until the schema is there; `None` once the worker shuts down.
-async fn connect(
-    url: &str,
-    schema: &str,
-    state: &AggregatorState,
-    shutdown: &CancellationToken,
-) -> Result<Option<Store>, StoreError> {
-    let options = ConnectOptions { max_connections: DATABASE_CONNECTIONS, ..ConnectOptions::default() };
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-    loop {
-        let why_not = match open_migrated(url, schema, options).await {
-            Ok(Some(store)) => {
-                state.note_database(Ok(()));
-                return Ok(Some(store));
-            }
-            Ok(None) => format!("the schema is not at version {LATEST_SCHEMA_VERSION} yet"),
-            Err(error) if error.is_transient() => error_chain(&error),
-            Err(error) => return Err(error),
-        };
-        tracing::warn!(why_not, "the database cannot be used yet");
-        state.note_database(Err(why_not));
-        if !backoff.wait(shutdown).await {
-            return Ok(None);
-        }
-    }
-}
-
-async fn open_migrated(
-    url: &str,
-    schema: &str,
-    options: ConnectOptions,
-) -> Result<Option<Store>, StoreError> {
-    let store = Store::connect(url, schema, options).await?;
-    store.refuse_newer_schema().await?;
-    Ok((store.schema_version().await? == Some(LATEST_SCHEMA_VERSION)).then_some(store))
 }
 
 /// Reads the topic until `shutdown`; begins anew when the topic was made anew.

@@ -12,7 +12,7 @@ pub mod binance;
 mod binance_frame;
 mod binance_rest;
 
-pub use binance_rest::{BinanceRest, RestError};
+pub use binance_rest::{BinanceRest, MOST_TRADES, NewestTrade, RestError};
 
 /// What a frame of a trade stream says.
 #[derive(Debug, PartialEq, Eq)]

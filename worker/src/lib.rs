@@ -1,9 +1,13 @@
-//! The data plane: `produce` brings an exchange's trades to Kafka, `aggregate` makes rows of them.
+//! The data plane: `produce` brings an exchange's trades to Kafka, `aggregate` makes rows of them, `repair` brings
+//! what was missed.
 
 pub mod produce;
 
 pub mod aggregate;
 
+pub mod repair;
+
+mod database;
 pub mod exchange;
 pub mod flow_gate;
 pub mod record;

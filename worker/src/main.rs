@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use crds::worker_settings::{AggregatorSettings, DATABASE_URL_ENV, KafkaSettings, ProducerSettings};
+use crds::worker_settings::{
+    AggregatorSettings, DATABASE_URL_ENV, KafkaSettings, ProducerSettings, RepairerSettings,
+};
 use prometheus_client::registry::Registry;
 use runtime::health::{self, Probes};
 use runtime::kafka::KafkaConnection;
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use worker::aggregate::{self, AggregateContext, AggregatorState, TopicId};
 use worker::flow_gate::FlowGate;
 use worker::produce::{self, ProduceContext, ProducerState, Timings};
+use worker::repair::{self, RepairContext, RepairTimings, RepairerState};
 
 /// The data plane of a CryptoPipeline.
 ///
@@ -34,7 +37,9 @@ enum Role {
     /// Bring the trades of one source from its exchange to Kafka.
     Produce(WorkerArguments),
     /// Make rows, candles and the ledger of the trades in Kafka, each trade exactly once.
-    Aggregate(AggregateArguments),
+    Aggregate(DatabaseArguments),
+    /// Ask the exchange for the trades that the ledger misses, and how far its ids go.
+    Repair(DatabaseArguments),
 }
 
 #[derive(Args)]
@@ -48,7 +53,7 @@ struct WorkerArguments {
 }
 
 #[derive(Args)]
-struct AggregateArguments {
+struct DatabaseArguments {
     #[command(flatten)]
     worker: WorkerArguments,
     /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite://PATH. Best given by the
@@ -66,6 +71,7 @@ async fn main() -> anyhow::Result<()> {
     match role {
         Role::Produce(arguments) => produce(&arguments, shutdown).await,
         Role::Aggregate(arguments) => aggregate(arguments, shutdown).await,
+        Role::Repair(arguments) => repair(arguments, shutdown).await,
     }
 }
 
@@ -88,8 +94,8 @@ async fn produce(arguments: &WorkerArguments, shutdown: CancellationToken) -> an
     server.await.context("the http server has panicked")?.context("the http server has failed")
 }
 
-async fn aggregate(arguments: AggregateArguments, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let AggregateArguments { worker, database_url } = arguments;
+async fn aggregate(arguments: DatabaseArguments, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let DatabaseArguments { worker, database_url } = arguments;
     let settings: AggregatorSettings = read_settings(&worker.settings)?;
     let mut registry = Registry::default();
     let state = Arc::new(AggregatorState::new(&mut registry));
@@ -104,6 +110,26 @@ async fn aggregate(arguments: AggregateArguments, shutdown: CancellationToken) -
         state,
     };
     aggregate::run(settings, context, shutdown).await?;
+    answers.cancel();
+    server.await.context("the http server has panicked")?.context("the http server has failed")
+}
+
+async fn repair(arguments: DatabaseArguments, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let DatabaseArguments { worker, database_url } = arguments;
+    let settings: RepairerSettings = read_settings(&worker.settings)?;
+    let mut registry = Registry::default();
+    let sources = settings.sources.iter().map(|source| source.name.as_str());
+    let state = Arc::new(RepairerState::new(sources, &mut registry));
+    let answers = CancellationToken::new();
+    let server = serve(worker.listen, Arc::clone(&state), registry, answers.clone()).await?;
+    let context = RepairContext {
+        kafka: connection(&settings.kafka),
+        database_url,
+        gate: Arc::new(FlowGate::unlimited()),
+        state,
+        timings: RepairTimings::default(),
+    };
+    repair::run(settings, context, shutdown).await?;
     answers.cancel();
     server.await.context("the http server has panicked")?.context("the http server has failed")
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use market::Market;
 
-use crate::model::{Hole, MarketLedger};
+use crate::model::{HeadState, Hole, MarketLedger};
 
 /// One row of `symbol_head`, as far as a ledger needs it.
 pub(crate) struct HeadRow {
@@ -13,6 +13,7 @@ pub(crate) struct HeadRow {
     pub(crate) last_trade_id: Option<i64>,
     pub(crate) last_trade_time_us: Option<i64>,
     pub(crate) trades_held: i64,
+    pub(crate) head: Option<HeadState>,
 }
 
 /// One hole, with the number of all ids that its symbol misses.
@@ -38,6 +39,7 @@ pub(crate) fn ledgers(heads: Vec<HeadRow>, holes: Vec<HoleRow>) -> Vec<MarketLed
             last_trade_id: head.last_trade_id,
             last_trade_time_us: head.last_trade_time_us,
             trades_held: head.trades_held,
+            head: head.head,
             missing,
             holes,
         }

@@ -3,8 +3,11 @@
 //! A [`Flusher`] commits the rows made from a batch, the ledger of trade ids and the Kafka offsets in one
 //! transaction. [`Store`] is the rest: migrations, ownership, positions and queries.
 
+use std::time::Duration;
+
 mod error;
 mod flush;
+mod hole_watch;
 mod ledgers;
 mod model;
 mod names;
@@ -12,19 +15,29 @@ mod postgres;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod void;
 
 pub use error::{FlushError, StoreError};
 pub use flush::Flusher;
+pub use hole_watch::{HoleReport, HoleWatch, LedgerLook, Missing};
 pub use model::{
-    CandleQuery, CandleRow, Claim, ConnectOptions, FlushBatch, FlushReport, FlushSettings, Hole, MAX_HOLES,
-    MarketBatch, MarketLedger, Owner, PartitionPosition, PartitionProgress, Retention, UnreadableRecord,
+    CandleQuery, CandleRow, Claim, ConnectOptions, FlushBatch, FlushReport, FlushSettings, HeadProbe,
+    HeadState, Hole, MAX_HOLES, MarketBatch, MarketLedger, Owner, PartitionPosition, PartitionProgress,
+    Retention, UnreadableRecord,
 };
 
+pub use void::IdsWithoutTrade;
+
+use market::Market;
 use postgres::PostgresDatabase;
 use sqlite::SqliteDatabase;
 
 /// The newest schema version that this program knows.
-pub const LATEST_SCHEMA_VERSION: i64 = 1;
+pub const LATEST_SCHEMA_VERSION: i64 = 2;
+
+/// How far apart two probes of the head lie at least, by the exchange's clock: what its answer lagged behind the first
+/// time must be in it the second time.
+pub const PROBE_DISTANCE: Duration = Duration::from_secs(30);
 
 /// A pipeline's schema in a database. Cheap to clone: clones share one pool.
 #[derive(Clone)]
@@ -188,6 +201,25 @@ impl Store {
         Ok(ledgers::ledgers(heads, holes))
     }
 
+    /// Keeps what the exchange says of its newest trades. `now_us` is the clock of whoever asked, microseconds since
+    /// 1970. An answer that lies less than [`PROBE_DISTANCE`] of the exchange's time after the one before is passed
+    /// over, and so is one with a lower id: it lags behind.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    pub async fn note_head_probes(&self, probes: &[HeadProbe], now_us: i64) -> Result<(), StoreError> {
+        on_backend!(self, database => database.note_head_probes(probes, now_us).await)
+    }
+
+    /// Enters ids that the exchange says it never gave into the ledger, where they are not accounted for. `void` has
+    /// the trade times of the ids just below and above.
+    ///
+    /// # Errors
+    /// Where the database cannot be read or written; trying again is safe.
+    pub async fn void(&self, market: &Market, void: IdsWithoutTrade) -> Result<(), StoreError> {
+        on_backend!(self, database => void::enter(database, market, void).await)
+    }
+
     /// The candles that `query` asks for, by market, interval and time. Windows that are proven to have no
     /// trade are among them, with the close before them.
     ///
@@ -214,4 +246,8 @@ impl Store {
     pub async fn retain(&self, retention: Retention, now_us: i64) -> Result<(), StoreError> {
         on_backend!(self, database => database.retain(retention, now_us).await)
     }
+}
+
+fn probe_distance_us() -> i64 {
+    i64::try_from(PROBE_DISTANCE.as_micros()).unwrap_or(i64::MAX)
 }

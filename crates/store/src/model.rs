@@ -71,10 +71,32 @@ pub struct MarketLedger {
     pub last_trade_time_us: Option<i64>,
     /// How many trades are held.
     pub trades_held: i64,
-    /// How many ids are missing between the lowest and the highest.
+    /// How far the exchange's own ids go, as far as it was asked.
+    pub head: Option<HeadState>,
+    /// How many ids are wished and not accounted for.
     pub missing: i64,
     /// The newest holes, the newest first; at most [`MAX_HOLES`].
     pub holes: Vec<Hole>,
+}
+
+/// What the exchange said of one market's newest trade.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadProbe {
+    /// The market.
+    pub market: Market,
+    /// The newest id.
+    pub last_id: i64,
+    /// As of when, by the exchange's clock: microseconds since 1970, UTC.
+    pub time_us: i64,
+}
+
+/// What is known of how far the exchange's ids go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadState {
+    /// The newest id that it told.
+    pub last_id: i64,
+    /// When it was asked, by the clock of whoever asked: microseconds since 1970, UTC.
+    pub probed_at_us: i64,
 }
 
 /// How many holes a [`MarketLedger`] names.

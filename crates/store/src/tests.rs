@@ -6,9 +6,17 @@ mod completeness;
 mod database;
 mod exactly_once;
 mod faults;
+mod head;
 mod retention;
 
+use std::time::Duration;
+
 use database::TestDatabase;
+
+/// Writers that wait for each other for ever are a failure, not a test run without end.
+async fn in_time(test: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test waits in vain");
+}
 
 macro_rules! suite {
     ($($module:ident::$test:ident,)*) => {
@@ -16,7 +24,7 @@ macro_rules! suite {
             use super::*;
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
-                $module::$test(TestDatabase::sqlite().await).await;
+                in_time($module::$test(TestDatabase::sqlite().await)).await;
             })*
         }
 
@@ -25,7 +33,7 @@ macro_rules! suite {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
                 if let Some(database) = TestDatabase::postgres().await {
-                    $module::$test(database).await;
+                    in_time($module::$test(database)).await;
                 }
             })*
         }
@@ -56,6 +64,11 @@ suite! {
     completeness::an_interval_switched_off_and_on_does_not_claim_what_it_missed,
     completeness::proven_empty_windows_are_shown_with_the_close_before_them,
     completeness::holes_are_told_newest_first,
+    head::silence_is_proven_by_two_probes_that_find_nothing_newer,
+    head::what_the_exchange_has_and_we_have_not_is_a_hole_at_the_end,
+    head::a_market_of_which_nothing_came_misses_what_came_since_the_first_probe,
+    head::answers_that_lag_behind_or_come_too_soon_are_passed_over,
+    head::ids_without_a_trade_are_void_until_a_trade_comes,
     retention::days_below_the_floor_are_dropped_and_claim_nothing,
     retention::trades_below_the_floor_enter_the_ledger_only,
 }

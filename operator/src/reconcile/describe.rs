@@ -99,7 +99,7 @@ pub fn describe(findings: &Findings<'_>, now: Timestamp) -> CryptoPipelineStatus
     let summary = summary::verdicts(&resources);
     let data = [
         (ConditionKind::DataFlowing, flow::data_flowing(findings)),
-        (ConditionKind::DataContinuous, continuity::data_continuous(findings)),
+        (ConditionKind::DataContinuous, continuity::data_continuous(findings, now)),
         (ConditionKind::DataVerified, data_verified()),
     ];
     let generation = findings.pipeline.metadata.generation;

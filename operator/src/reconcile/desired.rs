@@ -33,7 +33,7 @@ pub struct DesiredState {
     pub service_account: ServiceAccount,
     /// One settings file for each role and source. Applied before the pods that mount them.
     pub config_maps: Vec<ConfigMap>,
-    /// One for each source, and the aggregators.
+    /// One for each source, the aggregators and the repairer.
     pub deployments: Vec<Deployment>,
 }
 
@@ -69,6 +69,13 @@ pub fn desire(
     let settings = config_map::settings_file(&owner, role, &workloads.aggregator.settings)?;
     deployments.push(deployment::aggregator_deployment(&owner, role, workloads, &settings, image));
     config_maps.push(config_map::settings_config_map(&owner, role, settings));
+    if let Some(repairer) = &workloads.repairer {
+        let role = Role::Repairer;
+        let settings = config_map::settings_file(&owner, role, &repairer.settings)?;
+        deployments
+            .push(deployment::repairer_deployment(&owner, role, workloads, repairer, &settings, image));
+        config_maps.push(config_map::settings_config_map(&owner, role, settings));
+    }
     Ok(DesiredState {
         service_account: service_account::worker_service_account(&owner),
         config_maps,

@@ -1,129 +1,20 @@
-//! When a hole in the ledger counts. Ids that are missing may still wait in another partition, after growth or a
-//! rebalance: so a hole counts once every partition has passed the end that it had when the hole was first seen,
-//! and five seconds more. Pure: looks come in as values, time as an argument.
+//! Which holes of the ledger count, from the last looks at broker and database.
 
-use std::collections::BTreeMap;
+use jiff::Timestamp;
+use store::LedgerLook;
 
-use jiff::{SignedDuration, Timestamp};
-use market::Market;
-use store::{Hole, MarketLedger, PartitionPosition};
+pub use store::{HoleReport, HoleWatch, Missing};
 
 use super::observe::{Observed, Reading};
 
-/// How long a hole must have stood after every partition has passed the ends seen with it.
-const GRACE: SignedDuration = SignedDuration::from_secs(5);
-
-/// The holes seen so far, with what must happen before each counts.
-#[derive(Clone, Debug, Default)]
-pub struct HoleWatch {
-    seen: BTreeMap<(Market, Hole), Sighting>,
+/// Takes in the last looks and tells what counts at `now`. Where the database could not be read, nothing is known and
+/// nothing is forgotten.
+pub fn count_holes(watch: &mut HoleWatch, observed: &Observed, now: Timestamp) -> Option<HoleReport> {
+    let Reading::Known { value: schema, at: read_at } = &observed.schema else { return None };
+    let ends = match &observed.topic {
+        Reading::Known { value: Some(topic), at } => Some((topic.end_offsets.as_slice(), *at)),
+        _ => None,
+    };
+    let look = LedgerLook { ledgers: &schema.ledgers, positions: &schema.positions, read_at: *read_at, ends };
+    Some(watch.update(&look, now))
 }
-
-#[derive(Clone, Debug)]
-struct Sighting {
-    first_seen: Timestamp,
-    /// The end of each partition from 0 on, as a look told that began after the hole was first seen.
-    ends: Option<Vec<i64>>,
-    passed_since: Option<Timestamp>,
-}
-
-/// What is missing, divided by whether it counts yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HoleReport {
-    /// What is missing and counts, by market; markets without are left out.
-    pub missing: BTreeMap<Market, Missing>,
-    /// Markets whose holes may still wait in the topic, and how many trades that are.
-    pub unconfirmed: BTreeMap<Market, i64>,
-}
-
-/// What is missing of one market.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Missing {
-    /// How many trades.
-    pub trades: i64,
-    /// The newest holes, ascending.
-    pub holes: Vec<Hole>,
-}
-
-impl HoleWatch {
-    /// Takes in the last looks at broker and database and tells what counts at `now`. Where the database could not
-    /// be read, nothing is known and nothing is forgotten.
-    pub fn update(&mut self, observed: &Observed, now: Timestamp) -> Option<HoleReport> {
-        let Reading::Known { value: schema, at } = &observed.schema else { return None };
-        self.forget_filled(&schema.ledgers, *at);
-        for sighting in self.seen.values_mut() {
-            sighting.note_ends(observed);
-            sighting.note_positions(&schema.positions, now);
-        }
-        Some(self.report(&schema.ledgers, now))
-    }
-
-    /// Keeps what is known of holes that are still there; a part of an older hole keeps that one's history.
-    fn forget_filled(&mut self, ledgers: &[MarketLedger], read_at: Timestamp) {
-        let before = std::mem::take(&mut self.seen);
-        for ledger in ledgers {
-            for hole in &ledger.holes {
-                let older = before.iter().find(|((market, older), _)| {
-                    *market == ledger.market
-                        && older.first_id <= hole.first_id
-                        && hole.last_id <= older.last_id
-                });
-                let sighting = older.map_or_else(|| Sighting::at(read_at), |(_, sighting)| sighting.clone());
-                self.seen.insert((ledger.market.clone(), *hole), sighting);
-            }
-        }
-    }
-
-    fn report(&self, ledgers: &[MarketLedger], now: Timestamp) -> HoleReport {
-        let mut report = HoleReport::default();
-        for ledger in ledgers.iter().filter(|ledger| ledger.missing > 0) {
-            let sightings = self.seen.iter().filter(|((market, _), _)| *market == ledger.market);
-            let (counted, waiting): (Vec<_>, Vec<_>) =
-                sightings.partition(|(_, sighting)| sighting.counts_at(now));
-            let unconfirmed: i64 = waiting.iter().map(|((_, hole), _)| hole.count()).sum();
-            if unconfirmed > 0 {
-                report.unconfirmed.insert(ledger.market.clone(), unconfirmed);
-            }
-            if ledger.missing > unconfirmed {
-                let holes = counted.iter().map(|((_, hole), _)| *hole).collect();
-                let missing = Missing { trades: ledger.missing - unconfirmed, holes };
-                report.missing.insert(ledger.market.clone(), missing);
-            }
-        }
-        report
-    }
-}
-
-impl Sighting {
-    const fn at(first_seen: Timestamp) -> Self {
-        Self { first_seen, ends: None, passed_since: None }
-    }
-
-    fn counts_at(&self, now: Timestamp) -> bool {
-        self.passed_since.is_some_and(|passed| passed + GRACE <= now)
-    }
-
-    fn note_ends(&mut self, observed: &Observed) {
-        if self.ends.is_none()
-            && let Some(Some(topic)) = observed.topic.value_after(self.first_seen)
-        {
-            self.ends = Some(topic.end_offsets.clone());
-        }
-    }
-
-    fn note_positions(&mut self, positions: &[PartitionPosition], now: Timestamp) {
-        let Some(ends) = &self.ends else { return };
-        let passed = ends.iter().enumerate().all(|(partition, end)| {
-            let of_partition =
-                |position: &&PartitionPosition| usize::try_from(position.partition) == Ok(partition);
-            *end == 0
-                || positions.iter().find(of_partition).is_some_and(|position| position.next_offset >= *end)
-        });
-        if passed && self.passed_since.is_none() {
-            self.passed_since = Some(now);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

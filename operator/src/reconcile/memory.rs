@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::apply::Marks;
 use super::holes::HoleWatch;
 use super::observe::database::DatabaseUrl;
-use super::observe::{SecretState, Workloads};
+use super::observe::{SecretState, Workload, Workloads};
 
 /// How often an existing Secret is looked at.
 const SECRET_STANDS: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ pub struct Memory {
     pub holes: HoleWatch,
     /// The objects as they were last applied.
     pub marks: Marks,
-    producers_gone_since: Option<Timestamp>,
+    writers_gone_since: Option<Timestamp>,
     secret: Option<SecretMemory>,
     written: Option<WrittenStatus>,
 }
@@ -48,12 +48,11 @@ struct SecretMemory {
 }
 
 impl Memory {
-    /// Since when no producer has been there, given what is there at `now`.
-    pub fn producers_gone_since(&mut self, workloads: &Workloads, now: Timestamp) -> Option<Timestamp> {
-        let gone =
-            workloads.producers.values().all(|workload| workload.wished == 0 && workload.replicas == 0);
-        self.producers_gone_since = if gone { self.producers_gone_since.or(Some(now)) } else { None };
-        self.producers_gone_since
+    /// Since when nobody who writes to the topic has been there, given what is there at `now`.
+    pub fn writers_gone_since(&mut self, workloads: &Workloads, now: Timestamp) -> Option<Timestamp> {
+        let gone = workloads.writers().all(Workload::is_gone);
+        self.writers_gone_since = if gone { self.writers_gone_since.or(Some(now)) } else { None };
+        self.writers_gone_since
     }
 
     /// The pipeline with the status that was last written, where our own watch does not show it yet: who forgot it

@@ -10,7 +10,7 @@ pub mod workers;
 
 use std::collections::BTreeMap;
 
-use crds::worker_status::{AggregatorStatus, ProducerStatus};
+use crds::worker_status::{AggregatorStatus, ProducerStatus, RepairerStatus};
 use jiff::Timestamp;
 use runtime::kafka_admin::TopicDescription;
 use store::{MarketLedger, Owner, PartitionPosition};
@@ -30,8 +30,8 @@ pub struct Observed {
     pub workloads: Workloads,
     /// What the workers tell of themselves.
     pub workers: Reading<WorkerReports>,
-    /// Since when no producer runs, as far as it was seen; `None` while one does.
-    pub producers_gone_since: Option<Timestamp>,
+    /// Since when nobody runs who writes to the topic, as far as it was seen; `None` while somebody does.
+    pub writers_gone_since: Option<Timestamp>,
 }
 
 /// The last look at something that is read in the background.
@@ -130,6 +130,15 @@ pub struct Workloads {
     pub producers: BTreeMap<String, Workload>,
     /// The aggregators.
     pub aggregator: Option<Workload>,
+    /// The repairer.
+    pub repairer: Option<Workload>,
+}
+
+impl Workloads {
+    /// Everybody who writes to the topic.
+    pub fn writers(&self) -> impl Iterator<Item = &Workload> {
+        self.producers.values().chain(&self.repairer)
+    }
 }
 
 /// A set of equal pods.
@@ -147,6 +156,14 @@ pub struct Workload {
     pub problem: Option<String>,
 }
 
+impl Workload {
+    /// Whether no pod is there, and none is asked for.
+    #[must_use]
+    pub const fn is_gone(&self) -> bool {
+        self.wished == 0 && self.replicas == 0
+    }
+}
+
 /// What the workers answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkerReports {
@@ -154,6 +171,8 @@ pub struct WorkerReports {
     pub producers: Vec<WorkerReport<ProducerStatus>>,
     /// The aggregators' answers.
     pub aggregators: Vec<WorkerReport<AggregatorStatus>>,
+    /// The repairer's answer; two for a moment while one takes over.
+    pub repairers: Vec<WorkerReport<RepairerStatus>>,
 }
 
 /// One worker's answer.
@@ -169,6 +188,11 @@ impl WorkerReports {
     /// The producers that answered.
     pub fn answered_producers(&self) -> impl Iterator<Item = &ProducerStatus> {
         self.producers.iter().filter_map(|report| report.answer.as_ref().ok())
+    }
+
+    /// The repairers that answered.
+    pub fn answered_repairers(&self) -> impl Iterator<Item = &RepairerStatus> {
+        self.repairers.iter().filter_map(|report| report.answer.as_ref().ok())
     }
 
     /// The aggregators that answered.

@@ -12,7 +12,7 @@ use crds::condition::Reason;
 use crds::pod_template::PodTemplate;
 use crds::rules::{Violation, violations};
 use crds::spec::SecretKey;
-use crds::worker_settings::{AggregatorSettings, PipelineId, ProducerSettings};
+use crds::worker_settings::{AggregatorSettings, PipelineId, ProducerSettings, RepairerSettings};
 use crds::{CryptoPipeline, CryptoPipelineSpec};
 use kube::ResourceExt;
 use market::Market;
@@ -60,7 +60,9 @@ pub struct WorkloadsPlan {
     pub producers: Vec<ProducerPlan>,
     /// The aggregators.
     pub aggregator: AggregatorPlan,
-    /// Where the aggregators' credentials are; `None` where there is no cluster.
+    /// The repairer; `None` where it is switched off.
+    pub repairer: Option<RepairerPlan>,
+    /// Where the database's credentials are; `None` where there is no cluster.
     pub database_secret: Option<SecretKey>,
     /// Changes when the credentials do.
     pub database_checksum: String,
@@ -94,6 +96,17 @@ pub struct AggregatorPlan {
     /// How many pods.
     pub replicas: i32,
     /// How they differ from the operator's own template.
+    pub pod_template: PodTemplate,
+}
+
+/// The repairer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RepairerPlan {
+    /// What it asks, and where the ledger is.
+    pub settings: RepairerSettings,
+    /// How many pods: one, or none while the pipeline is suspended.
+    pub replicas: i32,
+    /// How it differs from the operator's own template.
     pub pod_template: PodTemplate,
 }
 

@@ -1,15 +1,15 @@
 //! What is said, for what was found and done.
 
 use crds::condition::Reason;
-use crds::worker_status::{DependencyStatus, SymbolState};
+use crds::worker_status::{DependencyStatus, SymbolState, UnavailableHole};
 use crds::{CryptoPipeline, CryptoPipelineStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use operator::reconcile::apply::Applied;
 use operator::reconcile::describe::{Findings, describe};
-use operator::reconcile::holes::{HoleReport, HoleWatch, Missing};
+use operator::reconcile::holes::{HoleReport, HoleWatch, Missing, count_holes};
 use operator::reconcile::observe::{Observed, Reading, SecretState, Workloads};
 use operator::reconcile::plan::{Complaint, Place, plan};
-use store::Hole;
+use store::{HeadState, Hole};
 
 use crate::world::{
     NOW, away, empty_world, fixture, minimal, other_owner, running_world, schema_as_needed, second,
@@ -19,7 +19,7 @@ use crate::world::{known, producer, report};
 fn status(pipeline: &CryptoPipeline, observed: &Observed, applied: &Applied) -> CryptoPipelineStatus {
     let plan = plan(pipeline, observed, Place::Cluster);
     let now = second(NOW);
-    let holes = HoleWatch::default().update(observed, now);
+    let holes = count_holes(&mut HoleWatch::default(), observed, now);
     let plan = plan.as_ref().map_err(Vec::as_slice);
     describe(&Findings { pipeline, observed, plan, applied, holes: holes.as_ref() }, now)
 }
@@ -61,7 +61,7 @@ fn a_running_pipeline_is_ready_and_claims_no_more_than_is_known() {
             "ProducersReady True/PodsReady",
             "AggregatorsReady True/PodsReady",
             "DataFlowing True/TradesArriving",
-            "DataContinuous Unknown/HeadNotProbed",
+            "DataContinuous True/ChainUnbroken",
             "DataVerified Unknown/NotCompared",
             "Ready True/AllReady",
             "Reconciling False/Settled",
@@ -294,6 +294,56 @@ fn missing_trades_are_named_with_their_ids() {
 }
 
 #[test]
+fn without_a_fresh_probe_of_every_market_the_end_is_unknown() {
+    let pipeline = fixture("minimal");
+    let asked_at = |probed_at_us: Option<i64>| {
+        let mut schema = schema_as_needed(&pipeline);
+        schema.ledgers[0].head = probed_at_us.map(|probed_at_us| HeadState { last_id: 50, probed_at_us });
+        let observed = Observed { schema: known(schema), ..running_world(&pipeline) };
+        status(&pipeline, &observed, &Applied::default())
+    };
+    let (now_us, minute_us) = (NOW * 1_000_000, 60_000_000);
+    assert_eq!(said(&asked_at(Some(now_us - 5 * minute_us)), "DataContinuous"), "True/ChainUnbroken");
+    for probed_at_us in [None, Some(now_us - 5 * minute_us - 1)] {
+        let status = asked_at(probed_at_us);
+        assert_eq!(said(&status, "DataContinuous"), "Unknown/HeadNotProbed");
+        let message = &condition(&status, "DataContinuous").message;
+        assert!(message.ends_with("nobody has asked for the last id of binance:BTCUSDT"), "{message}");
+    }
+}
+
+#[test]
+fn why_a_hole_stays_open_is_said() {
+    let pipeline = fixture("minimal");
+    let mut observed = running_world(&pipeline);
+    let Reading::Known { value: reports, .. } = &mut observed.workers else { unreachable!() };
+    reports.repairers[0].answer.as_mut().unwrap().unavailable = vec![UnavailableHole {
+        venue: "binance".to_owned(),
+        symbol: "BTCUSDT".to_owned(),
+        first_id: 10,
+        last_id: 12,
+        reason: "the exchange does not have these trades (any more)".to_owned(),
+    }];
+    let plan = plan(&pipeline, &observed, Place::Cluster).unwrap();
+    let mut holes = HoleReport::default();
+    let missing = Missing { trades: 3, holes: vec![Hole { first_id: 10, last_id: 12 }] };
+    holes.missing.insert(market::Market::new("binance", "BTCUSDT"), missing);
+    let applied = Applied::default();
+    let findings = Findings {
+        pipeline: &pipeline,
+        observed: &observed,
+        plan: Ok(&plan),
+        applied: &applied,
+        holes: Some(&holes),
+    };
+    assert_eq!(
+        condition(&describe(&findings, second(NOW)), "DataContinuous").message,
+        "binance:BTCUSDT misses 3 trades (ids 10..12); repair of binance:BTCUSDT: the exchange does not have these \
+         trades (any more)"
+    );
+}
+
+#[test]
 fn a_fresh_hole_and_an_empty_ledger_are_unknown() {
     let pipeline = fixture("minimal");
     let mut schema = schema_as_needed(&pipeline);
@@ -321,7 +371,8 @@ fn a_suspended_pipeline_is_settled_once_everything_has_stopped() {
     assert_eq!(said(&draining, "Reconciling"), "True/Draining");
     let mut observed = running_world(&pipeline);
     let stopped = |workloads: &mut Workloads| {
-        for workload in workloads.producers.values_mut().chain(workloads.aggregator.as_mut()) {
+        let others = workloads.aggregator.iter_mut().chain(&mut workloads.repairer);
+        for workload in workloads.producers.values_mut().chain(others) {
             (workload.wished, workload.replicas, workload.ready) = (0, 0, 0);
         }
     };

@@ -1,5 +1,7 @@
 //! Every object that is made for a pipeline, as a whole: one snapshot for each fixture.
 
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt;
 use operator::reconcile::desired::{WorkerImage, desire};
 use serde_json::Value;
 
@@ -35,7 +37,8 @@ fn the_objects_of_a_pipeline_with_everything_set() {
 /// The pod template of the aggregators.
 fn aggregator_pods(change: impl FnOnce(&mut crds::CryptoPipeline)) -> Value {
     let desired = desire(&planned(&minimal(change), &empty_world()), 1, &image()).unwrap();
-    let deployment = desired.deployments.last().unwrap();
+    let is_of_aggregators = |deployment: &&Deployment| deployment.name_any().ends_with("-aggregator");
+    let deployment = desired.deployments.iter().find(is_of_aggregators).unwrap();
     serde_json::to_value(&deployment.spec.as_ref().unwrap().template).unwrap()
 }
 

@@ -246,15 +246,20 @@ fn a_suspended_pipeline_drains_before_its_aggregators_stop() {
     let pipeline = in_use(minimal(|pipeline| pipeline.spec.suspend = true));
     let replicas = |observed: &Observed| {
         let plan = planned(&pipeline, observed);
+        assert_eq!(plan.workloads.repairer.unwrap().replicas, 0, "it writes to the topic too");
         (plan.workloads.producers[0].replicas, plan.workloads.aggregator.replicas)
     };
     let mut observed = running_world(&pipeline);
     assert_eq!(replicas(&observed), (0, 3), "producers still run");
     let producer = observed.workloads.producers.get_mut("binance").unwrap();
     (producer.wished, producer.replicas, producer.ready) = (0, 0, 0);
-    observed.producers_gone_since = Some(second(NOW));
+    observed.writers_gone_since = Some(second(NOW - 1));
+    assert_eq!(replicas(&observed), (0, 3), "the repairer still runs");
+    let repairer = observed.workloads.repairer.as_mut().unwrap();
+    (repairer.wished, repairer.replicas, repairer.ready) = (0, 0, 0);
+    observed.writers_gone_since = Some(second(NOW));
     assert_eq!(replicas(&observed), (0, 3), "both looks are as old as the last producer's end");
-    observed.producers_gone_since = Some(second(NOW - 1));
+    observed.writers_gone_since = Some(second(NOW - 1));
     assert_eq!(replicas(&observed), (0, 0), "all is read");
     observed.schema = known(SchemaState { positions: Vec::new(), ..schema_as_needed(&pipeline) });
     assert_eq!(replicas(&observed), (0, 3), "records are left");
@@ -262,6 +267,15 @@ fn a_suspended_pipeline_drains_before_its_aggregators_stop() {
     assert_eq!(replicas(&observed), (0, 3), "nobody knows what is left");
     observed.workloads.aggregator.as_mut().unwrap().wished = 0;
     assert_eq!(replicas(&observed), (0, 0), "what has stopped stays stopped");
+}
+
+#[test]
+fn a_repairer_runs_unless_it_is_switched_off() {
+    let planned = |enabled| {
+        let pipeline = minimal(|pipeline| pipeline.spec.repair.enabled = enabled);
+        planned(&pipeline, &empty_world()).workloads.repairer.map(|repairer| repairer.replicas)
+    };
+    assert_eq!((planned(true), planned(false)), (Some(1), None));
 }
 
 #[test]

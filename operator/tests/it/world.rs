@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crds::CryptoPipeline;
-use crds::worker_status::{AggregatorStatus, DependencyStatus, ProducerStatus, SymbolState, SymbolStatus};
+use crds::worker_status::{
+    AggregatorStatus, DependencyStatus, ProducerStatus, RepairerStatus, SymbolState, SymbolStatus,
+};
 use jiff::Timestamp;
 use operator::reconcile::observe::{
     Failure, Observed, Reading, SchemaState, SecretState, TopicState, WorkerReport, WorkerReports, Workload,
@@ -11,7 +13,7 @@ use operator::reconcile::observe::{
 };
 use operator::reconcile::plan::{PipelinePlan, Place, plan};
 use runtime::kafka_admin::TopicDescription;
-use store::{LATEST_SCHEMA_VERSION, MarketLedger, Owner, PartitionPosition};
+use store::{HeadState, LATEST_SCHEMA_VERSION, MarketLedger, Owner, PartitionPosition};
 
 pub(crate) const NOW: i64 = 1_000_000;
 const TOPIC_ID: &str = "topic-id";
@@ -80,12 +82,14 @@ pub(crate) fn running_world(pipeline: &CryptoPipeline) -> Observed {
             database: fine(),
             ..Default::default()
         })],
+        repairers: vec![report(RepairerStatus { broker: fine(), database: fine(), ..Default::default() })],
     };
     Observed {
         schema: known(schema_as_needed(pipeline)),
         workloads: Workloads {
             producers,
             aggregator: Some(workload(partitions.min(spec.aggregators.max_replicas))),
+            repairer: Some(workload(1)),
         },
         workers: known(reports),
         topic: known(Some(topic)),
@@ -124,6 +128,7 @@ pub(crate) fn schema_as_needed(pipeline: &CryptoPipeline) -> SchemaState {
         last_trade_id: Some(50),
         last_trade_time_us: Some(NOW * 1_000_000),
         trades_held: 50,
+        head: Some(HeadState { last_id: 50, probed_at_us: NOW * 1_000_000 }),
         missing: 0,
         holes: Vec::new(),
     };

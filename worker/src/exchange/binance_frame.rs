@@ -1,7 +1,5 @@
 //! A frame of Binance's combined streams -> what it says. Pure.
 
-use std::borrow::Cow;
-
 use market::Trade;
 use serde::Deserialize;
 use serde_json::error::Category;
@@ -118,8 +116,8 @@ fn read_event(event: BinanceEvent<'_>, received_time_us: i64) -> Result<StreamEv
 }
 
 /// An event that belongs to no symbol.
-fn unnamed_event<'a>(name: &Cow<'_, str>) -> Result<StreamEvent<'a>, FrameError> {
-    match name.as_ref() {
+fn unnamed_event<'a>(name: &str) -> Result<StreamEvent<'a>, FrameError> {
+    match name {
         "serverShutdown" => Ok(StreamEvent::ShutdownNotice),
         other => Err(FrameError::UnexpectedEvent(other.to_owned())),
     }
@@ -130,15 +128,21 @@ fn present<T>(field: &'static str, value: Option<T>) -> Result<T, FrameError> {
 }
 
 fn in_microseconds(time: i64) -> Result<i64, FrameError> {
+    read_time_us(time).ok_or(FrameError::TimeNotPositive(time))
+}
+
+/// A time of the exchange in microseconds, whichever unit its server uses; `None` before 1970.
+pub(super) fn read_time_us(time: i64) -> Option<i64> {
     match time {
-        ..=0 => Err(FrameError::TimeNotPositive(time)),
-        milliseconds @ ..FIRST_MICROSECOND_TIME => Ok(milliseconds * 1_000),
-        microseconds => Ok(microseconds),
+        ..=0 => None,
+        milliseconds @ ..FIRST_MICROSECOND_TIME => Some(milliseconds * 1_000),
+        microseconds => Some(microseconds),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
     use std::fs::File;
     use std::io::{BufRead as _, BufReader};
     use std::path::PathBuf;

@@ -1,18 +1,32 @@
-//! Binance's REST interface, as far as a producer needs it: which symbols are listed and traded.
+//! Binance's REST interface: one client per source, which stays below half of what the exchange allows an address. What
+//! is asked stands in the modules below.
+
+mod head;
+mod listing;
+mod trades;
 
 use std::time::Duration;
 
-use hashbrown::HashMap;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::{Listing, SymbolListing, pause_after_status};
+use super::binance_frame::read_time_us;
+use super::pause_after_status;
+use crate::amount::AmountError;
+
+pub use head::NewestTrade;
+pub use trades::MOST_TRADES;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const WEIGHT_HEADER: &str = "x-mbx-used-weight-1m";
+/// All times in microseconds, where the server knows this header.
+const TIME_UNIT_HEADER: (&str, &str) = ("x-mbx-time-unit", "MICROSECOND");
 
-/// Some 3 kB of answer for each; the whole list would be tens of megabytes.
+/// Symbols named in one request: some 3 kB of answer for each.
 const SYMBOLS_PER_REQUEST: usize = 100;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The request weight that an address may use in a minute, until exchangeInfo has told it.
 const DOCUMENTED_WEIGHT_LIMIT: u32 = 6_000;
@@ -61,6 +75,32 @@ pub enum RestError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// A trade that the pipeline cannot hold exactly.
+    #[error("trade {trade_id} of {symbol} cannot be held")]
+    Trade {
+        /// Its symbol.
+        symbol: String,
+        /// Its id.
+        trade_id: i64,
+        /// What is wrong with it.
+        source: AmountError,
+    },
+    /// A time before 1970.
+    #[error("the answer of {path} has time {time}, which is not after 1970")]
+    TimeNotPositive {
+        /// The path that was asked.
+        path: &'static str,
+        /// The time as it came.
+        time: i64,
+    },
+    /// Trades that do not come by ascending id.
+    #[error("the answer of {path} is not in order at trade {trade_id}")]
+    Disorder {
+        /// The path that was asked.
+        path: &'static str,
+        /// The id that is not above the one before.
+        trade_id: i64,
+    },
 }
 
 impl RestError {
@@ -87,28 +127,7 @@ pub struct BinanceRest {
     weight_used: u32,
     weight_limit: u32,
     /// Nothing is asked before this moment.
-    quiet_until: Option<Instant>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ExchangeInfo {
-    #[serde(default)]
-    rate_limits: Vec<RateLimit>,
-    symbols: Vec<ListedSymbol>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RateLimit {
-    rate_limit_type: String,
-    limit: u32,
-}
-
-#[derive(Deserialize)]
-struct ListedSymbol {
-    symbol: String,
-    status: String,
+    quiet_until: Instant,
 }
 
 #[derive(Default, Deserialize)]
@@ -132,7 +151,7 @@ impl BinanceRest {
             rest_url: rest_url.trim_end_matches('/').to_owned(),
             weight_used: 0,
             weight_limit: DOCUMENTED_WEIGHT_LIMIT,
-            quiet_until: None,
+            quiet_until: Instant::now(),
         })
     }
 
@@ -142,67 +161,32 @@ impl BinanceRest {
         self.weight_used
     }
 
-    /// What the exchange says of each of `symbols`.
-    ///
-    /// # Errors
-    /// [`RestError`] where it cannot be asked; an unlisted symbol is an answer, not an error.
-    pub async fn list_symbols(&mut self, symbols: &[String]) -> Result<Vec<SymbolListing>, RestError> {
-        let mut listings = Vec::with_capacity(symbols.len());
-        let mut batches: Vec<&[String]> = symbols.chunks(SYMBOLS_PER_REQUEST).collect();
-        while let Some(batch) = batches.pop() {
-            match self.exchange_info(batch).await {
-                Ok(info) => listings.extend(self.read_listings(batch, &info)),
-                // One unlisted symbol fails the request for all: halve until it is found.
-                Err(error) if error.is_about_a_symbol() && batch.len() > 1 => {
-                    let (left, right) = batch.split_at(batch.len() / 2);
-                    batches.extend([left, right]);
-                }
-                Err(error) if error.is_about_a_symbol() => {
-                    listings.extend(batch.iter().map(|symbol| listing(symbol, Listing::Unknown)));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(listings)
-    }
-
-    fn read_listings(&mut self, asked: &[String], info: &ExchangeInfo) -> Vec<SymbolListing> {
-        if let Some(limit) = info.rate_limits.iter().find(|limit| limit.rate_limit_type == "REQUEST_WEIGHT") {
-            self.weight_limit = limit.limit;
-        }
-        let statuses: HashMap<&str, &str> =
-            info.symbols.iter().map(|listed| (listed.symbol.as_str(), listed.status.as_str())).collect();
-        asked
-            .iter()
-            .map(|symbol| match statuses.get(symbol.as_str()) {
-                None => listing(symbol, Listing::Unknown),
-                Some(&"TRADING") => listing(symbol, Listing::Trading),
-                Some(_) => listing(symbol, Listing::NotTrading),
-            })
-            .collect()
-    }
-
-    async fn exchange_info(&mut self, symbols: &[String]) -> Result<ExchangeInfo, RestError> {
-        const PATH: &str = "/api/v3/exchangeInfo";
-        if let Some(quiet_until) = self.quiet_until.take() {
-            tokio::time::sleep_until(quiet_until).await;
-        }
-        let list = serde_json::Value::from(symbols).to_string();
-        let request = self.client.get(format!("{}{PATH}", self.rest_url));
-        let request = request.query(&[("symbols", list.as_str()), ("showPermissionSets", "false")]);
-        let unreachable = |source| RestError::Unreachable { path: PATH, source };
-        let response = request.send().await.map_err(unreachable)?;
+    /// Asks `path`, which costs `weight`, and reads the answer. Requests keep such a distance that they take half of the
+    /// limit at most.
+    async fn get<T: DeserializeOwned>(
+        &mut self,
+        path: &'static str,
+        weight: u32,
+        query: &[(&str, &str)],
+    ) -> Result<T, RestError> {
+        tokio::time::sleep_until(self.quiet_until).await;
+        self.quiet_until = Instant::now() + MINUTE * weight / (self.weight_limit / 2).max(1);
+        let request = self.client.get(format!("{}{path}", self.rest_url)).query(query);
+        let (unit_header, unit) = TIME_UNIT_HEADER;
+        let unreachable = |source| RestError::Unreachable { path, source };
+        let response = request.header(unit_header, unit).send().await.map_err(unreachable)?;
         let status = response.status();
         self.note_weight(response.headers());
         let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         if let Some(pause) = pause_after_status(status.as_u16(), retry_after) {
-            return Err(RestError::Paused { path: PATH, status: status.as_u16(), pause });
+            self.quiet_until = self.quiet_until.max(Instant::now() + pause);
+            return Err(RestError::Paused { path, status: status.as_u16(), pause });
         }
         let body = response.bytes().await.map_err(unreachable)?;
         if !status.is_success() {
-            return Err(refused(PATH, status.as_u16(), &body));
+            return Err(refused(path, status.as_u16(), &body));
         }
-        serde_json::from_slice(&body).map_err(|source| RestError::Unreadable { path: PATH, source })
+        serde_json::from_slice(&body).map_err(|source| RestError::Unreadable { path, source })
     }
 
     /// Every user of an address counts against one limit, so each stops at half of it.
@@ -211,14 +195,10 @@ impl BinanceRest {
         if let Some(used) = used {
             self.weight_used = used;
             if used >= self.weight_limit / 2 {
-                self.quiet_until = Some(Instant::now() + Duration::from_secs(60));
+                self.quiet_until = self.quiet_until.max(Instant::now() + MINUTE);
             }
         }
     }
-}
-
-fn listing(symbol: &str, listing: Listing) -> SymbolListing {
-    SymbolListing { symbol: symbol.to_owned(), listing }
 }
 
 /// A refusal in the exchange's own words where it used any: a gateway before it may answer in HTML.
@@ -229,41 +209,31 @@ fn refused(path: &'static str, status: u16, body: &[u8]) -> RestError {
     RestError::Refused { path, status, code, message }
 }
 
+fn time_us(path: &'static str, time: i64) -> Result<i64, RestError> {
+    read_time_us(time).ok_or(RestError::TimeNotPositive { path, time })
+}
+
+/// As the exchange writes `symbols` parameters.
+fn symbol_list(symbols: &[String]) -> String {
+    serde_json::Value::from(symbols).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use wiremock::matchers::{method, path};
-    use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+    use wiremock::matchers::{header, method, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
 
-    /// Answers like the exchange: one unlisted symbol fails the request.
-    struct Lists(&'static [(&'static str, &'static str)]);
+    const PATH: &str = "/api/v3/time";
 
-    impl Respond for Lists {
-        fn respond(&self, request: &Request) -> ResponseTemplate {
-            let query: HashMap<_, _> = request.url.query_pairs().collect();
-            let asked: Vec<String> = serde_json::from_str(&query["symbols"]).unwrap();
-            let mut found = Vec::new();
-            for symbol in asked {
-                let Some((_, status)) = self.0.iter().find(|(listed, _)| *listed == symbol) else {
-                    return ResponseTemplate::new(400)
-                        .set_body_json(json!({"code": -1121, "msg": "Invalid symbol."}));
-                };
-                found.push(json!({"symbol": symbol, "status": status, "baseAsset": "X"}));
-            }
-            let limit = json!({"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000});
-            ResponseTemplate::new(200)
-                .insert_header(WEIGHT_HEADER, "40")
-                .set_body_json(json!({"rateLimits": [limit], "symbols": found}))
-        }
-    }
-
-    async fn exchange(answer: impl Respond + 'static) -> (MockServer, BinanceRest) {
+    async fn exchange(answer: ResponseTemplate) -> (MockServer, BinanceRest) {
         runtime::tls::install_provider();
         let server = MockServer::start().await;
         Mock::given(method("GET"))
-            .and(path("/api/v3/exchangeInfo"))
+            .and(path(PATH))
+            .and(header("x-mbx-time-unit", "MICROSECOND"))
             .respond_with(answer)
             .mount(&server)
             .await;
@@ -271,58 +241,51 @@ mod tests {
         (server, rest)
     }
 
-    fn names(symbols: &[&str]) -> Vec<String> {
-        symbols.iter().map(ToString::to_string).collect()
+    async fn ask(rest: &mut BinanceRest) -> Result<serde_json::Value, RestError> {
+        rest.get(PATH, 1, &[]).await
     }
 
     #[tokio::test]
-    async fn unlisted_symbols_are_found_among_the_listed() {
-        let (_server, mut rest) =
-            exchange(Lists(&[("BTCUSDT", "TRADING"), ("ETHUSDT", "HALT"), ("NEWUSDT", "SOMETHING_NEW")]))
-                .await;
-        let asked = names(&["AAAUSDT", "BTCUSDT", "ETHUSDT", "NEWUSDT", "ZZZUSDT"]);
-        let mut listings = rest.list_symbols(&asked).await.unwrap();
-        listings.sort_by(|left, right| left.symbol.cmp(&right.symbol));
-        let found: Vec<Listing> = listings.iter().map(|listing| listing.listing).collect();
-        assert_eq!(
-            found,
-            [Listing::Unknown, Listing::Trading, Listing::NotTrading, Listing::NotTrading, Listing::Unknown]
-        );
-        assert_eq!(rest.weight_used(), 40);
-    }
-
-    #[tokio::test]
-    async fn a_ban_says_how_long() {
+    async fn a_ban_says_how_long_and_is_obeyed() {
         let answer = ResponseTemplate::new(418).insert_header("Retry-After", "300").set_body_string("<html>");
         let (_server, mut rest) = exchange(answer).await;
-        let error = rest.list_symbols(&names(&["BTCUSDT"])).await.unwrap_err();
+        let error = ask(&mut rest).await.unwrap_err();
         assert_eq!(error.pause(), Some(Duration::from_secs(300)));
+        assert!(rest.quiet_until > Instant::now() + Duration::from_secs(290));
     }
 
     #[tokio::test]
     async fn other_refusals_are_errors_in_the_exchanges_words() {
-        let answer = ResponseTemplate::new(503).set_body_string("upstream is away");
-        let (_server, mut rest) = exchange(answer).await;
-        let error = rest.list_symbols(&names(&["BTCUSDT"])).await.unwrap_err();
+        let (_server, mut rest) =
+            exchange(ResponseTemplate::new(503).set_body_string("upstream is away")).await;
+        let error = ask(&mut rest).await.unwrap_err();
         assert_eq!(error.pause(), None);
-        assert_eq!(error.to_string(), "/api/v3/exchangeInfo answered 503: upstream is away (code 0)");
+        assert_eq!(error.to_string(), "/api/v3/time answered 503: upstream is away (code 0)");
     }
 
     #[tokio::test]
     async fn an_answer_of_another_shape_is_an_error() {
-        let (_server, mut rest) =
-            exchange(ResponseTemplate::new(200).set_body_json(json!({"symbols": 7}))).await;
-        let error = rest.list_symbols(&names(&["BTCUSDT"])).await.unwrap_err();
+        let (_server, mut rest) = exchange(ResponseTemplate::new(200).set_body_string("no JSON")).await;
+        let error = ask(&mut rest).await.unwrap_err();
         assert!(matches!(error, RestError::Unreadable { .. }), "{error}");
     }
 
     #[tokio::test]
     async fn half_of_the_weight_limit_pauses_the_next_request() {
-        let answer = ResponseTemplate::new(200)
-            .insert_header(WEIGHT_HEADER, "3000")
-            .set_body_json(json!({"symbols": [{"symbol": "BTCUSDT", "status": "TRADING"}]}));
+        let answer = ResponseTemplate::new(200).insert_header(WEIGHT_HEADER, "3000").set_body_json(json!({}));
         let (_server, mut rest) = exchange(answer).await;
-        rest.list_symbols(&names(&["BTCUSDT"])).await.unwrap();
-        assert!(rest.quiet_until.is_some());
+        ask(&mut rest).await.unwrap();
+        assert_eq!(rest.weight_used(), 3_000);
+        assert!(rest.quiet_until > Instant::now() + Duration::from_secs(50));
+    }
+
+    #[tokio::test]
+    async fn requests_keep_the_distance_that_half_of_the_limit_allows() {
+        let (_server, mut rest) = exchange(ResponseTemplate::new(200).set_body_json(json!({}))).await;
+        let before = Instant::now();
+        let _: serde_json::Value = rest.get(PATH, 25, &[]).await.unwrap();
+        // 120 requests of this weight in a minute.
+        assert!(rest.quiet_until >= before + Duration::from_millis(500));
+        assert!(rest.quiet_until <= Instant::now() + Duration::from_millis(500));
     }
 }

@@ -21,7 +21,7 @@ pub(crate) enum Notice {
     /// The request with this id, or one that could not be read, was refused, and why.
     Refused(Option<i64>, String),
     /// The exchange is about to close the connection.
-    ShutdownNotice,
+    Shutdown,
     /// Nothing more comes, and why.
     Ended(String),
 }
@@ -73,7 +73,7 @@ impl FrameReader {
             }
             StreamEvent::Acknowledged { id } => Ok(Some(Notice::Acknowledged(id))),
             StreamEvent::Refused { id, message } => Ok(Some(Notice::Refused(id, message))),
-            StreamEvent::ShutdownNotice => Ok(Some(Notice::ShutdownNotice)),
+            StreamEvent::ShutdownNotice => Ok(Some(Notice::Shutdown)),
         }
     }
 }

@@ -322,7 +322,7 @@ impl StreamKeeper {
             Notice::Refused(None, message) => {
                 return Err(format!("the exchange could not read us: {message}"));
             }
-            Notice::ShutdownNotice => link.shutdown_noticed = true,
+            Notice::Shutdown => link.shutdown_noticed = true,
             Notice::Ended(why) => return Err(why),
         }
         Ok(())

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::reflector::ObjectRef;
 use operator::reconcile::apply::{Applied, schema::apply_schema, topics::apply_topic};
 use operator::reconcile::describe::{Findings, describe};
-use operator::reconcile::holes::HoleWatch;
+use operator::reconcile::holes::{HoleWatch, count_holes};
 use operator::reconcile::observe::database::{DatabaseUrl, Databases, SchemaKey};
 use operator::reconcile::observe::kafka::{Brokers, TopicKey};
 use operator::reconcile::observe::{Failure, Observed, Reading, SecretState, TopicState};
@@ -40,7 +40,7 @@ pub(super) struct Machine {
     databases: Databases,
     workers: Workers,
     holes: HoleWatch,
-    producers_gone_since: Option<Timestamp>,
+    writers_gone_since: Option<Timestamp>,
     observed: Observed,
     /// Trades held before this run.
     held_before: Option<i64>,
@@ -77,7 +77,7 @@ impl Machine {
             databases: Databases::new(news),
             workers: Workers::default(),
             holes: HoleWatch::default(),
-            producers_gone_since: None,
+            writers_gone_since: None,
             observed: Observed::default(),
             held_before: None,
         })
@@ -133,7 +133,7 @@ impl Machine {
         if let Ok(planned) = &planned {
             self.apply(planned, &mut applied).await;
         }
-        let holes = self.holes.update(&self.observed, now);
+        let holes = count_holes(&mut self.holes, &self.observed, now);
         let findings = Findings {
             pipeline: &self.pipeline,
             observed: &self.observed,
@@ -152,8 +152,8 @@ impl Machine {
     async fn observe(&mut self, now: Timestamp) -> Observed {
         let asker = ObjectRef::from_obj(&self.pipeline);
         let workloads = self.workers.workloads();
-        self.producers_gone_since =
-            if workloads.producers.is_empty() { self.producers_gone_since.or(Some(now)) } else { None };
+        self.writers_gone_since =
+            if workloads.writers().next().is_none() { self.writers_gone_since.or(Some(now)) } else { None };
         // The readers look every few seconds; a person who watches wants figures sooner.
         let _ = tokio::time::timeout(LONGEST_LOOK, self.look_again()).await;
         let topic = match (&self.ground.broker, &self.pipeline.spec.kafka) {
@@ -172,7 +172,7 @@ impl Machine {
             schema,
             workloads,
             workers: Reading::Known { value: self.workers.reports(), at: now },
-            producers_gone_since: self.producers_gone_since,
+            writers_gone_since: self.writers_gone_since,
         }
     }
 
@@ -215,7 +215,7 @@ impl Machine {
 
     /// Stops the producers, waits until what they have read is committed, and stops the aggregator.
     pub(super) async fn drain(&mut self) -> anyhow::Result<()> {
-        self.workers.stop_producers().await;
+        self.workers.stop_writers().await;
         let begun = Instant::now();
         let mut lag = self.lag_now().await;
         while lag != Some(0) && begun.elapsed() < LONGEST_DRAIN {
@@ -236,7 +236,7 @@ impl Machine {
     async fn lag_now(&mut self) -> Option<i64> {
         let now = Timestamp::now();
         let observed = self.observe(now).await;
-        observed.schema.value_after(self.producers_gone_since?)?;
+        observed.schema.value_after(self.writers_gone_since?)?;
         let lag = observed.lag();
         self.observed = observed;
         lag

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crds::worker_settings::{AggregatorSettings, KafkaSettings, ProducerSettings};
+use crds::worker_settings::{AggregatorSettings, KafkaSettings, ProducerSettings, RepairerSettings};
 use operator::reconcile::observe::{WorkerReport, WorkerReports, Workload, Workloads};
 use operator::reconcile::plan::{WorkloadStep, WorkloadsPlan};
 use prometheus_client::registry::Registry;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use worker::aggregate::{self, AggregateContext, AggregatorState, TopicId};
 use worker::flow_gate::FlowGate;
 use worker::produce::{self, ProduceContext, ProducerState, Timings};
+use worker::repair::{self, RepairContext, RepairTimings, RepairerState};
 
 use super::embedded_broker::{EmbeddedBroker, MOST_OUTSTANDING_BYTES};
 
@@ -90,6 +91,7 @@ impl<Settings, State: Probes> Worker<Settings, State> {
 pub(super) struct Workers {
     producers: BTreeMap<String, Worker<ProducerSettings, ProducerState>>,
     aggregator: Option<Worker<AggregatorSettings, AggregatorState>>,
+    repairer: Option<Worker<RepairerSettings, RepairerState>>,
 }
 
 impl Workers {
@@ -100,6 +102,9 @@ impl Workers {
         }
         if let Some(aggregator) = &mut self.aggregator {
             aggregator.look_after().await;
+        }
+        if let Some(repairer) = &mut self.repairer {
+            repairer.look_after().await;
         }
         if plan.step == WorkloadStep::Hold {
             return;
@@ -123,6 +128,8 @@ impl Workers {
         }
         self.keep_aggregator((plan.aggregator.replicas > 0).then_some(&plan.aggregator.settings), ground)
             .await;
+        let repairer = plan.repairer.as_ref().filter(|repairer| repairer.replicas > 0);
+        self.keep_repairer(repairer.map(|repairer| &repairer.settings), ground).await;
         for (name, settings) in wished {
             self.producers.entry(name.to_owned()).or_insert_with(|| start_producer(settings.clone(), ground));
         }
@@ -139,6 +146,23 @@ impl Workers {
         }
     }
 
+    async fn keep_repairer(&mut self, wished: Option<&RepairerSettings>, ground: &Ground) {
+        let is_current = self.repairer.as_ref().map(|worker| &worker.settings) == wished
+            && self.repairer.as_ref().is_none_or(|worker| worker.failure.is_none());
+        if !is_current {
+            self.stop_repairer().await;
+            self.repairer = wished.map(|settings| start_repairer(settings.clone(), ground));
+        }
+    }
+
+    async fn stop_repairer(&mut self) {
+        if let Some(worker) = self.repairer.take()
+            && let Err(error) = worker.stop().await
+        {
+            tracing::warn!(error, "the repairer ended with an error");
+        }
+    }
+
     async fn stop_producer(&mut self, name: &str) {
         if let Some(worker) = self.producers.remove(name)
             && let Err(error) = worker.stop().await
@@ -147,8 +171,9 @@ impl Workers {
         }
     }
 
-    /// Stops all producers; what they have read is delivered.
-    pub(super) async fn stop_producers(&mut self) {
+    /// Stops everybody who writes to the topic; what the producers have read is delivered.
+    pub(super) async fn stop_writers(&mut self) {
+        self.stop_repairer().await;
         let names: Vec<String> = self.producers.keys().cloned().collect();
         for name in names {
             self.stop_producer(&name).await;
@@ -173,6 +198,7 @@ impl Workers {
                 .map(|(name, worker)| (name.clone(), worker.workload(name)))
                 .collect(),
             aggregator: self.aggregator.as_ref().map(|worker| worker.workload("aggregator")),
+            repairer: self.repairer.as_ref().map(|worker| worker.workload("repairer")),
         }
     }
 
@@ -181,6 +207,7 @@ impl Workers {
         WorkerReports {
             producers: self.producers.iter().map(|(name, worker)| worker.report(name)).collect(),
             aggregators: self.aggregator.iter().map(|worker| worker.report("aggregator")).collect(),
+            repairers: self.repairer.iter().map(|worker| worker.report("repairer")).collect(),
         }
     }
 }
@@ -222,6 +249,22 @@ fn start_aggregator(
     };
     let stop = CancellationToken::new();
     let run = aggregate::run(settings.clone(), context, stop.clone());
+    let task = tokio::spawn(async move { run.await.map_err(|error| error_chain(&error)) });
+    Worker { settings, state, stop, task, failure: None }
+}
+
+fn start_repairer(settings: RepairerSettings, ground: &Ground) -> Worker<RepairerSettings, RepairerState> {
+    let sources = settings.sources.iter().map(|source| source.name.as_str());
+    let state = Arc::new(RepairerState::new(sources, &mut Registry::default()));
+    let context = RepairContext {
+        kafka: ground.connection(&settings.kafka),
+        database_url: ground.database_url.clone(),
+        gate: ground.gate.clone(),
+        state: state.clone(),
+        timings: RepairTimings::default(),
+    };
+    let stop = CancellationToken::new();
+    let run = repair::run(settings.clone(), context, stop.clone());
     let task = tokio::spawn(async move { run.await.map_err(|error| error_chain(&error)) });
     Worker { settings, state, stop, task, failure: None }
 }

@@ -7,9 +7,11 @@ use sqlx::postgres::PgRow;
 use super::PostgresDatabase;
 use super::types::{Numeric, Time};
 use crate::error::StoreError;
+use crate::flush::FlushDatabase as _;
 use crate::ledgers::{HeadRow, HoleRow};
-use crate::model::{CandleQuery, CandleRow, MAX_HOLES, PartitionPosition};
+use crate::model::{CandleQuery, CandleRow, HeadProbe, HeadState, MAX_HOLES, PartitionPosition};
 use crate::names::interval_of;
+use crate::probe_distance_us;
 
 const POSITION_COLUMNS: &str =
     "partition, topic_id, next_offset, records_read, trades_new, trades_duplicate, records_set_aside";
@@ -51,8 +53,8 @@ impl PostgresDatabase {
 
     pub(crate) async fn heads(&self) -> Result<Vec<HeadRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT symbol_id, venue, symbol, last_trade_id, last_trade_time, trades_held FROM symbol_head
-             ORDER BY venue, symbol, series",
+            "SELECT symbol_id, venue, symbol, last_trade_id, last_trade_time, trades_held, last_id, probed_at
+             FROM symbol_head LEFT JOIN head_probes USING (symbol_id) ORDER BY venue, symbol, series",
         )
         .fetch_all(&self.pool)
         .await
@@ -63,22 +65,23 @@ impl PostgresDatabase {
             last_trade_id: row.get(3),
             last_trade_time_us: row.get::<Option<Time>, _>(4).map(|Time(time_us)| time_us),
             trades_held: row.get(5),
+            head: row
+                .get::<Option<i64>, _>(6)
+                .zip(row.get::<Option<Time>, _>(7))
+                .map(|(last_id, Time(probed_at_us))| HeadState { last_id, probed_at_us }),
         };
         Ok(rows.iter().map(head).collect())
     }
 
     pub(crate) async fn holes(&self) -> Result<Vec<HoleRow>, StoreError> {
         let rows = sqlx::query(
-            "WITH neighbours AS (
-                 SELECT symbol_id, lag(last_id) OVER of_symbol + 1 AS first_id, first_id - 1 AS last_id
-                 FROM trade_ranges WINDOW of_symbol AS (PARTITION BY symbol_id ORDER BY first_id)
-             ), holes AS (
+            "WITH numbered AS (
                  SELECT symbol_id, first_id, last_id,
                         sum(last_id - first_id + 1) OVER (PARTITION BY symbol_id)::bigint AS missing,
                         row_number() OVER (PARTITION BY symbol_id ORDER BY first_id DESC) AS position
-                 FROM neighbours WHERE first_id <= last_id
+                 FROM holes
              )
-             SELECT symbol_id, first_id, last_id, missing FROM holes WHERE position <= $1 ORDER BY symbol_id, position",
+             SELECT symbol_id, first_id, last_id, missing FROM numbered WHERE position <= $1 ORDER BY symbol_id, position",
         )
         .bind(i64::try_from(MAX_HOLES).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
@@ -91,6 +94,30 @@ impl PostgresDatabase {
             missing: row.get(3),
         };
         Ok(rows.iter().map(hole).collect())
+    }
+
+    pub(crate) async fn note_head_probes(&self, probes: &[HeadProbe], now_us: i64) -> Result<(), StoreError> {
+        let markets: Vec<Market> = probes.iter().map(|probe| probe.market.clone()).collect();
+        let symbol_ids = self.symbol_ids(&markets).await?;
+        sqlx::query(
+            "INSERT INTO head_probes AS stored (symbol_id, wished_after, last_id, probe_time, probed_at)
+             SELECT symbol_id, last_id, last_id, probe_time, $4
+             FROM unnest($1::int[], $2::bigint[], $3::timestamptz[]) AS probes (symbol_id, last_id, probe_time)
+             ORDER BY symbol_id
+             ON CONFLICT (symbol_id) DO UPDATE SET settled_time = stored.probe_time, last_id = excluded.last_id,
+                 probe_time = excluded.probe_time, probed_at = excluded.probed_at
+             WHERE excluded.last_id >= stored.last_id
+               AND excluded.probe_time >= stored.probe_time + $5 * interval '1 microsecond'",
+        )
+        .bind(symbol_ids)
+        .bind(probes.iter().map(|probe| probe.last_id).collect::<Vec<i64>>())
+        .bind(probes.iter().map(|probe| Time(probe.time_us)).collect::<Vec<Time>>())
+        .bind(Time(now_us))
+        .bind(probe_distance_us())
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::database("note what the exchange has"))?;
+        Ok(())
     }
 
     pub(crate) async fn candles(&self, query: &CandleQuery) -> Result<Vec<CandleRow>, StoreError> {

@@ -7,9 +7,11 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::{SqliteDatabase, fixed};
 use crate::error::StoreError;
+use crate::flush::FlushDatabase as _;
 use crate::ledgers::{HeadRow, HoleRow};
-use crate::model::{CandleQuery, CandleRow, MAX_HOLES, PartitionPosition};
+use crate::model::{CandleQuery, CandleRow, HeadProbe, HeadState, MAX_HOLES, PartitionPosition};
 use crate::names::interval_of;
+use crate::probe_distance_us;
 
 const POSITION_COLUMNS: &str =
     "partition, topic_id, next_offset, records_read, trades_new, trades_duplicate, records_set_aside";
@@ -51,8 +53,8 @@ impl SqliteDatabase {
 
     pub(crate) async fn heads(&self) -> Result<Vec<HeadRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT symbol_id, venue, symbol, last_trade_id, last_trade_time_us, trades_held FROM symbol_head
-             ORDER BY venue, symbol, series",
+            "SELECT symbol_id, venue, symbol, last_trade_id, last_trade_time_us, trades_held, last_id, probed_at_us
+             FROM symbol_head LEFT JOIN head_probes USING (symbol_id) ORDER BY venue, symbol, series",
         )
         .fetch_all(&self.pool)
         .await
@@ -63,21 +65,22 @@ impl SqliteDatabase {
             last_trade_id: row.get(3),
             last_trade_time_us: row.get(4),
             trades_held: row.get(5),
+            head: row
+                .get::<Option<i64>, _>(6)
+                .zip(row.get::<Option<i64>, _>(7))
+                .map(|(last_id, probed_at_us)| HeadState { last_id, probed_at_us }),
         };
         Ok(rows.iter().map(head).collect())
     }
 
     pub(crate) async fn holes(&self) -> Result<Vec<HoleRow>, StoreError> {
         let rows = sqlx::query(
-            "WITH neighbours AS (
-                 SELECT symbol_id, lag(last_id) OVER of_symbol + 1 AS first_id, first_id - 1 AS last_id
-                 FROM trade_ranges WINDOW of_symbol AS (PARTITION BY symbol_id ORDER BY first_id)
-             ), holes AS (
+            "WITH numbered AS (
                  SELECT symbol_id, first_id, last_id, sum(last_id - first_id + 1) OVER (PARTITION BY symbol_id) AS missing,
                         row_number() OVER (PARTITION BY symbol_id ORDER BY first_id DESC) AS position
-                 FROM neighbours WHERE first_id <= last_id
+                 FROM holes
              )
-             SELECT symbol_id, first_id, last_id, missing FROM holes WHERE position <= $1 ORDER BY symbol_id, position",
+             SELECT symbol_id, first_id, last_id, missing FROM numbered WHERE position <= $1 ORDER BY symbol_id, position",
         )
         .bind(i64::try_from(MAX_HOLES).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
@@ -90,6 +93,30 @@ impl SqliteDatabase {
             missing: row.get(3),
         };
         Ok(rows.iter().map(hole).collect())
+    }
+
+    pub(crate) async fn note_head_probes(&self, probes: &[HeadProbe], now_us: i64) -> Result<(), StoreError> {
+        let markets: Vec<Market> = probes.iter().map(|probe| probe.market.clone()).collect();
+        let symbol_ids = self.symbol_ids(&markets).await?;
+        let rows: Vec<_> = probes
+            .iter()
+            .zip(symbol_ids)
+            .map(|(probe, symbol_id)| json!([symbol_id, probe.last_id, probe.time_us]))
+            .collect();
+        sqlx::query(
+            "INSERT INTO head_probes AS stored (symbol_id, wished_after, last_id, probe_time_us, probed_at_us)
+             SELECT value ->> 0, value ->> 1, value ->> 1, value ->> 2, $2 FROM json_each($1) WHERE true
+             ON CONFLICT (symbol_id) DO UPDATE SET settled_time_us = stored.probe_time_us, last_id = excluded.last_id,
+                 probe_time_us = excluded.probe_time_us, probed_at_us = excluded.probed_at_us
+             WHERE excluded.last_id >= stored.last_id AND excluded.probe_time_us >= stored.probe_time_us + $3",
+        )
+        .bind(json!(rows).to_string())
+        .bind(now_us)
+        .bind(probe_distance_us())
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::database("note what the exchange has"))?;
+        Ok(())
     }
 
     pub(crate) async fn candles(&self, query: &CandleQuery) -> Result<Vec<CandleRow>, StoreError> {

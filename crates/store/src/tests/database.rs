@@ -1,6 +1,7 @@
 //! A database for one test, and the batches that the tests feed it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use market::{Market, Record, Trade};
 use sqlx::AssertSqlSafe;
@@ -110,10 +111,14 @@ impl Drop for TestDatabase {
         let store = self.store.clone();
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
-                if let Backend::Postgres(database) = &store.backend {
-                    let _ = database.drop_schema().await;
-                }
-                store.close().await;
+                // Where a test failed, a transaction of it may still hold locks.
+                let end = async {
+                    if let Backend::Postgres(database) = &store.backend {
+                        let _ = database.drop_schema().await;
+                    }
+                    store.close().await;
+                };
+                let _ = tokio::time::timeout(Duration::from_secs(10), end).await;
             });
         });
     }

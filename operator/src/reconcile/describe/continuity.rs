@@ -1,18 +1,25 @@
 //! Whether trades are missing: from the ledger.
 
+use std::collections::BTreeSet;
+
 use crds::condition::Reason;
 use crds::status::UnhealthySymbol;
-use store::Hole;
+use jiff::{SignedDuration, Timestamp};
+use market::Market;
+use store::{Hole, MarketLedger};
 
 use super::{Findings, Verdict, listed, resources};
 use crate::reconcile::holes::Missing;
-use crate::reconcile::observe::Reading;
+use crate::reconcile::observe::{Reading, WorkerReports};
 use crate::reconcile::plan::markets;
 
 /// How many holes of a market a message names.
 const NAMED_HOLES: usize = 3;
 
-pub(super) fn data_continuous(findings: &Findings<'_>) -> Verdict {
+/// How long the exchange's word of its newest id stands.
+const PROBE_STANDS: SignedDuration = SignedDuration::from_mins(5);
+
+pub(super) fn data_continuous(findings: &Findings<'_>, now: Timestamp) -> Verdict {
     let schema = match &findings.observed.schema {
         Reading::Known { value, .. } => value,
         Reading::Pending => return Verdict::unknown(Reason::NotReadYet, "not read yet"),
@@ -32,7 +39,8 @@ pub(super) fn data_continuous(findings: &Findings<'_>) -> Verdict {
     let missing: Vec<String> =
         missing.map(|(market, missing)| format!("{market} misses {}", missing_text(missing))).collect();
     if !missing.is_empty() {
-        return Verdict::no(Reason::TradesMissing, listed(missing));
+        let message = format!("{}{}", listed(missing), why_open(findings, &wished));
+        return Verdict::no(Reason::TradesMissing, message);
     }
     let unconfirmed: Vec<_> = holes.unconfirmed.keys().filter(|market| wished.contains(market)).collect();
     if !unconfirmed.is_empty() {
@@ -46,9 +54,53 @@ pub(super) fn data_continuous(findings: &Findings<'_>) -> Verdict {
     if !without.is_empty() {
         return Verdict::unknown(Reason::NoTradesYet, format!("no trade is held of {}", listed(without)));
     }
-    let message = "no trade is missing between the first and the last one held; \
-                   this version does not ask the exchange for its last id";
-    Verdict::unknown(Reason::HeadNotProbed, message)
+    let not_probed = wished.iter().filter(|market| {
+        let ledger = schema.ledgers.iter().find(|ledger| ledger.market == **market);
+        !ledger.is_some_and(|ledger| is_probed(ledger, now))
+    });
+    let not_probed: Vec<_> = not_probed.collect();
+    if !not_probed.is_empty() {
+        let message = format!(
+            "no trade is missing between the first and the last one held; {} the last id of {}",
+            why_not_probed(findings),
+            listed(not_probed)
+        );
+        return Verdict::unknown(Reason::HeadNotProbed, message);
+    }
+    Verdict::yes(Reason::ChainUnbroken, "no trade is missing up to the last id that the exchange has")
+}
+
+fn is_probed(ledger: &MarketLedger, now: Timestamp) -> bool {
+    let probed_at = ledger.head.and_then(|head| Timestamp::from_microsecond(head.probed_at_us).ok());
+    probed_at.is_some_and(|probed_at| now.duration_since(probed_at) <= PROBE_STANDS)
+}
+
+/// Why nobody has asked for long, as far as it is known.
+fn why_not_probed(findings: &Findings<'_>) -> String {
+    if !findings.pipeline.spec.repair.enabled {
+        return "without spec.repair.enabled nobody asks for".to_owned();
+    }
+    let problem = findings.observed.workloads.repairer.as_ref().and_then(|workload| workload.problem.clone());
+    let reports = findings.observed.workers.value();
+    let exchange = reports.into_iter().flat_map(WorkerReports::answered_repairers).find_map(|repairer| {
+        repairer.exchanges.iter().find(|(_, exchange)| !exchange.available).map(|(source, exchange)| {
+            format!("the repairer does not reach the exchange of source {source}: {}", exchange.message)
+        })
+    });
+    let cause = problem.or(exchange).map(|cause| format!("{cause}; ")).unwrap_or_default();
+    format!("{cause}nobody has asked for")
+}
+
+/// What the repairer says of holes that stay open.
+fn why_open(findings: &Findings<'_>, wished: &BTreeSet<Market>) -> String {
+    let reports = findings.observed.workers.value();
+    let mut unavailable = reports
+        .into_iter()
+        .flat_map(WorkerReports::answered_repairers)
+        .flat_map(|repairer| &repairer.unavailable)
+        .filter(|hole| wished.contains(&Market::new(hole.venue.as_str(), hole.symbol.as_str())));
+    let Some(newest) = unavailable.next() else { return String::new() };
+    format!("; repair of {}:{}: {}", newest.venue, newest.symbol, newest.reason)
 }
 
 pub(super) fn unhealthy_symbols(findings: &Findings<'_>) -> Vec<UnhealthySymbol> {

@@ -1,4 +1,4 @@
-//! The pods of a role: one Deployment for each source, and one for the aggregators. They fulfil the restricted
+//! The pods of a role: one Deployment for each source, one for the aggregators and one for the repairer. They fulfil the restricted
 //! pod security standard and are replaced only when their settings, their credentials or their image change.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use super::config_map::SETTINGS_FILE;
 use super::names::{
     Owner, Role, owned_metadata, role_labels, role_name, selector_labels, service_account_name,
 };
-use crate::reconcile::plan::{ProducerPlan, WorkloadsPlan};
+use crate::reconcile::plan::{ProducerPlan, RepairerPlan, WorkloadsPlan};
 
 const SETTINGS_FOLDER: &str = "/etc/cryptopipeline";
 const SETTINGS_CHECKSUM: &str = "cryptopipeline.dev/settings-checksum";
@@ -73,8 +73,45 @@ pub(super) fn aggregator_deployment(
     settings: &str,
     image: &WorkerImage,
 ) -> Deployment {
-    let secret = workloads.database_secret.as_ref();
-    let url = secret.map(|secret| EnvVar {
+    let pods = RolePods {
+        role,
+        command: "aggregate",
+        replicas: workloads.aggregator.replicas,
+        // One more than there are partitions would be idle; one less leaves its partitions to the others meanwhile.
+        strategy: rolling_update(0, 1),
+        template: &workloads.aggregator.pod_template,
+        resources: resources("100m", "96Mi", "512Mi"),
+        env: database_url(workloads),
+        checksums: with_database(workloads, settings),
+    };
+    deployment(owner, pods, image)
+}
+
+pub(super) fn repairer_deployment(
+    owner: &Owner<'_>,
+    role: Role<'_>,
+    workloads: &WorkloadsPlan,
+    repairer: &RepairerPlan,
+    settings: &str,
+    image: &WorkerImage,
+) -> Deployment {
+    let pods = RolePods {
+        role,
+        command: "repair",
+        replicas: repairer.replicas,
+        // Two would ask for the same trades, and share one limit of the exchange.
+        strategy: rolling_update(0, 1),
+        template: &repairer.pod_template,
+        resources: resources("20m", "48Mi", "256Mi"),
+        env: database_url(workloads),
+        checksums: with_database(workloads, settings),
+    };
+    deployment(owner, pods, image)
+}
+
+/// The database's URL, from its Secret.
+fn database_url(workloads: &WorkloadsPlan) -> Vec<EnvVar> {
+    let url = workloads.database_secret.as_ref().map(|secret| EnvVar {
         name: DATABASE_URL_ENV.to_owned(),
         value_from: Some(EnvVarSource {
             secret_key_ref: Some(SecretKeySelector {
@@ -86,21 +123,15 @@ pub(super) fn aggregator_deployment(
         }),
         value: None,
     });
-    let pods = RolePods {
-        role,
-        command: "aggregate",
-        replicas: workloads.aggregator.replicas,
-        // One more than there are partitions would be idle; one less leaves its partitions to the others meanwhile.
-        strategy: rolling_update(0, 1),
-        template: &workloads.aggregator.pod_template,
-        resources: resources("100m", "96Mi", "512Mi"),
-        env: url.into_iter().collect(),
-        checksums: BTreeMap::from([
-            (SETTINGS_CHECKSUM.to_owned(), checksum(settings)),
-            (DATABASE_CHECKSUM.to_owned(), workloads.database_checksum.clone()),
-        ]),
-    };
-    deployment(owner, pods, image)
+    url.into_iter().collect()
+}
+
+/// What replaces the pods of a role that uses the database.
+fn with_database(workloads: &WorkloadsPlan, settings: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (SETTINGS_CHECKSUM.to_owned(), checksum(settings)),
+        (DATABASE_CHECKSUM.to_owned(), workloads.database_checksum.clone()),
+    ])
 }
 
 fn deployment(owner: &Owner<'_>, pods: RolePods<'_>, image: &WorkerImage) -> Deployment {

@@ -9,7 +9,7 @@ use kube::Resource;
 
 /// The pipeline that an object belongs to.
 pub const PIPELINE_LABEL: &str = "app.kubernetes.io/instance";
-/// What the object is there for: `producer` or `aggregator`.
+/// What the object is there for: `producer`, `aggregator` or `repairer`.
 pub const ROLE_LABEL: &str = "app.kubernetes.io/component";
 /// The source that a producer reads.
 pub const SOURCE_LABEL: &str = "cryptopipeline.dev/source";
@@ -28,6 +28,8 @@ pub enum Role<'a> {
     },
     /// Reads the topic.
     Aggregator,
+    /// Asks the exchanges for what is missing.
+    Repairer,
 }
 
 impl Role<'_> {
@@ -37,6 +39,7 @@ impl Role<'_> {
         match self {
             Self::Producer { .. } => "producer",
             Self::Aggregator => "aggregator",
+            Self::Repairer => "repairer",
         }
     }
 }
@@ -52,6 +55,7 @@ pub(super) fn role_name(id: &PipelineId, role: Role<'_>) -> String {
     match role {
         Role::Producer { source } => format!("{}-producer-{source}", id.name),
         Role::Aggregator => format!("{}-aggregator", id.name),
+        Role::Repairer => format!("{}-repairer", id.name),
     }
 }
 

@@ -28,6 +28,8 @@ pub fn workloads(
         let label = |name: &str| deployment.labels().get(name).map(String::as_str);
         if label(ROLE_LABEL) == Some(Role::Aggregator.label()) {
             workloads.aggregator = Some(workload);
+        } else if label(ROLE_LABEL) == Some(Role::Repairer.label()) {
+            workloads.repairer = Some(workload);
         } else if let Some(source) = label(SOURCE_LABEL) {
             workloads.producers.insert(source.to_owned(), workload);
         }

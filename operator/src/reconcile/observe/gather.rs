@@ -38,7 +38,7 @@ pub async fn observe(pipeline: &CryptoPipeline, context: &Context, memory: &mut 
         secret,
         schema: schema.as_ref().map_or(Reading::Pending, |schema| context.databases.schema(schema, &asker)),
         workers: context.workers.reports(&asker),
-        producers_gone_since: memory.producers_gone_since(&workloads, Timestamp::now()),
+        writers_gone_since: memory.writers_gone_since(&workloads, Timestamp::now()),
         workloads,
     };
     Observation { observed, topic, schema }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crds::CryptoPipeline;
-use crds::worker_status::{AggregatorStatus, ProducerStatus, SymbolState};
+use crds::worker_status::{AggregatorStatus, ProducerStatus, RepairerStatus, SymbolState};
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -103,8 +103,9 @@ impl Look for WorkersLook {
     async fn look(&mut self) -> Result<WorkerReports, Failure> {
         let producers = self.ask_all::<ProducerStatus>(Role::Producer { source: "" });
         let aggregators = self.ask_all::<AggregatorStatus>(Role::Aggregator);
-        let (producers, aggregators) = futures::join!(producers, aggregators);
-        Ok(WorkerReports { producers, aggregators })
+        let repairers = self.ask_all::<RepairerStatus>(Role::Repairer);
+        let (producers, aggregators, repairers) = futures::join!(producers, aggregators, repairers);
+        Ok(WorkerReports { producers, aggregators, repairers })
     }
 
     fn is_news(before: &WorkerReports, after: &WorkerReports) -> bool {

@@ -3,8 +3,8 @@
 use crds::CryptoPipelineSpec;
 use crds::spec::SourceSpec;
 use crds::worker_settings::{
-    AggregationSettings, AggregatorSettings, DatabaseSettings, ExchangeKind, KafkaSettings, PipelineId,
-    ProducerSettings, SourceSettings,
+    AggregationSettings, AggregatorSettings, DatabaseSettings, ExchangeKind, KafkaSettings, LedgerSettings,
+    PipelineId, ProducerSettings, RepairerSettings, SourceSettings,
 };
 
 use super::{Place, WishedTopic};
@@ -16,22 +16,40 @@ pub(super) fn producer_settings(
     place: Place<'_>,
     topic: &WishedTopic,
 ) -> ProducerSettings {
+    ProducerSettings {
+        pipeline: id.clone(),
+        source: source_settings(source),
+        kafka: kafka_settings(spec, place, topic),
+    }
+}
+
+pub(super) fn repairer_settings(
+    id: &PipelineId,
+    spec: &CryptoPipelineSpec,
+    place: Place<'_>,
+    topic: &WishedTopic,
+) -> RepairerSettings {
+    RepairerSettings {
+        pipeline: id.clone(),
+        sources: spec.sources.iter().map(source_settings).collect(),
+        kafka: kafka_settings(spec, place, topic),
+        database: LedgerSettings { schema: super::schema::name_of(spec) },
+    }
+}
+
+fn source_settings(source: &SourceSpec) -> SourceSettings {
     let Endpoints { websocket, rest } = own_endpoints(source.exchange);
     let endpoints = source.endpoints.as_ref();
     let chosen = |chosen: Option<&String>, own: &str| chosen.map_or(own, String::as_str).to_owned();
     let mut symbols = source.symbols.clone();
     symbols.sort_unstable();
-    ProducerSettings {
-        pipeline: id.clone(),
-        source: SourceSettings {
-            name: source.name.clone(),
-            exchange: source.exchange,
-            venue: source.effective_venue().to_owned(),
-            symbols,
-            websocket_url: chosen(endpoints.and_then(|endpoints| endpoints.websocket.as_ref()), websocket),
-            rest_url: chosen(endpoints.and_then(|endpoints| endpoints.rest.as_ref()), rest),
-        },
-        kafka: kafka_settings(spec, place, topic),
+    SourceSettings {
+        name: source.name.clone(),
+        exchange: source.exchange,
+        venue: source.effective_venue().to_owned(),
+        symbols,
+        websocket_url: chosen(endpoints.and_then(|endpoints| endpoints.websocket.as_ref()), websocket),
+        rest_url: chosen(endpoints.and_then(|endpoints| endpoints.rest.as_ref()), rest),
     }
 }
 

@@ -3,8 +3,10 @@
 use crds::CryptoPipelineSpec;
 use crds::worker_settings::PipelineId;
 
-use super::settings::{aggregator_settings, producer_settings};
-use super::{AggregatorPlan, Place, ProducerPlan, SchemaPlan, SchemaStep, TopicPlan, TopicStep};
+use super::settings::{aggregator_settings, producer_settings, repairer_settings};
+use super::{
+    AggregatorPlan, Place, ProducerPlan, RepairerPlan, SchemaPlan, SchemaStep, TopicPlan, TopicStep,
+};
 use super::{WorkloadStep, WorkloadsPlan};
 use crate::reconcile::observe::{Observed, SecretState, Workload};
 
@@ -26,10 +28,17 @@ pub(super) fn plan_workloads(
         replicas: aggregator_replicas(spec, observed, topic).min(most_replicas(place)),
         pod_template: spec.aggregators.pod_template.clone(),
     };
+    let repairer = spec.repair.enabled.then(|| RepairerPlan {
+        settings: repairer_settings(id, spec, place, &topic.wished),
+        // It publishes too: a topic is only drained once it has stopped.
+        replicas: i32::from(!spec.suspend),
+        pod_template: spec.repair.pod_template.clone(),
+    });
     WorkloadsPlan {
         step: workload_step(observed, &topic.step, &schema.step),
         producers: producers.collect(),
         aggregator,
+        repairer,
         database_secret: spec
             .database
             .as_ref()
@@ -87,12 +96,11 @@ fn partitions_after(observed: &Observed, topic: &TopicPlan) -> Option<i32> {
     }
 }
 
-/// Whether the database has everything that the producers have ever written: told by looks that began after the
-/// last producer had gone.
+/// Whether the database has everything that was ever written to the topic: told by looks that began after the last
+/// writer had gone.
 fn is_drained(observed: &Observed) -> bool {
-    let gone = |workload: &Workload| workload.wished == 0 && workload.replicas == 0;
-    let Some(gone_since) = observed.producers_gone_since else { return false };
-    observed.workloads.producers.values().all(gone)
+    let Some(gone_since) = observed.writers_gone_since else { return false };
+    observed.workloads.writers().all(Workload::is_gone)
         && observed.topic.value_after(gone_since).is_some()
         && observed.schema.value_after(gone_since).is_some()
         && observed.lag() == Some(0)

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crds::worker_settings::ProducerSettings;
-use crds::worker_status::{AggregatorStatus, ProducerStatus, SymbolState, SymbolStatus};
+use crds::worker_status::{AggregatorStatus, ProducerStatus, RepairerStatus, SymbolState, SymbolStatus};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Patch, PatchParams};
@@ -80,6 +80,10 @@ impl Nodes {
     async fn worker_status(&self, pod: &Pod) -> Option<Value> {
         if pod.labels().get(ROLE_LABEL)? == Role::Aggregator.label() {
             let status = AggregatorStatus { broker: fine(), database: fine(), ..AggregatorStatus::default() };
+            return serde_json::to_value(status).ok();
+        }
+        if pod.labels().get(ROLE_LABEL)? == Role::Repairer.label() {
+            let status = RepairerStatus { broker: fine(), database: fine(), ..RepairerStatus::default() };
             return serde_json::to_value(status).ok();
         }
         let volumes = pod.spec.as_ref()?.volumes.as_ref()?;

@@ -1,9 +1,16 @@
 use std::collections::BTreeMap;
 
-use runtime::kafka_admin::TopicDescription;
-
 use super::*;
-use crate::reconcile::observe::{SchemaState, TopicState};
+
+/// What a [`LedgerLook`] borrows.
+#[derive(Clone)]
+struct Looks {
+    ledgers: Vec<MarketLedger>,
+    positions: Vec<PartitionPosition>,
+    read_at: Timestamp,
+    ends: Vec<i64>,
+    ends_at: Timestamp,
+}
 
 fn second(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -19,15 +26,14 @@ fn ledger(symbol: &str, missing: i64, holes: &[(i64, i64)]) -> MarketLedger {
         last_trade_id: Some(1_000),
         last_trade_time_us: Some(0),
         trades_held: 900,
+        head: None,
         missing,
         holes: holes.iter().map(|&(first_id, last_id)| Hole { first_id, last_id }).collect(),
     }
 }
 
 /// Both looks at the same second: the ends of the partitions, how far each is read, and the ledgers.
-fn looks(at: i64, ends: &[i64], read: &[i64], ledgers: &[MarketLedger]) -> Observed {
-    let description = TopicDescription { id: "t".to_owned(), partitions: 2, replication_factor: 1 };
-    let topic = TopicState { description, config: BTreeMap::new(), end_offsets: ends.to_vec() };
+fn looks(at: i64, ends: &[i64], read: &[i64], ledgers: &[MarketLedger]) -> Looks {
     let positions = (0..).zip(read).map(|(partition, next_offset)| PartitionPosition {
         partition,
         topic_id: "t".to_owned(),
@@ -37,26 +43,27 @@ fn looks(at: i64, ends: &[i64], read: &[i64], ledgers: &[MarketLedger]) -> Obser
         trades_duplicate: 0,
         records_set_aside: 0,
     });
-    let schema =
-        SchemaState { positions: positions.collect(), ledgers: ledgers.to_vec(), ..SchemaState::default() };
-    Observed {
-        topic: Reading::Known { value: Some(topic), at: second(at) },
-        schema: Reading::Known { value: schema, at: second(at) },
-        ..Observed::default()
+    Looks {
+        ledgers: ledgers.to_vec(),
+        positions: positions.collect(),
+        read_at: second(at),
+        ends: ends.to_vec(),
+        ends_at: second(at),
     }
 }
 
 /// What is told of each of these looks, each at its own second.
-fn report(looks_in_order: &[(i64, Observed)]) -> HoleReport {
+fn report(looks_in_order: &[(i64, Looks)]) -> HoleReport {
     let mut watch = HoleWatch::default();
     let mut last = None;
-    for (now, observed) in looks_in_order {
-        last = watch.update(observed, second(*now));
+    for (now, Looks { ledgers, positions, read_at, ends, ends_at }) in looks_in_order {
+        let look = LedgerLook { ledgers, positions, read_at: *read_at, ends: Some((ends, *ends_at)) };
+        last = Some(watch.update(&look, second(*now)));
     }
     last.unwrap()
 }
 
-fn missing(looks_in_order: &[(i64, Observed)]) -> i64 {
+fn missing(looks_in_order: &[(i64, Looks)]) -> i64 {
     report(looks_in_order).missing.values().map(|missing| missing.trades).sum()
 }
 
@@ -84,7 +91,7 @@ fn a_hole_counts_five_seconds_after_every_partition_has_passed_the_ends_seen_wit
 fn the_ends_come_from_a_look_that_began_after_the_hole_was_seen() {
     let hole = [ledger("A", 3, &[(10, 12)])];
     let mut stale = looks(5, &[5, 5], &[5, 5], &hole);
-    stale.topic = looks(4, &[5, 5], &[], &hole).topic;
+    stale.ends_at = second(4);
     let history = [(5, stale.clone()), (20, stale)];
     assert_eq!(missing(&history), 0, "what was behind the older end is not known");
 }
@@ -134,9 +141,4 @@ fn an_empty_partition_has_nothing_to_wait_for() {
         (6, looks(6, &[5, 0], &[5], &hole)),
     ];
     assert_eq!(missing(&history), 1);
-}
-
-#[test]
-fn nothing_is_told_while_the_database_cannot_be_read() {
-    assert_eq!(HoleWatch::default().update(&Observed::default(), second(0)), None);
 }

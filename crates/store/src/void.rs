@@ -1,0 +1,64 @@
+//! Ids that the exchange never gave: entered into the ledger under the same lock as a flush.
+
+use std::ops::RangeInclusive;
+
+use market::{Market, MarketPlan, RangeChanges, RangeKind, TradeRange, TradeRanges};
+
+use crate::error::StoreError;
+use crate::flush::{FlushDatabase, FlushTransaction, FlushWrites, MarketWrite};
+
+/// Ids without a trade, and the trades around them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdsWithoutTrade {
+    /// The ids.
+    pub ids: RangeInclusive<i64>,
+    /// Time of the trade just below: microseconds since 1970, UTC.
+    pub below_us: i64,
+    /// Time of the trade just above: microseconds since 1970, UTC.
+    pub above_us: i64,
+}
+
+/// Enters what of `void` is not accounted for. The version moves as with every change.
+pub(crate) async fn enter<D: FlushDatabase>(
+    database: &D,
+    market: &Market,
+    void: IdsWithoutTrade,
+) -> Result<(), StoreError> {
+    let [symbol_id] = database.symbol_ids(std::slice::from_ref(market)).await?[..] else {
+        return Err(StoreError::Unexpected(format!("{market} has no id")));
+    };
+    let mut transaction = database.begin().await?;
+    transaction.lock_heads(&[symbol_id]).await?;
+    let Some(head) = transaction.read_heads(&[symbol_id]).await?.pop() else {
+        return Err(StoreError::Unexpected(format!("{market} is gone")));
+    };
+    let ranges = transaction.read_ranges(&[symbol_id]).await?;
+    let mut ledger: TradeRanges = ranges.into_iter().map(|(_, range)| range).collect();
+    let mut changes = RangeChanges::default();
+    let range = TradeRange {
+        first_id: *void.ids.start(),
+        last_id: *void.ids.end(),
+        kind: RangeKind::Void,
+        first_time_us: void.below_us,
+        last_time_us: void.above_us,
+    };
+    ledger.insert(range, &mut changes);
+    let write = MarketWrite {
+        symbol_id,
+        market: head.market,
+        version: head.version + 1,
+        trades_held: head.trades_held,
+        last_trade: head.last_trade,
+        max_inversion_us: head.max_inversion_us,
+        plan: MarketPlan { ranges: changes, ..MarketPlan::default() },
+    };
+    let writes = FlushWrites {
+        topic: String::new(),
+        topic_id: String::new(),
+        partitions: Vec::new(),
+        markets: vec![write],
+        set_aside: Vec::new(),
+    };
+    transaction.write(&writes).await?;
+    transaction.commit().await.map_err(StoreError::database("enter ids without a trade"))
+}

@@ -1,0 +1,154 @@
+//! Which symbols are listed and traded: `GET /api/v3/exchangeInfo`.
+
+use hashbrown::HashMap;
+use serde::Deserialize;
+
+use super::{BinanceRest, RestError, SYMBOLS_PER_REQUEST, symbol_list};
+use crate::exchange::{Listing, SymbolListing};
+
+const PATH: &str = "/api/v3/exchangeInfo";
+const WEIGHT: u32 = 20;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExchangeInfo {
+    #[serde(default)]
+    rate_limits: Vec<RateLimit>,
+    symbols: Vec<ListedSymbol>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RateLimit {
+    rate_limit_type: String,
+    limit: u32,
+}
+
+#[derive(Deserialize)]
+struct ListedSymbol {
+    symbol: String,
+    status: String,
+}
+
+impl BinanceRest {
+    /// What the exchange says of each of `symbols`.
+    ///
+    /// # Errors
+    /// [`RestError`] where it cannot be asked; an unlisted symbol is an answer, not an error.
+    pub async fn list_symbols(&mut self, symbols: &[String]) -> Result<Vec<SymbolListing>, RestError> {
+        let mut listings = Vec::with_capacity(symbols.len());
+        let mut batches: Vec<&[String]> = symbols.chunks(SYMBOLS_PER_REQUEST).collect();
+        while let Some(batch) = batches.pop() {
+            match self.exchange_info(batch).await {
+                Ok(info) => listings.extend(self.read_listings(batch, &info)),
+                // One unlisted symbol fails the request for all: halve until it is found.
+                Err(error) if error.is_about_a_symbol() && batch.len() > 1 => {
+                    let (left, right) = batch.split_at(batch.len() / 2);
+                    batches.extend([left, right]);
+                }
+                Err(error) if error.is_about_a_symbol() => {
+                    listings.extend(batch.iter().map(|symbol| listing(symbol, Listing::Unknown)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(listings)
+    }
+
+    fn read_listings(&mut self, asked: &[String], info: &ExchangeInfo) -> Vec<SymbolListing> {
+        if let Some(limit) = info.rate_limits.iter().find(|limit| limit.rate_limit_type == "REQUEST_WEIGHT") {
+            self.weight_limit = limit.limit;
+        }
+        let statuses: HashMap<&str, &str> =
+            info.symbols.iter().map(|listed| (listed.symbol.as_str(), listed.status.as_str())).collect();
+        asked
+            .iter()
+            .map(|symbol| match statuses.get(symbol.as_str()) {
+                None => listing(symbol, Listing::Unknown),
+                Some(&"TRADING") => listing(symbol, Listing::Trading),
+                Some(_) => listing(symbol, Listing::NotTrading),
+            })
+            .collect()
+    }
+
+    async fn exchange_info(&mut self, symbols: &[String]) -> Result<ExchangeInfo, RestError> {
+        let list = symbol_list(symbols);
+        self.get(PATH, WEIGHT, &[("symbols", list.as_str()), ("showPermissionSets", "false")]).await
+    }
+}
+
+fn listing(symbol: &str, listing: Listing) -> SymbolListing {
+    SymbolListing { symbol: symbol.to_owned(), listing }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wiremock::matchers::{method, path};
+    use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+
+    use super::super::WEIGHT_HEADER;
+    use super::*;
+
+    /// Answers like the exchange: one unlisted symbol fails the request.
+    struct Lists(&'static [(&'static str, &'static str)]);
+
+    impl Respond for Lists {
+        fn respond(&self, request: &Request) -> ResponseTemplate {
+            let query: HashMap<_, _> = request.url.query_pairs().collect();
+            let asked: Vec<String> = serde_json::from_str(&query["symbols"]).unwrap();
+            let mut found = Vec::new();
+            for symbol in asked {
+                let Some((_, status)) = self.0.iter().find(|(listed, _)| *listed == symbol) else {
+                    return ResponseTemplate::new(400)
+                        .set_body_json(json!({"code": -1121, "msg": "Invalid symbol."}));
+                };
+                found.push(json!({"symbol": symbol, "status": status, "baseAsset": "X"}));
+            }
+            let limit = json!({"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000});
+            ResponseTemplate::new(200)
+                .insert_header(WEIGHT_HEADER, "40")
+                .set_body_json(json!({"rateLimits": [limit], "symbols": found}))
+        }
+    }
+
+    async fn exchange(answer: impl Respond + 'static) -> (MockServer, BinanceRest) {
+        runtime::tls::install_provider();
+        let server = MockServer::start().await;
+        Mock::given(method("GET"))
+            .and(path("/api/v3/exchangeInfo"))
+            .respond_with(answer)
+            .mount(&server)
+            .await;
+        let rest = BinanceRest::new(&format!("{}/", server.uri())).unwrap();
+        (server, rest)
+    }
+
+    fn names(symbols: &[&str]) -> Vec<String> {
+        symbols.iter().map(ToString::to_string).collect()
+    }
+
+    #[tokio::test]
+    async fn unlisted_symbols_are_found_among_the_listed() {
+        let (_server, mut rest) =
+            exchange(Lists(&[("BTCUSDT", "TRADING"), ("ETHUSDT", "HALT"), ("NEWUSDT", "SOMETHING_NEW")]))
+                .await;
+        let asked = names(&["AAAUSDT", "BTCUSDT", "ETHUSDT", "NEWUSDT", "ZZZUSDT"]);
+        let mut listings = rest.list_symbols(&asked).await.unwrap();
+        listings.sort_by(|left, right| left.symbol.cmp(&right.symbol));
+        let found: Vec<Listing> = listings.iter().map(|listing| listing.listing).collect();
+        assert_eq!(
+            found,
+            [Listing::Unknown, Listing::Trading, Listing::NotTrading, Listing::NotTrading, Listing::Unknown]
+        );
+        assert_eq!(rest.weight_used(), 40);
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_another_shape_is_an_error() {
+        let (_server, mut rest) =
+            exchange(ResponseTemplate::new(200).set_body_json(json!({"symbols": 7}))).await;
+        let error = rest.list_symbols(&names(&["BTCUSDT"])).await.unwrap_err();
+        assert!(matches!(error, RestError::Unreadable { .. }), "{error}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Trades by id: `GET /api/v3/historicalTrades`.
+
+use market::Trade;
+use serde::Deserialize;
+
+use super::{BinanceRest, RestError, time_us};
+use crate::amount::read_amounts;
+
+const PATH: &str = "/api/v3/historicalTrades";
+const WEIGHT: u32 = 25;
+
+/// Trades in one answer at most.
+pub const MOST_TRADES: i64 = 1_000;
+
+/// ```json
+/// {"id":5412300001,"price":"94250.15000000","qty":"0.01300000","quoteQty":"1225.25195000","time":1767225600124456,
+///  "isBuyerMaker":false,"isBestMatch":true}
+/// ```
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HistoricalTrade {
+    id: i64,
+    price: String,
+    qty: String,
+    time: i64,
+    is_buyer_maker: bool,
+}
+
+impl BinanceRest {
+    /// The trades of `symbol` with ids from `from_id` on, by ascending id, [`MOST_TRADES`] at most. The exchange does not
+    /// say when it made the message: the event time is the trade's own. `received_time_us` is our own clock.
+    ///
+    /// # Errors
+    /// [`RestError`] where it cannot be asked, or a trade of the answer cannot be held exactly.
+    pub async fn historical_trades(
+        &mut self,
+        symbol: &str,
+        from_id: i64,
+        received_time_us: i64,
+    ) -> Result<Vec<Trade>, RestError> {
+        let (from_id, limit) = (from_id.to_string(), MOST_TRADES.to_string());
+        let query = [("symbol", symbol), ("fromId", from_id.as_str()), ("limit", limit.as_str())];
+        let rows: Vec<HistoricalTrade> = self.get(PATH, WEIGHT, &query).await?;
+        if let Some(pair) = rows.windows(2).find(|pair| pair[0].id >= pair[1].id) {
+            return Err(RestError::Disorder { path: PATH, trade_id: pair[1].id });
+        }
+        rows.iter().map(|row| read_trade(symbol, row, received_time_us)).collect()
+    }
+}
+
+fn read_trade(symbol: &str, row: &HistoricalTrade, received_time_us: i64) -> Result<Trade, RestError> {
+    let (price, quantity) = read_amounts(&row.price, &row.qty).map_err(|source| RestError::Trade {
+        symbol: symbol.to_owned(),
+        trade_id: row.id,
+        source,
+    })?;
+    let trade_time_us = time_us(PATH, row.time)?;
+    Ok(Trade {
+        trade_id: row.id,
+        price,
+        quantity,
+        trade_time_us,
+        event_time_us: trade_time_us,
+        received_time_us,
+        buyer_is_maker: row.is_buyer_maker,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use wiremock::matchers::{method, path, query_param};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+
+    fn row(id: i64, price: &str) -> Value {
+        json!({"id": id, "price": price, "qty": "0.01300000", "quoteQty": "1.0", "time": 1_767_225_600_124_i64,
+               "isBuyerMaker": true, "isBestMatch": true})
+    }
+
+    async fn answered(rows: Value) -> Result<Vec<Trade>, RestError> {
+        runtime::tls::install_provider();
+        let server = MockServer::start().await;
+        Mock::given(method("GET"))
+            .and(path(PATH))
+            .and(query_param("symbol", "BTCUSDT"))
+            .and(query_param("fromId", "7"))
+            .and(query_param("limit", "1000"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(rows))
+            .mount(&server)
+            .await;
+        BinanceRest::new(&server.uri()).unwrap().historical_trades("BTCUSDT", 7, 99).await
+    }
+
+    #[tokio::test]
+    async fn every_field_of_a_trade_is_read_exactly() {
+        let trades = answered(json!([row(7, "94250.15000000"), row(9, "0.00000001")])).await.unwrap();
+        let expected = Trade {
+            trade_id: 7,
+            price: "94250.15".parse().unwrap(),
+            quantity: "0.013".parse().unwrap(),
+            // Milliseconds, from a server that does not know the header.
+            trade_time_us: 1_767_225_600_124_000,
+            event_time_us: 1_767_225_600_124_000,
+            received_time_us: 99,
+            buyer_is_maker: true,
+        };
+        assert_eq!(trades[0], expected);
+        assert_eq!(trades[1].price.units(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_trade_that_cannot_be_held_is_named() {
+        let error = answered(json!([row(7, "1"), row(8, "0.000000001")])).await.unwrap_err();
+        assert_eq!(error.to_string(), "trade 8 of BTCUSDT cannot be held");
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_disorder_is_not_used() {
+        for ids in [[8, 7], [8, 8]] {
+            let error = answered(json!(ids.map(|id| row(id, "1")))).await.unwrap_err();
+            assert!(matches!(error, RestError::Disorder { .. }), "{error}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `worker repair`: what the ledger misses is asked of the exchange and published like any trade, and every minute the
+//! exchange is asked how far its ids go.
+//!
+//! One [`SourceRepairer`](source) a source looks at the ledger, chooses ids (`queue`), sorts the answer out (`reply`) and
+//! publishes what it brings (`publisher`). Nothing has to be remembered: after a restart the ledger says what is missing.
+
+mod publisher;
+mod queue;
+mod reply;
+mod source;
+mod state;
+mod timings;
+
+use std::sync::Arc;
+
+use crds::worker_settings::RepairerSettings;
+use rdkafka::error::KafkaError;
+use runtime::kafka::KafkaConnection;
+use runtime::kafka_admin::KafkaAdminError;
+use store::StoreError;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::database;
+use crate::exchange::RestError;
+use crate::flow_gate::FlowGate;
+use publisher::RepairPublisher;
+use source::SourceRepairer;
+
+pub use state::RepairerState;
+pub use timings::RepairTimings;
+
+/// Looks at the ledger and probes share these.
+const DATABASE_CONNECTIONS: u32 = 2;
+
+/// What a repairer is given beside its settings.
+pub struct RepairContext {
+    /// How to reach the broker, credentials included.
+    pub kafka: KafkaConnection,
+    /// Where the ledger is; with credentials.
+    pub database_url: String,
+    /// Told how many bytes were published.
+    pub gate: Arc<FlowGate>,
+    /// What others see of this repairer.
+    pub state: Arc<RepairerState>,
+    /// How long to wait for what.
+    pub timings: RepairTimings,
+}
+
+/// Why a repairer cannot go on, whatever it waits for.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// The database refuses for good.
+    #[error("cannot use the database")]
+    Store(#[from] StoreError),
+    /// The broker's client cannot be made.
+    #[error("the kafka client cannot be made")]
+    Kafka(#[from] KafkaError),
+    /// The broker's client for questions cannot be made.
+    #[error("cannot use the broker")]
+    Admin(#[from] KafkaAdminError),
+    /// There is no HTTP client.
+    #[error(transparent)]
+    Rest(#[from] RestError),
+    /// A task of ours broke.
+    #[error("a part of the repairer has ended")]
+    PartEnded(#[from] tokio::task::JoinError),
+}
+
+/// Repairs until `shutdown`.
+///
+/// # Errors
+/// [`RepairError`] for what waiting cannot mend; everything else is retried and shown in the state.
+pub async fn run(
+    settings: RepairerSettings,
+    context: RepairContext,
+    shutdown: CancellationToken,
+) -> Result<(), RepairError> {
+    let RepairContext { kafka, database_url, gate, state, timings } = context;
+    let note = |answer| state.note_database(answer);
+    let schema = &settings.database.schema;
+    let Some(store) = database::connect(&database_url, schema, DATABASE_CONNECTIONS, note, &shutdown).await?
+    else {
+        return Ok(());
+    };
+    let topic = &settings.kafka.topic;
+    let publisher =
+        Arc::new(RepairPublisher::new(&kafka, &settings.pipeline, topic, gate, Arc::clone(&state))?);
+    let mut sources = JoinSet::new();
+    for source in settings.sources {
+        let repairer = SourceRepairer::new(
+            source,
+            topic.clone(),
+            store.clone(),
+            Arc::clone(&publisher),
+            Arc::clone(&state),
+            timings,
+        )?;
+        sources.spawn(repairer.keep_repairing(shutdown.clone()));
+    }
+    while let Some(ended) = sources.join_next().await {
+        ended?;
+    }
+    store.close().await;
+    // Dropping the client waits for its threads.
+    let _ = tokio::task::spawn_blocking(move || drop(publisher)).await;
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! What an answer proves of the ids that were asked for. Pure.
+
+use std::ops::RangeInclusive;
+
+use market::Trade;
+use store::IdsWithoutTrade;
+
+/// An answer to the question for trades from the id just below `asked` on, sorted out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// The trades that were asked for, ascending.
+    pub(super) found: Vec<Trade>,
+    /// Ids without a trade although both neighbours are in the answer: as far as this answer goes, they do not exist.
+    pub(super) absent: Vec<IdsWithoutTrade>,
+    /// Ids of which the answer says nothing: it begins above them or ends below them.
+    pub(super) silent: Vec<RangeInclusive<i64>>,
+}
+
+/// Sorts out an answer; `rows` are by ascending id, without repeats.
+pub(super) fn sort_out(asked: &RangeInclusive<i64>, rows: &[Trade]) -> Reply {
+    let mut reply = Reply::default();
+    let mut next_id = *asked.start();
+    let mut below: Option<&Trade> = None;
+    for row in rows.iter().take_while(|row| row.trade_id <= asked.end() + 1) {
+        let missing = next_id..=(row.trade_id - 1).min(*asked.end());
+        if !missing.is_empty() {
+            match below {
+                Some(below) => reply.absent.push(IdsWithoutTrade {
+                    ids: missing,
+                    below_us: below.trade_time_us,
+                    above_us: row.trade_time_us,
+                }),
+                None => reply.silent.push(missing),
+            }
+        }
+        if asked.contains(&row.trade_id) {
+            reply.found.push(*row);
+        }
+        next_id = next_id.max(row.trade_id + 1);
+        below = Some(row);
+    }
+    // A row beyond the end, where there is one, proves what lies before it.
+    if let Some(beyond) = rows.iter().find(|row| row.trade_id > asked.end() + 1)
+        && let Some(below) = below
+        && next_id <= *asked.end()
+    {
+        reply.absent.push(IdsWithoutTrade {
+            ids: next_id..=*asked.end(),
+            below_us: below.trade_time_us,
+            above_us: beyond.trade_time_us,
+        });
+        next_id = asked.end() + 1;
+    }
+    if next_id <= *asked.end() {
+        reply.silent.push(next_id..=*asked.end());
+    }
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(ids: impl IntoIterator<Item = i64>) -> Vec<Trade> {
+        let trade = |trade_id| Trade {
+            trade_id,
+            price: "1".parse().unwrap(),
+            quantity: "1".parse().unwrap(),
+            trade_time_us: trade_id * 10,
+            event_time_us: 0,
+            received_time_us: 0,
+            buyer_is_maker: false,
+        };
+        ids.into_iter().map(trade).collect()
+    }
+
+    fn sorted_out(
+        asked: RangeInclusive<i64>,
+        ids: impl IntoIterator<Item = i64>,
+    ) -> (Vec<i64>, Vec<RangeInclusive<i64>>, Vec<RangeInclusive<i64>>) {
+        let reply = sort_out(&asked, &rows(ids));
+        for absent in &reply.absent {
+            assert!(absent.below_us < absent.above_us, "{absent:?}");
+        }
+        (
+            reply.found.iter().map(|trade| trade.trade_id).collect(),
+            reply.absent.into_iter().map(|absent| absent.ids).collect(),
+            reply.silent,
+        )
+    }
+
+    #[test]
+    fn a_full_answer_leaves_nothing_open() {
+        assert_eq!(sorted_out(5..=7, 4..=9), (vec![5, 6, 7], vec![], vec![]));
+        assert_eq!(sorted_out(5..=7, 4..=7), (vec![5, 6, 7], vec![], vec![]));
+    }
+
+    #[test]
+    fn ids_between_two_rows_are_absent() {
+        assert_eq!(sorted_out(5..=9, [4, 6, 9, 10]), (vec![6, 9], vec![5..=5, 7..=8], vec![]));
+        assert_eq!(sorted_out(5..=9, [4, 6, 12]), (vec![6], vec![5..=5, 7..=9], vec![]));
+        assert_eq!(sorted_out(5..=9, [4, 10]), (vec![], vec![5..=9], vec![]));
+        assert_eq!(sorted_out(5..=9, [4, 30]), (vec![], vec![5..=9], vec![]));
+    }
+
+    #[test]
+    fn an_answer_that_begins_above_the_ids_proves_nothing_of_them() {
+        assert_eq!(sorted_out(5..=9, [7, 8, 9, 10]), (vec![7, 8, 9], vec![], vec![5..=6]));
+        assert_eq!(sorted_out(5..=9, [30, 31]), (vec![], vec![], vec![5..=9]));
+        assert_eq!(sorted_out(5..=9, []), (vec![], vec![], vec![5..=9]));
+    }
+
+    #[test]
+    fn an_answer_that_ends_below_the_ids_proves_nothing_of_them() {
+        assert_eq!(sorted_out(5..=9, [4, 5, 6]), (vec![5, 6], vec![], vec![7..=9]));
+        assert_eq!(sorted_out(5..=9, [4]), (vec![], vec![], vec![5..=9]));
+    }
+}

@@ -1,0 +1,267 @@
+//! The repairs of one source, one step after the other: a probe when it is due, else the next missing ids, else a pause.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::worker_settings::SourceSettings;
+use jiff::Timestamp;
+use market::Market;
+use runtime::error_chain::error_chain;
+use store::{HeadProbe, HoleWatch, IdsWithoutTrade, LedgerLook, MarketLedger, PartitionPosition, Store};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::publisher::RepairPublisher;
+use super::queue::{Chunk, RepairQueue};
+use super::reply::{Reply, sort_out};
+use super::state::RepairerState;
+use super::timings::RepairTimings;
+use crate::exchange::{BinanceRest, MOST_TRADES, NewestTrade, RestError};
+
+/// How often the stored positions are looked at while published trades are on their way to the ledger.
+const CONFIRMATION_LOOK: Duration = Duration::from_millis(50);
+/// After something failed that the exchange has nothing to do with.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+/// Repairs one source.
+pub(super) struct SourceRepairer {
+    name: String,
+    venue: String,
+    symbols: Vec<String>,
+    rest: BinanceRest,
+    store: Store,
+    publisher: Arc<RepairPublisher>,
+    state: Arc<RepairerState>,
+    timings: RepairTimings,
+    topic: String,
+    watch: HoleWatch,
+    queue: RepairQueue,
+    /// Ids that an earlier answer said do not exist.
+    absent: HashSet<(Market, IdsWithoutTrade)>,
+    probe_at: Instant,
+}
+
+/// Why a step failed.
+enum StepError {
+    Exchange(RestError),
+    Database(store::StoreError),
+    /// The state says it already.
+    Broker(String),
+}
+
+impl From<RestError> for StepError {
+    fn from(error: RestError) -> Self {
+        Self::Exchange(error)
+    }
+}
+
+impl From<store::StoreError> for StepError {
+    fn from(error: store::StoreError) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl SourceRepairer {
+    pub(super) fn new(
+        source: SourceSettings,
+        topic: String,
+        store: Store,
+        publisher: Arc<RepairPublisher>,
+        state: Arc<RepairerState>,
+        timings: RepairTimings,
+    ) -> Result<Self, RestError> {
+        Ok(Self {
+            rest: BinanceRest::new(&source.rest_url)?,
+            name: source.name,
+            venue: source.venue,
+            symbols: source.symbols,
+            store,
+            publisher,
+            state,
+            timings,
+            topic,
+            watch: HoleWatch::default(),
+            queue: RepairQueue::default(),
+            absent: HashSet::new(),
+            probe_at: Instant::now(),
+        })
+    }
+
+    /// Runs until `shutdown`. A step is never cut short but by that.
+    pub(super) async fn keep_repairing(mut self, shutdown: CancellationToken) {
+        while let Some(pause) = shutdown.run_until_cancelled(self.take_step()).await {
+            if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// One step; says how long to wait before the next one.
+    async fn take_step(&mut self) -> Duration {
+        let outcome = if Instant::now() >= self.probe_at { self.probe().await } else { self.repair().await };
+        self.state.note_weight_used(&self.name, self.rest.weight_used());
+        let failure = match outcome {
+            Ok(pause) => return pause,
+            Err(failure) => failure,
+        };
+        match failure {
+            StepError::Exchange(error) => {
+                tracing::warn!(
+                    source = self.name,
+                    error = error_chain(&error),
+                    "the exchange does not answer"
+                );
+                self.state.note_exchange(&self.name, Err(error_chain(&error)));
+                error.pause().unwrap_or(PAUSE_AFTER_FAILURE)
+            }
+            StepError::Database(error) => {
+                tracing::warn!(error = error_chain(&error), "the ledger cannot be used");
+                self.state.note_database(Err(error_chain(&error)));
+                PAUSE_AFTER_FAILURE
+            }
+            StepError::Broker(message) => {
+                tracing::warn!(message, "the topic cannot be used");
+                PAUSE_AFTER_FAILURE
+            }
+        }
+    }
+
+    /// Asks how far the exchange's ids go.
+    async fn probe(&mut self) -> Result<Duration, StepError> {
+        let newest = self.rest.newest_trades(&self.symbols).await?;
+        self.state.note_exchange(&self.name, Ok(()));
+        let probe = |NewestTrade { symbol, last_id, time_us }| HeadProbe {
+            market: Market::new(self.venue.clone(), symbol),
+            last_id,
+            time_us,
+        };
+        let probes: Vec<HeadProbe> = newest.into_iter().map(probe).collect();
+        self.store.note_head_probes(&probes, Timestamp::now().as_microsecond()).await?;
+        self.probe_at = Instant::now() + self.timings.probe_interval;
+        Ok(Duration::ZERO)
+    }
+
+    /// Asks for the ids that are missing most urgently, if any are.
+    async fn repair(&mut self) -> Result<Duration, StepError> {
+        self.look().await?;
+        let now = Instant::now();
+        // One more than is asked for: the id just below, which proves what is not there.
+        let Some(chunk) = self.queue.next(now, MOST_TRADES - 1) else {
+            return Ok(self.timings.look_interval.min(self.probe_at.saturating_duration_since(now)));
+        };
+        let received_time_us = Timestamp::now().as_microsecond();
+        let from_id = chunk.ids.start() - 1;
+        let asked = self.rest.historical_trades(&chunk.market.symbol, from_id, received_time_us).await;
+        let rows = match asked {
+            Ok(rows) => rows,
+            Err(error) => {
+                self.queue.note_nothing(&chunk, error_chain(&error), Instant::now());
+                return Err(error.into());
+            }
+        };
+        self.state.note_exchange(&self.name, Ok(()));
+        self.use_reply(&chunk, sort_out(&chunk.ids, &rows)).await?;
+        Ok(Duration::ZERO)
+    }
+
+    /// Brings the queue to what the ledger misses.
+    async fn look(&mut self) -> Result<(), StepError> {
+        let read_at = Timestamp::now();
+        let positions = self.store.positions(&self.topic).await?;
+        let ledgers = self.ledgers().await?;
+        self.state.note_database(Ok(()));
+        let ends_at = Timestamp::now();
+        let is_anything_missing = ledgers.iter().any(|ledger| ledger.missing > 0);
+        let ends = if is_anything_missing {
+            Some(self.publisher.end_offsets().await.map_err(StepError::Broker)?)
+        } else {
+            None
+        };
+        let look = LedgerLook {
+            ledgers: &ledgers,
+            positions: &positions,
+            read_at,
+            ends: ends.as_deref().map(|ends| (ends, ends_at)),
+        };
+        let report = self.watch.update(&look, Timestamp::now());
+        let holes = report
+            .missing
+            .iter()
+            .flat_map(|(market, missing)| missing.holes.iter().map(move |hole| (market, *hole)));
+        self.queue.update(holes, Instant::now());
+        self.state.note_unavailable(&self.name, self.queue.unavailable());
+        Ok(())
+    }
+
+    async fn ledgers(&self) -> Result<Vec<MarketLedger>, store::StoreError> {
+        let mut ledgers = self.store.ledgers().await?;
+        ledgers.retain(|ledger| {
+            ledger.market.venue == self.venue
+                && self.symbols.iter().any(|symbol| *symbol == ledger.market.symbol)
+        });
+        Ok(ledgers)
+    }
+
+    async fn use_reply(&mut self, chunk: &Chunk, reply: Reply) -> Result<(), StepError> {
+        let voided = self.void(chunk, &reply.absent).await?;
+        if !reply.found.is_empty() {
+            let published = self.publisher.publish(&chunk.market, &reply.found).await;
+            let behind = published.map_err(|error| StepError::Broker(error.to_string()))?;
+            self.state.note_repaired(reply.found.len());
+            self.wait_until_read(&behind).await?;
+        }
+        let now = Instant::now();
+        if voided || !reply.found.is_empty() {
+            self.queue.note_progress(chunk, now);
+        } else {
+            self.queue.note_nothing(chunk, why_open(&reply), now);
+        }
+        Ok(())
+    }
+
+    /// Believes that ids do not exist where the hole is old enough and the answer before said so too.
+    async fn void(&mut self, chunk: &Chunk, absent: &[IdsWithoutTrade]) -> Result<bool, StepError> {
+        let is_old = chunk.attempts > 0 && chunk.first_seen.elapsed() >= self.timings.void_age;
+        let mut voided = false;
+        for absent in absent {
+            let said = (chunk.market.clone(), absent.clone());
+            if !is_old || !self.absent.contains(&said) {
+                self.absent.insert(said);
+                continue;
+            }
+            self.store.void(&chunk.market, absent.clone()).await?;
+            self.absent.remove(&said);
+            tracing::info!(market = %chunk.market, ids = ?absent.ids, "the exchange has no such trades");
+            self.state.note_voided(absent.ids.end() - absent.ids.start() + 1);
+            voided = true;
+        }
+        Ok(voided)
+    }
+
+    /// Waits until the aggregators have committed what was published, so that never more than one answer is under way.
+    async fn wait_until_read(&self, behind: &BTreeMap<i32, i64>) -> Result<(), StepError> {
+        let deadline = Instant::now() + self.timings.confirmation;
+        while Instant::now() < deadline {
+            let positions = self.store.positions(&self.topic).await?;
+            if behind.iter().all(|(partition, offset)| has_passed(&positions, *partition, *offset)) {
+                return Ok(());
+            }
+            tokio::time::sleep(CONFIRMATION_LOOK).await;
+        }
+        Ok(())
+    }
+}
+
+fn has_passed(positions: &[PartitionPosition], partition: i32, offset: i64) -> bool {
+    positions.iter().any(|position| position.partition == partition && position.next_offset >= offset)
+}
+
+/// Why a hole is still open after an answer that brought nothing.
+fn why_open(reply: &Reply) -> String {
+    if reply.absent.is_empty() {
+        "the exchange does not have these trades (any more)".to_owned()
+    } else {
+        "the exchange has no such ids; it is asked again before that is believed".to_owned()
+    }
+}

@@ -1,0 +1,119 @@
+//! What a repairer knows about itself: its `/status`, its `/readyz` and its metrics.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crds::worker_status::{DependencyStatus, RepairerStatus, UnavailableHole};
+use market::Market;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+use runtime::health::Probes;
+use store::Hole;
+
+/// Shared by everything that a repairer consists of, and by whoever watches it.
+#[derive(Debug)]
+pub struct RepairerState {
+    inner: Mutex<Inner>,
+    trades_repaired: Counter,
+    ids_voided: Counter,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    status: RepairerStatus,
+    unavailable: BTreeMap<String, Vec<UnavailableHole>>,
+}
+
+impl RepairerState {
+    /// A state that knows nothing yet of `sources`; its metrics are entered in `registry`.
+    #[must_use]
+    pub fn new<'a>(sources: impl Iterator<Item = &'a str>, registry: &mut Registry) -> Self {
+        let not_yet = || DependencyStatus { available: false, message: "not asked yet".to_owned() };
+        let status = RepairerStatus {
+            broker: not_yet(),
+            database: not_yet(),
+            exchanges: sources.map(|source| (source.to_owned(), not_yet())).collect(),
+            ..RepairerStatus::default()
+        };
+        let (trades_repaired, ids_voided) = (Counter::default(), Counter::default());
+        let registry = registry.sub_registry_with_prefix("cryptopipeline_repairer");
+        registry.register("trades_repaired", "Missing trades that were published", trades_repaired.clone());
+        registry.register("ids_voided", "Missing ids that were found not to exist", ids_voided.clone());
+        Self { inner: Mutex::new(Inner { status, ..Inner::default() }), trades_repaired, ids_voided }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The database answered, or why it did not.
+    pub(super) fn note_database(&self, answer: Result<(), String>) {
+        self.inner().status.database = dependency(answer);
+    }
+
+    /// The broker answered, or why it did not.
+    pub(super) fn note_broker(&self, answer: Result<(), String>) {
+        self.inner().status.broker = dependency(answer);
+    }
+
+    /// The exchange of `source` answered, or why it did not.
+    pub(super) fn note_exchange(&self, source: &str, answer: Result<(), String>) {
+        self.inner().status.exchanges.insert(source.to_owned(), dependency(answer));
+    }
+
+    pub(super) fn note_weight_used(&self, source: &str, weight: u32) {
+        self.inner().status.weight_used.insert(source.to_owned(), weight);
+    }
+
+    pub(super) fn note_repaired(&self, trades: usize) {
+        self.trades_repaired.inc_by(trades as u64);
+        self.inner().status.trades_repaired += trades as u64;
+    }
+
+    pub(super) fn note_voided(&self, ids: i64) {
+        let ids = u64::try_from(ids).unwrap_or_default();
+        self.ids_voided.inc_by(ids);
+        self.inner().status.ids_voided += ids;
+    }
+
+    /// The holes of `source` that were asked for in vain.
+    pub(super) fn note_unavailable<'a>(
+        &self,
+        source: &str,
+        holes: impl Iterator<Item = (&'a Market, Hole, &'a str)>,
+    ) {
+        let unavailable = holes.map(|(market, hole, reason)| UnavailableHole {
+            venue: market.venue.to_string(),
+            symbol: market.symbol.to_string(),
+            first_id: hole.first_id,
+            last_id: hole.last_id,
+            reason: reason.to_owned(),
+        });
+        self.inner().unavailable.insert(source.to_owned(), unavailable.collect());
+    }
+}
+
+impl Probes for RepairerState {
+    type Status = RepairerStatus;
+
+    fn why_not_ready(&self) -> Vec<String> {
+        let inner = self.inner();
+        let database = ("database", &inner.status.database);
+        let exchanges = inner.status.exchanges.iter().map(|(source, exchange)| (source.as_str(), exchange));
+        let away = std::iter::once(database).chain(exchanges).filter(|(_, dependency)| !dependency.available);
+        away.map(|(what, dependency)| format!("{what}: {}", dependency.message)).collect()
+    }
+
+    fn status(&self) -> RepairerStatus {
+        let inner = self.inner();
+        let unavailable = inner.unavailable.values().flatten().cloned().collect();
+        RepairerStatus { unavailable, ..inner.status.clone() }
+    }
+}
+
+fn dependency(answer: Result<(), String>) -> DependencyStatus {
+    match answer {
+        Ok(()) => DependencyStatus { available: true, message: String::new() },
+        Err(message) => DependencyStatus { available: false, message },
+    }
+}

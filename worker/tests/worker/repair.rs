@@ -1,0 +1,174 @@
+//! The repairer with a producer, an aggregator and a simulated exchange that does not send everything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::worker_settings::{LedgerSettings, PipelineId, RepairerSettings};
+use crds::worker_status::RepairerStatus;
+use exchange_sim::{Command, Running, SimulatorConfig, Speed, Trade, TradeLog};
+use prometheus_client::registry::Registry;
+use runtime::health::Probes;
+use store::CandleQuery;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use worker::flow_gate::FlowGate;
+use worker::repair::{self, RepairContext, RepairError, RepairTimings, RepairerState};
+
+use crate::broker::{PATIENCE, TestBroker};
+use crate::exchange::{even_log, live, start};
+use crate::lab::{Lab, wait_until};
+use crate::producer::{TestProducer, settings, short_timings};
+
+const SYMBOL: &str = "TRXUSDT";
+
+struct Repairer {
+    state: Arc<RepairerState>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), RepairError>>,
+}
+
+impl Repairer {
+    fn start(lab: &Lab, exchange: &Running, timings: RepairTimings) -> Self {
+        let producer = settings(exchange, &[SYMBOL], &lab.connection.bootstrap_servers);
+        let settings = RepairerSettings {
+            pipeline: PipelineId { namespace: "test".into(), name: lab.topic.clone(), uid: "1".into() },
+            sources: vec![producer.source],
+            kafka: producer.kafka,
+            database: LedgerSettings { schema: lab.schema.clone() },
+        };
+        let state = Arc::new(RepairerState::new(["spot"].into_iter(), &mut Registry::default()));
+        let context = RepairContext {
+            kafka: lab.connection.clone(),
+            database_url: lab.database_url.clone(),
+            gate: Arc::new(FlowGate::unlimited()),
+            state: state.clone(),
+            timings,
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(repair::run(settings, context, stop.clone()));
+        Self { state, stop, task }
+    }
+
+    fn status(&self) -> RepairerStatus {
+        self.state.status()
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("it does not end").unwrap().unwrap();
+    }
+}
+
+/// Probes as often as the exchange's clock allows, which runs a hundred times as fast here.
+fn quick_timings() -> RepairTimings {
+    RepairTimings {
+        look_interval: Duration::from_millis(100),
+        probe_interval: Duration::from_millis(400),
+        void_age: Duration::ZERO,
+        ..RepairTimings::default()
+    }
+}
+
+/// A market of so many trades, ten a second of its time.
+fn market(trades: i64) -> SimulatorConfig {
+    SimulatorConfig { speed: Speed::from_factor(100), ..live(vec![even_log(SYMBOL, trades, 100_000)]) }
+}
+
+async fn complete_minutes(lab: &Lab) -> usize {
+    let candles = lab.store.candles(&CandleQuery::default()).await.unwrap();
+    candles.iter().filter(|candle| candle.complete).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_exchange_did_not_send_is_asked_for() {
+    let broker = TestBroker::start();
+    let lab = Lab::embedded(&broker).await;
+    let exchange = start(market(6_000)).await;
+    exchange
+        .control(&Command::WithholdTrades { symbol: SYMBOL.into(), first_id: 1_000, last_id: 3_500 })
+        .unwrap();
+    let aggregator = lab.aggregate();
+    let producer = TestProducer::start(&exchange, &[SYMBOL], lab.connection.clone(), short_timings());
+    wait_until("the hole is there", async || lab.missing().await > 0).await;
+    assert_eq!(complete_minutes(&lab).await, 0, "the chain breaks before its first whole minute is over");
+    let repairer = Repairer::start(&lab, &exchange, quick_timings());
+    lab.wait_for_held(6_000).await;
+    lab.assert_counted_once(6_000).await;
+    // Ten minutes of market, and the probes prove that the last one is over.
+    wait_until("every whole minute is complete", async || complete_minutes(&lab).await >= 9).await;
+    assert_eq!(repairer.status().trades_repaired, 2_501);
+    repairer.stop().await;
+    producer.stop().await;
+    aggregator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_dies_is_a_hole_at_the_end_and_repaired() {
+    let broker = TestBroker::start();
+    let lab = Lab::embedded(&broker).await;
+    let exchange = start(market(3_000)).await;
+    let last_ids = Command::WithholdTrades { symbol: SYMBOL.into(), first_id: 1_500, last_id: 3_000 };
+    exchange.control(&last_ids).unwrap();
+    let aggregator = lab.aggregate();
+    let repairer = Repairer::start(&lab, &exchange, quick_timings());
+    let producer = TestProducer::start(&exchange, &[SYMBOL], lab.connection.clone(), short_timings());
+    lab.wait_for_held(3_000).await;
+    lab.assert_counted_once(3_000).await;
+    repairer.stop().await;
+    producer.stop().await;
+    aggregator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_the_exchange_never_gave_are_void_once_it_has_said_so_twice() {
+    let broker = TestBroker::start();
+    let lab = Lab::embedded(&broker).await;
+    let trades: Vec<Trade> = {
+        let log = even_log(SYMBOL, 3_000, 100_000);
+        let all = (0..).map_while(|index| log.get(index));
+        all.filter(|trade| !(1_000..=1_009).contains(&trade.id)).collect()
+    };
+    let log = TradeLog::recorded(SYMBOL, &trades);
+    let exchange = start(SimulatorConfig { speed: Speed::from_factor(100), ..live(vec![log]) }).await;
+    let aggregator = lab.aggregate();
+    let producer = TestProducer::start(&exchange, &[SYMBOL], lab.connection.clone(), short_timings());
+    let repairer = Repairer::start(&lab, &exchange, quick_timings());
+    lab.wait_for_held(2_990).await;
+    wait_until("it is told why the hole is open", async || {
+        repairer.status().unavailable.iter().any(|hole| (hole.first_id, hole.last_id) == (1_000, 1_009))
+    })
+    .await;
+    assert_eq!(repairer.status().ids_voided, 0, "once is not enough");
+    wait_until("nothing is missing", async || lab.missing().await == 0).await;
+    let status = repairer.status();
+    assert_eq!((status.ids_voided, status.trades_repaired), (10, 0));
+    lab.assert_counted_once(2_990).await;
+    repairer.stop().await;
+    producer.stop().await;
+    aggregator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_that_refuses_leaves_the_hole_and_says_why() {
+    let broker = TestBroker::start();
+    let lab = Lab::embedded(&broker).await;
+    let exchange = start(market(3_000)).await;
+    let some_ids = Command::WithholdTrades { symbol: SYMBOL.into(), first_id: 1_000, last_id: 1_499 };
+    exchange.control(&some_ids).unwrap();
+    let aggregator = lab.aggregate();
+    let producer = TestProducer::start(&exchange, &[SYMBOL], lab.connection.clone(), short_timings());
+    wait_until("the hole is there", async || lab.missing().await > 0).await;
+    exchange.control(&Command::FailRest { status: 503, for_ms: 3_600_000 }).unwrap();
+    let repairer = Repairer::start(&lab, &exchange, quick_timings());
+    wait_until("it is told", async || repairer.status().exchanges["spot"].message.contains("503")).await;
+    assert!(!repairer.status().exchanges["spot"].available);
+    lab.wait_for_held(2_500).await;
+    assert_eq!(lab.missing().await, 500);
+    exchange.control(&Command::FailRest { status: 503, for_ms: 1 }).unwrap();
+    lab.wait_for_held(3_000).await;
+    lab.assert_counted_once(3_000).await;
+    wait_until("it is told", async || repairer.status().exchanges["spot"].available).await;
+    repairer.stop().await;
+    producer.stop().await;
+    aggregator.stop().await;
+}
