@@ -102,8 +102,10 @@ class Bench:
                 if now > deadline or process.poll() is not None:
                     raise SystemExit(f"the aggregator committed {read} of {trades} records; see {self.out / name}.log")
                 time.sleep(0.01)
+            if before == read:
+                raise SystemExit(f"all {trades} trades were committed between two looks, which tells no rate: give more --trades")
             peaks.append(memory_kib(process.pid, "VmHWM"))
-            return (read - before) / (time.monotonic() - begun)
+            return (read - before) / (now - begun)
 
     def copy(self, schema: str, trades: int) -> float:
         """Rows per second of a COPY of the rows that the aggregator has stored, into the same table."""
