@@ -12,6 +12,16 @@ use serde::Deserialize;
 use crate::amount::{AmountError, read_amounts};
 use crate::json_text::JsonText;
 
+/// What whoever writes records wants of librdkafka; a role's own settings go over these.
+pub const CLIENT_SETTINGS: &[(&str, &str)] = &[
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    ("compression.type", "lz4"),
+    ("linger.ms", "5"),
+    // The partitioner of the Java clients: every program puts a key into the same partition.
+    ("partitioner", "murmur2_random"),
+];
+
 /// Writes the records of one market. What is the same in all of them is made once.
 #[derive(Clone, Debug)]
 pub struct RecordEncoder {

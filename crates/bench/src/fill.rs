@@ -11,19 +11,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use runtime::kafka_admin::{KafkaAdmin, TopicToCreate};
 use serde::Serialize;
-use worker::record::RecordEncoder;
+use worker::record::{CLIENT_SETTINGS, RecordEncoder};
 
 use crate::topic::Topic;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// As `worker produce`, with more room: here nobody counts the memory.
-const CLIENT_SETTINGS: &[(&str, &str)] = &[
-    ("enable.idempotence", "true"),
-    ("acks", "all"),
-    ("compression.type", "lz4"),
-    ("linger.ms", "5"),
-    ("partitioner", "murmur2_random"),
-];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

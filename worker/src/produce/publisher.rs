@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::delivery::{Deliveries, DeliveryReports};
 use super::state::ProducerState;
 use crate::flow_gate::FlowGate;
+use crate::record::CLIENT_SETTINGS;
 
 /// Trades that wait while the client's own queue is full: some 7 MB.
 const WAITING_TRADES: usize = 65_536;
@@ -27,14 +28,8 @@ const BROKER_PATIENCE: Duration = Duration::from_secs(5);
 /// How often whoever waits looks again, whatever was signalled.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// What a producer wants of librdkafka; the user's own settings go over these.
-const CLIENT_SETTINGS: &[(&str, &str)] = &[
-    ("enable.idempotence", "true"),
-    ("acks", "all"),
-    ("compression.type", "lz4"),
-    ("linger.ms", "5"),
-    // The partitioner of the Java clients: every program puts a key into the same partition.
-    ("partitioner", "murmur2_random"),
+/// What a producer wants beside that; the user's own settings go over these.
+const OWN_SETTINGS: &[(&str, &str)] = &[
     // Both bound the memory; a record takes about 500 bytes of it.
     ("queue.buffering.max.messages", "10000"),
     ("queue.buffering.max.kbytes", "16384"),
@@ -86,7 +81,9 @@ impl Publisher {
         let deliveries = Arc::new(Deliveries::default());
         let reports =
             DeliveryReports::new(Arc::clone(&state), Arc::clone(&gate), Arc::clone(&deliveries), failed);
-        let client = connection.client_config(client_id, CLIENT_SETTINGS).create_with_context(reports)?;
+        let client = connection
+            .client_config(client_id, &[CLIENT_SETTINGS, OWN_SETTINGS].concat())
+            .create_with_context(reports)?;
         Ok(Self { client, topic: topic.to_owned(), state, gate, deliveries, outbox: Mutex::default() })
     }
 

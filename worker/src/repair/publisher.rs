@@ -16,19 +16,12 @@ use runtime::kafka_admin::KafkaAdmin;
 use super::RepairError;
 use super::state::RepairerState;
 use crate::flow_gate::FlowGate;
-use crate::record::RecordEncoder;
+use crate::record::{CLIENT_SETTINGS, RecordEncoder};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// As the producers', in small: a thousand records are under way at most.
-const CLIENT_SETTINGS: &[(&str, &str)] = &[
-    ("enable.idempotence", "true"),
-    ("acks", "all"),
-    ("compression.type", "lz4"),
-    ("linger.ms", "5"),
-    ("partitioner", "murmur2_random"),
-    ("message.timeout.ms", "30000"),
-];
+/// A record that the broker does not take is given up, and asked for again.
+const OWN_SETTINGS: &[(&str, &str)] = &[("message.timeout.ms", "30000")];
 
 /// Publishes repaired trades.
 pub(super) struct RepairPublisher {
@@ -49,7 +42,9 @@ impl RepairPublisher {
     ) -> Result<Self, RepairError> {
         let client_id = format!("{}-repairer", pipeline.name);
         Ok(Self {
-            client: connection.client_config(&client_id, CLIENT_SETTINGS).create()?,
+            client: connection
+                .client_config(&client_id, &[CLIENT_SETTINGS, OWN_SETTINGS].concat())
+                .create()?,
             admin: KafkaAdmin::new(connection, &format!("{client_id}-admin"), TIMEOUT)?,
             topic: topic.to_owned(),
             gate,
