@@ -108,9 +108,13 @@ Faults, each an object with \"command\" and:
   restart             down_ms
   refuse_connections  for_ms
   fail_rest           status, for_ms
+  slow_rest           delay_ms, for_ms
+  lag_rest            lag_ms, for_ms
   stall               symbol, stalled
   damage_frames       symbol, count
   duplicate_frames    symbol, count
+  delay_frames        symbol, count
+  false_frames        symbol, frame (oversized, wrong_types, absurd_id, absurd_time, absurd_price), count
   withhold_trades     symbol, first_id, last_id
   set_status          symbol, status (TRADING, HALT, BREAK)";
 

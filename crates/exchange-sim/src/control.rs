@@ -16,6 +16,7 @@ use serde_json::json;
 use smol_str::SmolStr;
 
 use crate::exchange::Exchange;
+use crate::faults::FalseFrame;
 use crate::playback::{SymbolMarket, SymbolStatus};
 
 /// Something that goes wrong with the exchange.
@@ -47,6 +48,20 @@ pub enum Command {
         /// Milliseconds.
         for_ms: u64,
     },
+    /// Holds every REST answer back by `delay_ms` for `for_ms`.
+    SlowRest {
+        /// Milliseconds between a question and its answer.
+        delay_ms: u64,
+        /// Milliseconds.
+        for_ms: u64,
+    },
+    /// For `for_ms` REST tells of the trades that had been made `lag_ms` before, as of now.
+    LagRest {
+        /// Milliseconds that the answers are behind.
+        lag_ms: u64,
+        /// Milliseconds.
+        for_ms: u64,
+    },
     /// Silences the streams of `symbol`, while the connections live on, or ends that. Where a clock moves the
     /// market, what passes meanwhile is never sent; elsewhere the symbol stands still.
     Stall {
@@ -66,6 +81,22 @@ pub enum Command {
     DuplicateFrames {
         /// The symbol, in capitals.
         symbol: SmolStr,
+        /// How many, all connections together.
+        count: u32,
+    },
+    /// Sends the next `count` trade frames of `symbol` after the one that follows each.
+    DelayFrames {
+        /// The symbol, in capitals.
+        symbol: SmolStr,
+        /// How many, all connections together.
+        count: u32,
+    },
+    /// Sends `count` frames that no sound exchange would send, each beside a trade of `symbol`.
+    FalseFrames {
+        /// The symbol, in capitals.
+        symbol: SmolStr,
+        /// What is wrong with them.
+        frame: FalseFrame,
         /// How many, all connections together.
         count: u32,
     },
@@ -105,6 +136,8 @@ pub struct Status {
     pub connections: usize,
     /// Streams that they are subscribed to, together.
     pub subscriptions: usize,
+    /// Connections and requests that a fault has refused, held back or told of an earlier market.
+    pub troubled_requests: u64,
 }
 
 /// How far the log of one symbol has been played.
@@ -128,6 +161,8 @@ pub struct SymbolProgress {
     pub done: bool,
     /// Whether it trades.
     pub status: SymbolStatus,
+    /// Frames that a fault has withheld, damaged, doubled, delayed or invented.
+    pub spoiled_frames: u64,
 }
 
 /// `/control/*`.
@@ -154,9 +189,19 @@ pub(crate) fn apply(exchange: &Exchange, command: &Command) -> Result<(), Unknow
         }
         Command::RefuseConnections { for_ms } => exchange.faults.refuse_connections_until(after(*for_ms)),
         Command::FailRest { status, for_ms } => exchange.faults.fail_rest_until(after(*for_ms), *status),
+        Command::SlowRest { delay_ms, for_ms } => {
+            exchange.faults.slow_rest_until(after(*for_ms), Duration::from_millis(*delay_ms));
+        }
+        Command::LagRest { lag_ms, for_ms } => {
+            exchange.faults.lag_rest_until(after(*for_ms), Duration::from_millis(*lag_ms));
+        }
         Command::Stall { symbol, stalled } => market(symbol)?.faults.stall(*stalled),
         Command::DamageFrames { symbol, count } => market(symbol)?.faults.damage(*count),
         Command::DuplicateFrames { symbol, count } => market(symbol)?.faults.double(*count),
+        Command::DelayFrames { symbol, count } => market(symbol)?.faults.delay(*count),
+        Command::FalseFrames { symbol, frame, count } => {
+            market(symbol)?.faults.add_false_frames(*frame, *count);
+        }
         Command::WithholdTrades { symbol, first_id, last_id } => {
             market(symbol)?.faults.withhold(*first_id..=*last_id);
         }
@@ -179,6 +224,7 @@ pub(crate) fn read_status(exchange: &Exchange) -> Status {
         server_time_us: exchange.server_time_us(),
         connections: exchange.connections.count(),
         subscriptions: exchange.connections.stream_count(),
+        troubled_requests: exchange.faults.troubled(),
     }
 }
 
@@ -194,6 +240,7 @@ fn progress(market: &SymbolMarket) -> SymbolProgress {
         played: market.played_count(),
         done: market.is_done(),
         status: market.status(),
+        spoiled_frames: market.faults.spoiled(),
     }
 }
 
@@ -230,6 +277,10 @@ mod tests {
             (
                 r#"{"command":"withhold_trades","symbol":"TRXUSDT","first_id":3,"last_id":5}"#,
                 Command::WithholdTrades { symbol: "TRXUSDT".into(), first_id: 3, last_id: 5 },
+            ),
+            (
+                r#"{"command":"false_frames","symbol":"TRXUSDT","frame":"absurd_id","count":2}"#,
+                Command::FalseFrames { symbol: "TRXUSDT".into(), frame: FalseFrame::AbsurdId, count: 2 },
             ),
             (
                 r#"{"command":"set_status","symbol":"TRXUSDT","status":"BREAK"}"#,

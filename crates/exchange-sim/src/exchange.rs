@@ -119,6 +119,15 @@ impl Exchange {
         }
     }
 
+    /// Until when REST tells of the trades of `market`: for ever, unless it is made to lag.
+    pub(crate) fn rest_knows_until_us(&self, market: &SymbolMarket) -> i64 {
+        let lag = self.faults.rest_lag(Instant::now());
+        if lag.is_zero() {
+            return i64::MAX;
+        }
+        self.time_us(market).saturating_sub(i64::try_from(lag.as_micros()).unwrap_or(i64::MAX))
+    }
+
     /// Plays what is due in all symbols at `clock_us`. Returns when the next trade is due.
     pub(crate) fn play_until(&self, clock_us: i64) -> Option<i64> {
         let next_us = self.markets.iter().filter_map(|market| market.play_until(clock_us)).min();

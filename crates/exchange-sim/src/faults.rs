@@ -4,7 +4,9 @@
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 /// Faults of the exchange as a whole.
 #[derive(Debug, Default)]
@@ -16,6 +18,10 @@ pub(crate) struct ExchangeFaults {
 struct ExchangeFaultState {
     refuses_connections_until: Option<Instant>,
     rest_fails_until: Option<(Instant, u16)>,
+    rest_slow_until: Option<(Instant, Duration)>,
+    rest_lags_until: Option<(Instant, Duration)>,
+    /// Connections and requests that were refused, held back or told of an earlier market.
+    troubled: u64,
 }
 
 impl ExchangeFaults {
@@ -28,15 +34,55 @@ impl ExchangeFaults {
         lock(&self.state).rest_fails_until = Some((until, status));
     }
 
+    /// All REST requests are answered after a `delay` until then.
+    pub(crate) fn slow_rest_until(&self, until: Instant, delay: Duration) {
+        lock(&self.state).rest_slow_until = Some((until, delay));
+    }
+
+    /// All REST answers tell of the market as it was `lag` ago until then.
+    pub(crate) fn lag_rest_until(&self, until: Instant, lag: Duration) {
+        lock(&self.state).rest_lags_until = Some((until, lag));
+    }
+
     pub(crate) fn refuses_connections(&self, now: Instant) -> bool {
-        lock(&self.state).refuses_connections_until.is_some_and(|until| now < until)
+        let mut state = lock(&self.state);
+        let refuses = state.refuses_connections_until.is_some_and(|until| now < until);
+        state.troubled += u64::from(refuses);
+        refuses
     }
 
     /// With which HTTP status REST requests are refused, and for how many seconds yet.
     pub(crate) fn rest_failure(&self, now: Instant) -> Option<(u16, u64)> {
-        let (until, status) = lock(&self.state).rest_fails_until?;
-        (now < until).then(|| (status, until.duration_since(now).as_secs() + 1))
+        let mut state = lock(&self.state);
+        let (until, status) = state.rest_fails_until.filter(|(until, _)| now < *until)?;
+        state.troubled += 1;
+        Some((status, until.duration_since(now).as_secs() + 1))
     }
+
+    /// How often somebody met with one of these faults.
+    pub(crate) fn troubled(&self) -> u64 {
+        lock(&self.state).troubled
+    }
+
+    /// How long REST answers are held back.
+    pub(crate) fn rest_delay(&self, now: Instant) -> Duration {
+        let mut state = lock(&self.state);
+        let delay = in_force(state.rest_slow_until, now);
+        state.troubled += u64::from(!delay.is_zero());
+        delay
+    }
+
+    /// How old the market is that REST tells of.
+    pub(crate) fn rest_lag(&self, now: Instant) -> Duration {
+        let mut state = lock(&self.state);
+        let lag = in_force(state.rest_lags_until, now);
+        state.troubled += u64::from(!lag.is_zero());
+        lag
+    }
+}
+
+fn in_force(fault: Option<(Instant, Duration)>, now: Instant) -> Duration {
+    fault.filter(|(until, _)| now < *until).map_or(Duration::ZERO, |(_, duration)| duration)
 }
 
 /// How one trade's frame is delivered.
@@ -50,6 +96,24 @@ pub(crate) enum Delivery {
     Damaged,
     /// Two times.
     Twice,
+    /// After the trade that follows it, unless another one waits for that already.
+    Late,
+}
+
+/// A frame that a sound exchange would never send, about a trade that there is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FalseFrame {
+    /// Larger than any frame of this exchange: several mebibytes.
+    Oversized,
+    /// Numbers where there should be text, and text where there should be numbers.
+    WrongTypes,
+    /// A trade id below zero, or beyond all integers.
+    AbsurdId,
+    /// A trade time before 1970, or in a year with six digits.
+    AbsurdTime,
+    /// A price of zero, below zero, or with more digits than there are atoms.
+    AbsurdPrice,
 }
 
 /// Faults of one symbol's streams.
@@ -65,7 +129,10 @@ struct SymbolFaultState {
     is_stalled: bool,
     damaged_left: u32,
     doubled_left: u32,
+    delayed_left: u32,
+    false_frames_left: Option<(FalseFrame, u32)>,
     withheld_ids: Vec<RangeInclusive<i64>>,
+    spoiled: u64,
 }
 
 impl SymbolFaults {
@@ -84,6 +151,16 @@ impl SymbolFaults {
         self.change(|state| state.doubled_left = count);
     }
 
+    /// Sends the next `count` trade frames after the one that follows each.
+    pub(crate) fn delay(&self, count: u32) {
+        self.change(|state| state.delayed_left = count);
+    }
+
+    /// Sends `count` frames that are none beside the next trade frames.
+    pub(crate) fn add_false_frames(&self, frame: FalseFrame, count: u32) {
+        self.change(|state| state.false_frames_left = Some((frame, count)));
+    }
+
     /// Never sends the trades of these ids.
     pub(crate) fn withhold(&self, ids: RangeInclusive<i64>) {
         self.change(|state| state.withheld_ids.push(ids));
@@ -95,7 +172,30 @@ impl SymbolFaults {
 
     /// How the frame of trade `id` is to be delivered; uses up one of the counted faults.
     pub(crate) fn delivery(&self, id: i64) -> Delivery {
-        if self.exist.load(Ordering::Relaxed) { lock(&self.state).delivery(id) } else { Delivery::Whole }
+        if !self.exist.load(Ordering::Relaxed) {
+            return Delivery::Whole;
+        }
+        let mut state = lock(&self.state);
+        let delivery = state.delivery(id);
+        state.spoiled += u64::from(delivery != Delivery::Whole);
+        delivery
+    }
+
+    /// How many frames were not delivered as they are, and how many false ones were, on all connections together.
+    pub(crate) fn spoiled(&self) -> u64 {
+        lock(&self.state).spoiled
+    }
+
+    /// The false frame that is due now; uses it up.
+    pub(crate) fn false_frame(&self) -> Option<FalseFrame> {
+        if !self.exist.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut state = lock(&self.state);
+        let (frame, left) = state.false_frames_left.take()?;
+        state.false_frames_left = (left > 1).then_some((frame, left - 1));
+        state.spoiled += u64::from(left > 0);
+        (left > 0).then_some(frame)
     }
 
     fn change(&self, change: impl FnOnce(&mut SymbolFaultState)) {
@@ -114,6 +214,9 @@ impl SymbolFaultState {
         } else if self.doubled_left > 0 {
             self.doubled_left -= 1;
             Delivery::Twice
+        } else if self.delayed_left > 0 {
+            self.delayed_left -= 1;
+            Delivery::Late
         } else {
             Delivery::Whole
         }
@@ -134,12 +237,32 @@ mod tests {
         assert_eq!(faults.delivery(1), Delivery::Whole);
         faults.damage(1);
         faults.double(1);
+        faults.delay(1);
         faults.withhold(3..=4);
-        let deliveries: Vec<Delivery> = [3, 2, 5, 6, 4].map(|id| faults.delivery(id)).into();
-        assert_eq!(
-            deliveries,
-            [Delivery::Withheld, Delivery::Damaged, Delivery::Twice, Delivery::Whole, Delivery::Withheld]
-        );
+        let deliveries: Vec<Delivery> = [3, 2, 5, 6, 7, 4].map(|id| faults.delivery(id)).into();
+        use Delivery::{Damaged, Late, Twice, Whole, Withheld};
+        assert_eq!(deliveries, [Withheld, Damaged, Twice, Late, Whole, Withheld]);
+    }
+
+    #[test]
+    fn false_frames_are_used_up() {
+        let faults = SymbolFaults::default();
+        assert_eq!(faults.false_frame(), None);
+        faults.add_false_frames(FalseFrame::AbsurdId, 2);
+        let frames = [(); 3].map(|()| faults.false_frame());
+        assert_eq!(frames, [Some(FalseFrame::AbsurdId), Some(FalseFrame::AbsurdId), None]);
+    }
+
+    #[test]
+    fn rest_is_slow_and_behind_until_it_is_not() {
+        let faults = ExchangeFaults::default();
+        let now = Instant::now();
+        let (lag, delay) = (Duration::from_secs(3), Duration::from_millis(200));
+        faults.lag_rest_until(now + Duration::from_secs(1), lag);
+        faults.slow_rest_until(now + Duration::from_secs(1), delay);
+        assert_eq!((faults.rest_lag(now), faults.rest_delay(now)), (lag, delay));
+        let later = now + Duration::from_secs(2);
+        assert_eq!((faults.rest_lag(later), faults.rest_delay(later)), (Duration::ZERO, Duration::ZERO));
     }
 
     #[test]

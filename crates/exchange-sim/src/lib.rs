@@ -23,6 +23,7 @@ mod websocket;
 
 pub use config::{Limits, SimulatorConfig};
 pub use control::Command;
+pub use faults::FalseFrame;
 pub use log::{Trade, TradeLog};
 pub use playback::{Speed, Start, SymbolStatus};
 pub use simulator::{Running, Simulator};

@@ -108,6 +108,7 @@ pub(crate) fn routes() -> Router<Arc<Exchange>> {
                       Query(pairs): Query<Vec<(String, String)>>,
                       headers: HeaderMap| async move {
                     let parameters = Parameters::new(pairs, &headers);
+                    tokio::time::sleep(exchange.faults.rest_delay(Instant::now())).await;
                     serve(&endpoint, &exchange, peer, &parameters)
                 },
             ),

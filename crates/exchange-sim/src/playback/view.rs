@@ -29,6 +29,11 @@ impl<'log> PlayedView<'log> {
         Self { log, count, shifts }
     }
 
+    /// Only the trades up to `time_us`, inclusive.
+    pub(crate) fn until(self, time_us: i64) -> Self {
+        Self { count: self.index_of_time(time_us.saturating_add(1)), ..self }
+    }
+
     /// How many trades have been played.
     pub(crate) fn count(&self) -> usize {
         self.count

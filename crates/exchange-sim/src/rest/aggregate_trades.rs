@@ -26,7 +26,7 @@ struct Row {
 
 /// `/api/v3/aggTrades`: by `fromId`, or by `startTime` and `endTime`, or the newest.
 pub(super) fn answer(exchange: &Exchange, parameters: &Parameters) -> Result<String, ApiError> {
-    let view = parameters.market(exchange)?.view();
+    let view = parameters.played(exchange)?;
     let limit = parameters.limit()?;
     let from_id = parameters.number("fromId")?;
     let (start_us, end_us) = (parameters.time_us("startTime")?, parameters.time_us("endTime")?);

@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 
 use super::error::ApiError;
 use crate::exchange::Exchange;
-use crate::playback::{SymbolMarket, SymbolStatus};
+use crate::playback::{PlayedView, SymbolMarket, SymbolStatus};
 use crate::time_unit::{TimeUnit, to_us};
 
 const LEGAL_NUMBER: &str = "^[0-9]{1,20}$";
@@ -111,6 +111,15 @@ impl Parameters {
             return Err(ApiError::illegal_characters("symbol", LEGAL_SYMBOL));
         }
         exchange.market(symbol).ok_or_else(ApiError::invalid_symbol)
+    }
+
+    /// The trades of the market of `symbol`, as far as REST knows them.
+    pub(super) fn played<'exchange>(
+        &self,
+        exchange: &'exchange Exchange,
+    ) -> Result<PlayedView<'exchange>, ApiError> {
+        let market = self.market(exchange)?;
+        Ok(market.view().until(exchange.rest_knows_until_us(market)))
     }
 
     /// What `symbol`, `symbols` and `symbolStatus` choose; all symbols where none is named.

@@ -67,8 +67,12 @@ pub(super) fn price(exchange: &Exchange, parameters: &Parameters) -> Result<Stri
 /// `/api/v3/ticker/24hr`.
 pub(super) fn day(exchange: &Exchange, parameters: &Parameters) -> Result<String, ApiError> {
     let selection = parameters.selection(exchange)?;
-    let tickers =
-        selection.markets().iter().filter_map(|market| Ticker::at(market, exchange.played_until_us(market)));
+    let tickers = selection.markets().iter().filter_map(|market| {
+        let close_us = exchange.played_until_us(market);
+        // One that lags does not say so.
+        let known_us = close_us.min(exchange.rest_knows_until_us(market));
+        Some(Ticker { close_us, ..Ticker::at(market, known_us)? })
+    });
     let time_unit = parameters.time_unit();
     match parameters.text("type")? {
         None | Some("FULL") => {

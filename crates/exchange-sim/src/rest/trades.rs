@@ -23,7 +23,7 @@ struct Row {
 
 /// `/api/v3/trades`: the newest `limit` trades.
 pub(super) fn newest(exchange: &Exchange, parameters: &Parameters) -> Result<String, ApiError> {
-    let (view, limit) = (parameters.market(exchange)?.view(), parameters.limit()?);
+    let (view, limit) = (parameters.played(exchange)?, parameters.limit()?);
     let rows: Vec<Row> = view
         .trades_from(view.count().saturating_sub(limit))
         .map(|trade| row(&trade, parameters.time_unit()))
@@ -34,7 +34,7 @@ pub(super) fn newest(exchange: &Exchange, parameters: &Parameters) -> Result<Str
 /// `/api/v3/historicalTrades`: `limit` trades from `fromId` on, or the newest.
 pub(super) fn historical(exchange: &Exchange, parameters: &Parameters) -> Result<String, ApiError> {
     let Some(from_id) = parameters.number("fromId")? else { return newest(exchange, parameters) };
-    let (view, limit) = (parameters.market(exchange)?.view(), parameters.limit()?);
+    let (view, limit) = (parameters.played(exchange)?, parameters.limit()?);
     let rows: Vec<Row> = view
         .trades_from(view.index_of_id(from_id))
         .take(limit)

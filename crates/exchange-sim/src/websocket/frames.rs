@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
+use crate::faults::FalseFrame;
 use crate::klines::{Kline, WindowKline};
 use crate::log::{AggregateTrade, Trade};
 use crate::ticker::Ticker;
@@ -12,6 +13,8 @@ use crate::time_unit::TimeUnit;
 
 /// How many frames are written before they are handed to the socket.
 const BATCH_FRAMES: usize = 512;
+
+const OVERSIZED_BYTES: usize = 4 * 1024 * 1024;
 
 /// Frames that wait to be sent.
 #[derive(Debug, Default)]
@@ -67,6 +70,18 @@ impl Frames {
         self.ends.push(self.text.len());
     }
 
+    /// Takes the last frame away.
+    pub(super) fn withdraw_last(&mut self) -> String {
+        self.ends.pop();
+        self.text.split_off(self.ends.last().copied().unwrap_or_default())
+    }
+
+    /// Adds a frame that was withdrawn.
+    pub(super) fn add_withdrawn(&mut self, frame: &str) {
+        self.text.push_str(frame);
+        self.ends.push(self.text.len());
+    }
+
     /// The frames, one message each; none is left.
     pub(super) fn take_messages(&mut self) -> impl Iterator<Item = Message> + use<> {
         let bytes = Bytes::from(std::mem::take(&mut self.text));
@@ -90,6 +105,28 @@ pub(super) fn write_trade(text: &mut String, symbol: &str, trade: &Trade, event_
         trade.quantity,
         unit.of(trade.time_us),
         trade.buyer_is_maker,
+    );
+}
+
+/// Something in the place of a trade, made from one that there is.
+pub(super) fn write_false_trade(text: &mut String, symbol: &str, trade: &Trade, frame: FalseFrame) {
+    let (id, price, time) =
+        (trade.id.to_string(), format!("\"{:.8}\"", trade.price), trade.time_us.to_string());
+    let even = trade.id % 2 == 0;
+    let (id, price, time) = match frame {
+        FalseFrame::Oversized => (id, format!("\"{}\"", "9".repeat(OVERSIZED_BYTES)), time),
+        FalseFrame::WrongTypes if even => (format!("\"{id}\""), price, time),
+        FalseFrame::WrongTypes => (id, "{\"amount\":1.5}".to_owned(), "[true]".to_owned()),
+        FalseFrame::AbsurdId if even => (format!("-{id}"), price, time),
+        FalseFrame::AbsurdId => (format!("{id}{}", "0".repeat(18)), price, time),
+        FalseFrame::AbsurdTime if even => (id, price, format!("-{time}")),
+        FalseFrame::AbsurdTime => (id, price, i64::MAX.to_string()),
+        FalseFrame::AbsurdPrice if even => (id, "\"-0.00000001\"".to_owned(), time),
+        FalseFrame::AbsurdPrice => (id, format!("\"1{}\"", "0".repeat(80)), time),
+    };
+    let _ = write!(
+        text,
+        r#"{{"e":"trade","E":{time},"s":"{symbol}","t":{id},"p":{price},"q":"1.00000000","T":{time},"m":true,"M":true}}"#
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::frames::{Format, Frames, write_aggregate, write_trade};
+use super::frames::{Format, Frames, write_aggregate, write_false_trade, write_trade};
 use super::stream_name::StreamKind;
 use super::timed_stream::TimedStream;
 use crate::exchange::Exchange;
@@ -18,6 +18,8 @@ pub(super) struct SymbolCursor {
     trade_stream: Option<String>,
     aggregate_stream: Option<String>,
     timed_streams: Vec<TimedStream>,
+    /// A trade frame that waits for the one after it.
+    delayed: Option<String>,
     /// Trades from this index on are not for now.
     limit: usize,
     shifts: Arc<[Shift]>,
@@ -31,6 +33,7 @@ impl SymbolCursor {
             trade_stream: None,
             aggregate_stream: None,
             timed_streams: Vec::new(),
+            delayed: None,
             limit: 0,
             shifts: Arc::from([]),
             market,
@@ -109,11 +112,19 @@ impl SymbolCursor {
         let event_us = exchange.event_time_us(trade.time_us, trade.id);
         let symbol = self.market.symbol();
         if let Some(stream) = &self.trade_stream {
+            if let Some(frame) = self.market.faults.false_frame() {
+                frames.add(format, stream, |text| write_false_trade(text, symbol, trade, frame));
+            }
             frames.add(format, stream, |text| write_trade(text, symbol, trade, event_us, format.time_unit));
+            let delayed = self.delayed.take();
             match delivery {
                 Delivery::Damaged => frames.damage_last(),
                 Delivery::Twice => frames.repeat_last(),
-                Delivery::Whole | Delivery::Withheld => {}
+                Delivery::Late if delayed.is_none() => self.delayed = Some(frames.withdraw_last()),
+                Delivery::Whole | Delivery::Late | Delivery::Withheld => {}
+            }
+            if let Some(delayed) = delayed {
+                frames.add_withdrawn(&delayed);
             }
         }
         if let Some(stream) = &self.aggregate_stream

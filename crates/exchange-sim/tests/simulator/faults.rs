@@ -1,7 +1,7 @@
 //! Faults on request: each takes effect, and nothing else does.
 
 use crate::common::{Client, Rest, START_US, as_fast_as_read, even_log, live, start, wait_until};
-use exchange_sim::{Command, SymbolStatus};
+use exchange_sim::{Command, FalseFrame, SymbolStatus};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -82,6 +82,62 @@ async fn frames_are_damaged_and_doubled_as_often_as_asked() {
     assert!(serde_json::from_str::<Value>(&damaged).is_err(), "{damaged}");
     let ids: Vec<i64> = client.frames(7).await.iter().map(id).collect();
     assert_eq!(ids, [2, 2, 3, 3, 4, 5, 6]);
+}
+
+#[tokio::test]
+async fn delayed_frames_come_after_the_one_that_follows() {
+    let running = start(as_fast_as_read(vec![even_log("TRXUSDT", 6, 500)])).await;
+    running.control(&Command::DelayFrames { symbol: "TRXUSDT".into(), count: 2 }).unwrap();
+    let mut client = Client::connect(&running, "/ws/trxusdt@trade").await;
+    let ids: Vec<i64> = client.frames(6).await.iter().map(id).collect();
+    assert_eq!(ids, [2, 1, 3, 4, 5, 6]);
+}
+
+#[tokio::test]
+async fn false_frames_stand_beside_the_true_ones() {
+    for frame in [
+        FalseFrame::WrongTypes,
+        FalseFrame::AbsurdId,
+        FalseFrame::AbsurdTime,
+        FalseFrame::AbsurdPrice,
+        FalseFrame::Oversized,
+    ] {
+        let running = start(as_fast_as_read(vec![even_log("TRXUSDT", 4, 500)])).await;
+        let command = Command::FalseFrames { symbol: "TRXUSDT".into(), frame, count: 2 };
+        running.control(&command).unwrap();
+        let mut client = Client::connect(&running, "/ws/trxusdt@trade").await;
+        let frames = client.frames(6).await;
+        assert!(frames[0] != frames[1] && frames[2] != frames[3], "{frame:?}");
+        let ids: Vec<i64> = [1, 3, 4, 5].map(|at| id(&frames[at])).into();
+        assert_eq!(ids, [1, 2, 3, 4], "{frame:?}");
+        assert_eq!(running.status().symbols[0].spoiled_frames, 2);
+    }
+}
+
+#[tokio::test]
+async fn rest_tells_of_an_earlier_market_and_takes_its_time() {
+    let running = start(live(vec![even_log("TRXUSDT", 20, 10_000)], 1)).await;
+    let rest = Rest::new(&running);
+    Client::connect(&running, "/ws/trxusdt@trade").await.frames(20).await;
+    let newest = async || {
+        let ticker = rest.body("/api/v3/ticker/24hr?symbols=%5B%22TRXUSDT%22%5D&type=MINI").await;
+        let trades = rest.body("/api/v3/historicalTrades?symbol=TRXUSDT").await;
+        (ticker[0]["lastId"].clone(), trades.as_array().unwrap().len())
+    };
+    assert_eq!(newest().await, (json!(20), 20));
+    let lag = json!({"command": "lag_rest", "lag_ms": 3_600_000, "for_ms": 60_000});
+    assert_eq!(rest.post("/control/command", &lag).await, 200);
+    assert_eq!(newest().await, (Value::Null, 0));
+    assert_eq!(
+        rest.post("/control/command", &json!({"command": "lag_rest", "lag_ms": 1, "for_ms": 0})).await,
+        200
+    );
+    assert_eq!(newest().await, (json!(20), 20));
+    let slow = json!({"command": "slow_rest", "delay_ms": 300, "for_ms": 60_000});
+    assert_eq!(rest.post("/control/command", &slow).await, 200);
+    let begun = std::time::Instant::now();
+    assert_eq!(newest().await, (json!(20), 20));
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(600));
 }
 
 #[tokio::test]
