@@ -14,3 +14,5 @@ pub mod record;
 
 pub mod amount;
 mod json_text;
+#[cfg(feature = "test-switches")]
+mod test_switches;

@@ -6,6 +6,8 @@ mod fixed;
 mod interval;
 mod plan;
 mod ranges;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
 #[cfg(test)]
 mod testing;
 mod trade;

@@ -220,12 +220,16 @@ pub fn plan_market(
     }
     let fresh = take_new(records, stored, settings, &mut plan);
     let mut changed: HashMap<CandleKey, Candle> = built;
-    match fold(&fresh, stored, settings, &mut changed) {
+    #[cfg(feature = "sabotage")]
+    let (folded, rows) = (&*crate::sabotage::for_candles(&fresh), &*crate::sabotage::for_rows(&fresh));
+    #[cfg(not(feature = "sabotage"))]
+    let (folded, rows) = (&fresh, &fresh);
+    match fold(folded, stored, settings, &mut changed) {
         Ok(()) => {
             count(&fresh, &mut plan, |counts| &mut counts.new);
             account_for(&fresh, stored, &mut plan.ranges);
             if settings.store_trades {
-                let kept = fresh.iter().map(|record| record.trade);
+                let kept = rows.iter().map(|record| record.trade);
                 plan.trades = kept.filter(|trade| trade.trade_time_us >= settings.trades_floor_us).collect();
             }
         }
@@ -234,6 +238,8 @@ pub fn plan_market(
             plan.set_aside.extend(fresh.into_iter().map(|record| (record, SetAsideReason::Overflow)));
         }
     }
+    #[cfg(feature = "sabotage")]
+    crate::sabotage::spoil_candles(&mut changed);
     plan.candles = changed.iter().map(|((interval, _), candle)| (*interval, *candle)).collect();
     plan.candles.sort_unstable_by_key(|(interval, candle)| (*interval, candle.open_time_us));
     stored.candles.extend(changed);

@@ -221,15 +221,12 @@ impl Flusher {
             database.prepare_trade_days(&mut times_us.filter(|time_us| stored.contains(time_us))).await?;
         }
         let partitions: Vec<i32> = batch.partitions.iter().map(|progress| progress.partition).collect();
-        let symbol_ids: Vec<i32> = markets.iter().map(|market| market.symbol_id).collect();
 
         let mut transaction = database.begin().await?;
         transaction.lock_partitions(&batch.topic, &partitions).await?;
-        transaction.lock_heads(&symbol_ids).await?;
         let offsets = transaction.read_offsets(&batch.topic, &partitions).await?;
         check_offsets(&batch.topic_id, &batch.partitions, &offsets)?;
-        self.refresh(&mut transaction, &markets).await?;
-        self.read_windows(&mut transaction, &markets, &settings).await?;
+        self.lock_and_read(&mut transaction, &markets, &settings).await?;
 
         let mut writes = FlushWrites {
             topic: batch.topic,
@@ -291,6 +288,25 @@ impl Flusher {
             candles_floor_us: floors.candles_us,
             latest_time_us: now_us.saturating_add(LARGEST_CLOCK_LEAD_US),
         })
+    }
+
+    /// Locks the markets, and only then reads what is stored of them.
+    async fn lock_and_read<T: FlushTransaction>(
+        &mut self,
+        transaction: &mut T,
+        markets: &[IdentifiedBatch],
+        settings: &PlanSettings,
+    ) -> Result<(), StoreError> {
+        let symbol_ids: Vec<i32> = markets.iter().map(|market| market.symbol_id).collect();
+        #[cfg(feature = "sabotage")]
+        if market::sabotage::active() == Some(market::sabotage::Sabotage::LedgerBeforeLock) {
+            self.refresh(transaction, markets).await?;
+            self.read_windows(transaction, markets, settings).await?;
+            return transaction.lock_heads(&symbol_ids).await;
+        }
+        transaction.lock_heads(&symbol_ids).await?;
+        self.refresh(transaction, markets).await?;
+        self.read_windows(transaction, markets, settings).await
     }
 
     /// Reads what is stored of the markets whose cached version is not the stored one.

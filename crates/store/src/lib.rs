@@ -35,10 +35,6 @@ use sqlite::SqliteDatabase;
 /// The newest schema version that this program knows.
 pub const LATEST_SCHEMA_VERSION: i64 = 2;
 
-/// How far apart two probes of the head lie at least, by the exchange's clock: what its answer lagged behind the first
-/// time must be in it the second time.
-pub const PROBE_DISTANCE: Duration = Duration::from_secs(30);
-
 /// A pipeline's schema in a database. Cheap to clone: clones share one pool.
 #[derive(Clone)]
 pub struct Store {
@@ -202,13 +198,19 @@ impl Store {
     }
 
     /// Keeps what the exchange says of its newest trades. `now_us` is the clock of whoever asked, microseconds since
-    /// 1970. An answer that lies less than [`PROBE_DISTANCE`] of the exchange's time after the one before is passed
+    /// 1970. An answer that lies less than `distance` of the exchange's time after the one before is passed
     /// over, and so is one with a lower id: it lags behind.
     ///
     /// # Errors
     /// Where the database cannot be written.
-    pub async fn note_head_probes(&self, probes: &[HeadProbe], now_us: i64) -> Result<(), StoreError> {
-        on_backend!(self, database => database.note_head_probes(probes, now_us).await)
+    pub async fn note_head_probes(
+        &self,
+        probes: &[HeadProbe],
+        now_us: i64,
+        distance: Duration,
+    ) -> Result<(), StoreError> {
+        let distance_us = i64::try_from(distance.as_micros()).unwrap_or(i64::MAX);
+        on_backend!(self, database => database.note_head_probes(probes, now_us, distance_us).await)
     }
 
     /// Enters ids that the exchange says it never gave into the ledger, where they are not accounted for. `void` has
@@ -246,8 +248,4 @@ impl Store {
     pub async fn retain(&self, retention: Retention, now_us: i64) -> Result<(), StoreError> {
         on_backend!(self, database => database.retain(retention, now_us).await)
     }
-}
-
-fn probe_distance_us() -> i64 {
-    i64::try_from(PROBE_DISTANCE.as_micros()).unwrap_or(i64::MAX)
 }

@@ -33,7 +33,7 @@ pub struct Timings {
 
 impl Default for Timings {
     fn default() -> Self {
-        Self {
+        let timings = Self {
             retry_shortest: Duration::from_millis(250),
             retry_longest: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(10),
@@ -46,6 +46,9 @@ impl Default for Timings {
             listing_interval: Duration::from_secs(300),
             // Below the 30 s that Kubernetes gives a pod.
             flush_grace: Duration::from_secs(20),
-        }
+        };
+        #[cfg(feature = "test-switches")]
+        let timings = crate::test_switches::shorten_produce(timings);
+        timings
     }
 }

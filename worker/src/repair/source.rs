@@ -137,7 +137,8 @@ impl SourceRepairer {
             time_us,
         };
         let probes: Vec<HeadProbe> = newest.into_iter().map(probe).collect();
-        self.store.note_head_probes(&probes, Timestamp::now().as_microsecond()).await?;
+        let now_us = Timestamp::now().as_microsecond();
+        self.store.note_head_probes(&probes, now_us, self.timings.probe_distance).await?;
         self.probe_at = Instant::now() + self.timings.probe_interval;
         Ok(Duration::ZERO)
     }

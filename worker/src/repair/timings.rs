@@ -9,6 +9,9 @@ pub struct RepairTimings {
     pub look_interval: Duration,
     /// Between two questions for the exchange's newest ids.
     pub probe_interval: Duration,
+    /// How far apart two probes lie at least, by the exchange's clock: what its answer lagged behind the first time must
+    /// be in it the second time.
+    pub probe_distance: Duration,
     /// How old a hole must be before the exchange's word that its ids do not exist is believed.
     pub void_age: Duration,
     /// How long a broker or a ledger may take to show what was published, before it is looked for anew.
@@ -17,11 +20,15 @@ pub struct RepairTimings {
 
 impl Default for RepairTimings {
     fn default() -> Self {
-        Self {
+        let timings = Self {
             look_interval: Duration::from_secs(1),
             probe_interval: Duration::from_secs(60),
+            probe_distance: Duration::from_secs(30),
             void_age: Duration::from_secs(600),
             confirmation: Duration::from_secs(30),
-        }
+        };
+        #[cfg(feature = "test-switches")]
+        let timings = crate::test_switches::shorten_repair(timings);
+        timings
     }
 }

@@ -11,7 +11,6 @@ use crate::flush::FlushDatabase as _;
 use crate::ledgers::{HeadRow, HoleRow};
 use crate::model::{CandleQuery, CandleRow, HeadProbe, HeadState, MAX_HOLES, PartitionPosition};
 use crate::names::interval_of;
-use crate::probe_distance_us;
 
 const POSITION_COLUMNS: &str =
     "partition, topic_id, next_offset, records_read, trades_new, trades_duplicate, records_set_aside";
@@ -96,7 +95,12 @@ impl PostgresDatabase {
         Ok(rows.iter().map(hole).collect())
     }
 
-    pub(crate) async fn note_head_probes(&self, probes: &[HeadProbe], now_us: i64) -> Result<(), StoreError> {
+    pub(crate) async fn note_head_probes(
+        &self,
+        probes: &[HeadProbe],
+        now_us: i64,
+        distance_us: i64,
+    ) -> Result<(), StoreError> {
         let markets: Vec<Market> = probes.iter().map(|probe| probe.market.clone()).collect();
         let symbol_ids = self.symbol_ids(&markets).await?;
         sqlx::query(
@@ -113,7 +117,7 @@ impl PostgresDatabase {
         .bind(probes.iter().map(|probe| probe.last_id).collect::<Vec<i64>>())
         .bind(probes.iter().map(|probe| Time(probe.time_us)).collect::<Vec<Time>>())
         .bind(Time(now_us))
-        .bind(probe_distance_us())
+        .bind(distance_us)
         .execute(&self.pool)
         .await
         .map_err(StoreError::database("note what the exchange has"))?;

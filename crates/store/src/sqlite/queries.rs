@@ -11,7 +11,6 @@ use crate::flush::FlushDatabase as _;
 use crate::ledgers::{HeadRow, HoleRow};
 use crate::model::{CandleQuery, CandleRow, HeadProbe, HeadState, MAX_HOLES, PartitionPosition};
 use crate::names::interval_of;
-use crate::probe_distance_us;
 
 const POSITION_COLUMNS: &str =
     "partition, topic_id, next_offset, records_read, trades_new, trades_duplicate, records_set_aside";
@@ -95,7 +94,12 @@ impl SqliteDatabase {
         Ok(rows.iter().map(hole).collect())
     }
 
-    pub(crate) async fn note_head_probes(&self, probes: &[HeadProbe], now_us: i64) -> Result<(), StoreError> {
+    pub(crate) async fn note_head_probes(
+        &self,
+        probes: &[HeadProbe],
+        now_us: i64,
+        distance_us: i64,
+    ) -> Result<(), StoreError> {
         let markets: Vec<Market> = probes.iter().map(|probe| probe.market.clone()).collect();
         let symbol_ids = self.symbol_ids(&markets).await?;
         let rows: Vec<_> = probes
@@ -112,7 +116,7 @@ impl SqliteDatabase {
         )
         .bind(json!(rows).to_string())
         .bind(now_us)
-        .bind(probe_distance_us())
+        .bind(distance_us)
         .execute(&self.pool)
         .await
         .map_err(StoreError::database("note what the exchange has"))?;
