@@ -27,7 +27,7 @@ import uuid
 from pathlib import Path
 from typing import Iterator
 
-from judge.database import Database
+from judge.postgres import Postgres
 from steps import CHECKOUT, command
 
 SYMBOLS = {"BTCUSDT": 20, "ETHUSDT": 15, "SOLUSDT": 10, "BNBUSDT": 6, "ADAUSDT": 4}
@@ -115,11 +115,15 @@ class Bench:
         begun = time.monotonic()
         self.psql(schema, f"\\copy trades FROM '{rows}' (FORMAT binary)")
         took = time.monotonic() - begun
-        copied = int(Database(self.url, schema).query("SELECT count(*) AS count FROM {schema}.trades")[0]["count"])
+        copied = self.rows(schema)
         if copied != trades:
             raise SystemExit(f"{copied} rows were copied, not {trades}: the aggregator has not stored every trade")
         rows.unlink()
         return trades / took
+
+    def rows(self, schema: str) -> int:
+        with contextlib.closing(Postgres(self.url, schema)) as database:
+            return int(database.query("SELECT count(*) AS count FROM trades")[0]["count"])
 
     def live(self, rate: int, seconds: int) -> dict[str, float]:
         """How old trades are when their rows can be read, and what the programs take, at a steady rate."""

@@ -18,8 +18,9 @@ import time
 import urllib.request
 from pathlib import Path
 
-from judge.compare import compare, read_csv
 from judge.trades import Trade, read_trades, symbol_of
+from judge.truth import truths
+from judge.windows import judge_printed
 
 # Half an hour of market in half a minute.
 GENERATED = ["--seed", "1", "--duration", "30m", "--speed", "60", "--start", "recorded", "--wait"]
@@ -126,7 +127,7 @@ def read_logs(played: Path) -> dict[str, list[Trade]]:
 def judge(command: Path, manifest: Path, logs: dict[str, list[Trade]]) -> int:
     subprocess.run([command, "candles", manifest, "--interval", "1m", "--last", "3"], check=True)
     printed = subprocess.run([command, "candles", manifest, "-o", "csv"], check=True, capture_output=True, text=True)
-    verdict = compare(read_csv(printed.stdout), logs)
+    verdict = judge_printed(printed.stdout, truths(logs))
     for problem in verdict.problems[:20]:
         print(f"WRONG {problem}")
     played = sum(len(trades) for trades in logs.values())

@@ -13,8 +13,11 @@ import sys
 from pathlib import Path
 
 from cluster import DEFINITION, Namespace, is_ready, use_testbed
-from judge.database import Database, judge
+from judge.judge import judge_everything
+from judge.postgres import Postgres
+from judge.snapshot import EVERYTHING
 from judge.trades import Trade, read_trades, symbol_of
+from judge.truth import truths
 from steps import CHECKOUT, Failed, Test, command, wait_until
 
 RECORDINGS = ["TRXUSDT-trades-2025-03-04-part.csv.gz", "binance-spot-BTCUSDT-aggTrades-2026-01-01.csv.gz"]
@@ -49,7 +52,7 @@ class KindTest(Test):
         self.simulator_log = None
         self.host = os.environ["TESTBED_HOST_FOR_PODS"]
         self.schema = "market"
-        self.database = Database(os.environ["POSTGRES_URL"], self.schema)
+        self.database = Postgres(os.environ["POSTGRES_URL"], self.schema)
 
     def run(self) -> None:
         self.step("the image is in the cluster", self.load_image)
@@ -113,7 +116,7 @@ class KindTest(Test):
         kubectl("wait", "--for=jsonpath={.status.partitions}=6", f"cpl/{PIPELINE}", "--timeout=120s")
         kubectl("wait", "--for=jsonpath={.spec.replicas}=6", deployment, "--timeout=60s")
         kubectl("rollout", "status", deployment, "--timeout=180s")
-        partitions = "SELECT count(*) AS count FROM {schema}.partition_offsets"
+        partitions = "SELECT count(*) AS count FROM partition_offsets"
         wait_until("all 6 partitions are assigned", 120, lambda: self.database.query(partitions)[0]["count"] == "6")
 
     def delete_pod(self, role: str) -> None:
@@ -124,11 +127,11 @@ class KindTest(Test):
 
     def wait_for_end(self) -> None:
         last_id = max(trade.trade_id for trade in self.logs["TRXUSDT"])
-        last = "SELECT max(last_trade_id) AS id FROM {schema}.symbol_head WHERE symbol = 'TRXUSDT'"
+        last = "SELECT max(last_trade_id) AS id FROM symbol_head WHERE symbol = 'TRXUSDT'"
         wait_until("the last trade is held", 420, lambda: self.database.query(last)[0]["id"] == str(last_id))
 
     def judge(self, may_miss: bool) -> None:
-        verdict = judge(self.database, self.logs, may_miss)
+        verdict = judge_everything(self.database.snapshot(*EVERYTHING), truths(self.logs), may_miss)
         print(f"   {self.database.trades_held()} trades held; {verdict}", flush=True)
         # Trades not yet played are missing for the judge, and no problem of the pipeline.
         if not verdict.passed():
@@ -138,7 +141,7 @@ class KindTest(Test):
         """Ids between the first and the last held one that are not held."""
         spans = """SELECT coalesce(sum(span - held), 0) AS missing FROM (
             SELECT max(last_id) - min(first_id) + 1 AS span, sum(last_id - first_id + 1) AS held
-            FROM {schema}.trade_ranges GROUP BY symbol_id) AS symbols"""
+            FROM trade_ranges GROUP BY symbol_id) AS symbols"""
         return int(self.database.query(spans)[0]["missing"])
 
     def nothing_is_missing(self) -> None:
@@ -151,7 +154,7 @@ class KindTest(Test):
             raise Failed("nothing was missed while no producer ran: the test proves nothing")
         print(f"   {missing} trades were missed", flush=True)
         kubectl("wait", "--for=condition=DataContinuous=False", f"cpl/{PIPELINE}", "--timeout=120s")
-        first = self.database.query("SELECT min(last_id) + 1 AS id FROM {schema}.trade_ranges JOIN {schema}.symbol_head USING (symbol_id) WHERE symbol = 'TRXUSDT'")[0]["id"]
+        first = self.database.query("SELECT min(last_id) + 1 AS id FROM trade_ranges JOIN symbol_head USING (symbol_id) WHERE symbol = 'TRXUSDT'")[0]["id"]
         message = MARKET.conditions(PIPELINE)["DataContinuous"]["message"]
         if str(first) not in message:
             raise Failed(f"the hole begins at {first}, DataContinuous says: {message}")
@@ -188,6 +191,7 @@ class KindTest(Test):
         MARKET.show_what_happened()
 
     def clean_up(self) -> None:
+        self.database.close()
         if self.simulator:
             self.simulator.terminate()
             self.simulator.wait(timeout=30)

@@ -40,7 +40,7 @@ def candles(trades: list[Trade], length_us: int) -> dict[int, Candle]:
     close = None
     if groups:
         for open_us in range(min(groups), max(groups) + 1, length_us):
-            made[open_us] = _candle(groups[open_us]) if open_us in groups else _empty(close)
+            made[open_us] = _candle(groups[open_us]) if open_us in groups else empty_candle(close)
             close = made[open_us].close
     return made
 
@@ -74,6 +74,7 @@ def _candle(group: Iterable[Trade]) -> Candle:
         )
 
 
-def _empty(close: Decimal) -> Candle:
+def empty_candle(close: Decimal) -> Candle:
+    """The candle of a window without trades."""
     zero = Decimal(0)
     return Candle(close, close, close, close, zero, zero, 0, zero, zero, None, None)

@@ -1,0 +1,79 @@
+"""The judgement of a pipeline: of everything that it holds, and of what it claims at a moment."""
+
+from . import snapshot as of
+from .ledger import judge_head, judge_holes, judge_probe, judge_ranges
+from .rows import judge_counters, judge_trades, judge_versions
+from .snapshot import Row, Snapshot, held_ids, ranges_of, stored_candle, stored_trades
+from .truth import Truth
+from .verdict import Verdict
+from .windows import claims, judge_complete_candles, judge_empty_windows, judge_held_candles, judge_provable_windows
+
+
+def judge_everything(snapshot: Snapshot, truths: dict[str, Truth], may_miss: bool, stores_trades: bool = True) -> Verdict:
+    """Every trade of the logs exactly once with every field, or said to be missing; every claim of a candle true. With
+    `may_miss` false nothing may be missing at all, and what can be proven must be claimed."""
+    verdict = Verdict()
+    ranges, trades = ranges_of(snapshot[of.RANGES]), stored_trades(snapshot[of.TRADES])
+    candles = [stored_candle(row) for row in snapshot[of.CANDLES]]
+    heads = {row["symbol"]: row for row in snapshot[of.HEADS]}
+    _judge_ledgers(verdict, snapshot, truths)
+    for symbol, truth in sorted(truths.items()):
+        if symbol not in heads:
+            if truth.log:
+                verdict.wrong(f"{symbol}: nothing is known of it")
+            continue
+        held = held_ids(ranges.get(symbol, []))
+        if stores_trades:
+            judge_trades(verdict, symbol, trades.get(symbol, []), held, truth)
+        of_symbol = [stored for stored in candles if stored.symbol == symbol]
+        judge_versions(verdict, heads[symbol], trades.get(symbol, []), of_symbol)
+        held_log = Truth([trade for trade in truth.log if trade.trade_id in held])
+        judge_held_candles(verdict, symbol, of_symbol, held_log, _known_since(symbol, snapshot[of.FOLDS]))
+        missing = set(truth.by_id) - held
+        if missing and not may_miss:
+            verdict.wrong(f"{symbol}: {len(missing)} trades are missing, e.g. {min(missing)}")
+    judge_counters(verdict, snapshot[of.OFFSETS], sum(len(held_ids(found)) for found in ranges.values()))
+    judge_complete_candles(verdict, candles, truths)
+    judge_empty_windows(verdict, snapshot[of.EMPTY], truths)
+    if not may_miss:
+        intervals_us = {stored.interval_us for stored in candles}
+        judge_provable_windows(verdict, claims(candles, snapshot[of.EMPTY]), truths, intervals_us)
+    return verdict
+
+
+def judge_claims(snapshot: Snapshot, truths: dict[str, Truth], stores_trades: bool = True) -> Verdict:
+    """What is claimed at a moment while trades flow."""
+    verdict = Verdict()
+    _judge_ledgers(verdict, snapshot, truths)
+    held = {row["symbol"]: row["trades_held"] for row in snapshot[of.HEADS]}
+    for row in snapshot[of.COUNTS]:
+        if stores_trades and row["rows"] != held[row["symbol"]]:
+            verdict.wrong(f"{row['symbol']}: {held[row['symbol']]} trades are said to be held, {row['rows']} have rows")
+    judge_complete_candles(verdict, map(stored_candle, snapshot[of.CLAIMED_CANDLES]), truths)
+    judge_empty_windows(verdict, snapshot[of.EMPTY], truths)
+    return verdict
+
+
+def _judge_ledgers(verdict: Verdict, snapshot: Snapshot, truths: dict[str, Truth]) -> None:
+    ranges = ranges_of(snapshot[of.RANGES])
+    probes = {row["symbol"]: row for row in snapshot[of.PROBES]}
+    for head in snapshot[of.HEADS]:
+        symbol = head["symbol"]
+        truth = truths.get(symbol)
+        if truth is None:
+            verdict.wrong(f"{symbol}: rows of a symbol that was never played")
+            continue
+        found, probe = ranges.get(symbol, []), probes.get(symbol)
+        judge_ranges(verdict, symbol, found, truth)
+        judge_head(verdict, head, found, truth)
+        judge_holes(verdict, symbol, found, probe, _of(symbol, snapshot[of.HOLES]))
+        if probe is not None:
+            judge_probe(verdict, probe, truth)
+
+
+def _known_since(symbol: str, folds: list[Row]) -> dict[int, int | None]:
+    return {int(fold["interval_s"]) * 1_000_000: fold["incomplete_until_us"] and int(fold["incomplete_until_us"]) for fold in _of(symbol, folds)}
+
+
+def _of(symbol: str, rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row["symbol"] == symbol]
