@@ -3,8 +3,11 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PROFILE ?= release
 TRADES ?=
+SEED ?= 1
+ROUNDS ?= 20
+FIXED ?=
 
-.PHONY: demo test check bench image up down
+.PHONY: demo test check bench chaos sabotage image up down
 
 # The main job on this machine, no cluster: a generated market, or the recording TRADES=path/to/SYMBOL-trades-x.csv.gz.
 demo:
@@ -26,6 +29,18 @@ bench:
 	@e2e/build-tools
 	cargo build --workspace --bins --release
 	@e2e/bench $(TARGET)/release
+
+# The fault campaign: SEED=.. ROUNDS=.. draws rounds at random, FIXED=n plays the n-th round of make test.
+chaos:
+	@e2e/build-tools
+	@e2e/chaos-programs
+	@e2e/chaos-campaign $(if $(FIXED),--fixed --only $(FIXED),--seed $(SEED) --rounds $(ROUNDS))
+
+# Errors made on purpose, in workers and in databases: the judge must find every one (about ten minutes).
+sabotage:
+	@e2e/build-tools
+	@e2e/chaos-programs
+	@e2e/sabotage
 
 # target/image/cryptopipeline.tar from our own binaries, without a base image: `kind load image-archive` takes it.
 image:

@@ -1,0 +1,72 @@
+"""Judges the samples of a round once the truth is known."""
+
+import re
+
+from judge import snapshot as of
+from judge.judge import judge_claims
+from judge.ledger import missing_ids
+from judge.snapshot import Snapshot, ranges_of, stored_candle
+from judge.truth import Truth
+from judge.verdict import Verdict
+from judge.windows import judge_complete_candles, judge_empty_windows
+
+from .sampler import Sample, Sampler
+
+# How long DataContinuous may lag behind the ledger: the operator looks every few seconds, and a hole counts only after
+# all that may still wait in the topic was read, and five seconds more.
+TRUE_LAG_S = 20
+# How long after its end a hole may still be named.
+FALSE_LAG_S = 30
+
+
+def judge_samples(sampler: Sampler, truths: dict[str, Truth], stores_trades: bool) -> Verdict:
+    """Every claim of every sample; `complete` counts different claims about candles."""
+    verdict = Verdict()
+    judge_complete_candles(verdict, map(stored_candle, sampler.once(of.CLAIMED_CANDLES)), truths)
+    empty = sampler.once(of.EMPTY)
+    judge_empty_windows(verdict, empty, truths)
+    verdict.complete += len(empty)
+    seen = None
+    for sample in sampler.samples:
+        # Much of the time nothing has changed.
+        if sample.rows is not None and sample.rows != seen:
+            seen = sample.rows
+            verdict.problems += judge_claims(sample.rows, truths, stores_trades).problems
+    _judge_continuity(verdict, sampler.samples)
+    return verdict
+
+
+def _judge_continuity(verdict: Verdict, samples: list[Sample]) -> None:
+    missing = [_missing(sample.rows) for sample in samples]
+    for index, sample in enumerate(samples):
+        condition = sample.conditions.get("DataContinuous")
+        if condition is None:
+            continue
+        lag_s = TRUE_LAG_S if condition["status"] == "True" else FALSE_LAG_S
+        recent = [ids for other, ids in zip(samples[: index + 1], missing) if ids is not None and sample.at_s - other.at_s <= lag_s]
+        covered_s = sample.at_s - samples[0].at_s
+        if condition["status"] == "True":
+            if recent and covered_s > lag_s and all(any(ids.values()) for ids in recent):
+                symbol = next(symbol for symbol, ids in recent[-1].items() if ids)
+                verdict.wrong(f"DataContinuous has been True for {lag_s} s while {symbol} misses {len(recent[-1][symbol])} trades")
+        elif condition["status"] == "False":
+            for symbol, first_id, last_id in named_ids(condition["message"]):
+                named = set(range(first_id, last_id + 1))
+                if covered_s > lag_s and not any(named <= ids.get(symbol, set()) for ids in recent):
+                    verdict.wrong(f"DataContinuous says that {symbol} misses {first_id}..{last_id}; it has not in the last {lag_s} s")
+
+
+def named_ids(message: str) -> list[tuple[str, int, int]]:
+    """The ids that a message like `venue:BTCUSDT misses 1,203 trades (ids 5..9, 12)` names, by symbol."""
+    found = []
+    for symbol, ids in re.findall(r":(\w+) misses [\d,]+ trades? \(ids ([^)]*)\)", message):
+        for first, last in re.findall(r"(\d+)(?:\.\.(\d+))?", ids):
+            found.append((symbol, int(first), int(last or first)))
+    return found
+
+
+def _missing(rows: Snapshot | None) -> dict[str, set[int]] | None:
+    if rows is None:
+        return None
+    ranges, probes = ranges_of(rows[of.RANGES]), {row["symbol"]: row for row in rows[of.PROBES]}
+    return {head["symbol"]: missing_ids(ranges.get(head["symbol"], []), probes.get(head["symbol"])) for head in rows[of.HEADS]}

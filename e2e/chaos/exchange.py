@@ -1,0 +1,57 @@
+"""The simulated exchange of a round, with its faults."""
+
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from demo import read_logs, stop, wait_for_address
+from judge.trades import Trade
+from steps import Failed
+
+
+class Exchange:
+    """A process that plays a generated market."""
+
+    def __init__(self, program: Path, folder: Path, arguments: list[str]) -> None:
+        self.played = folder / "played"
+        self.log = folder / "exchange-sim.log"
+        line = [program, "--listen", "127.0.0.1:0", "--write-log", self.played, *arguments]
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT)
+        self.address = wait_for_address(self._process, self.log)
+
+    def command(self, name: str, **arguments: object) -> None:
+        body = json.dumps({"command": name, **arguments}).encode()
+        request = urllib.request.Request(f"http://{self.address}/control/command", data=body)
+        try:
+            urllib.request.urlopen(request, timeout=10).close()
+        except urllib.error.HTTPError as error:
+            raise Failed(f"the simulator refuses {body.decode()}: {error.read().decode()}") from error
+
+    def status(self) -> dict:
+        with urllib.request.urlopen(f"http://{self.address}/control/status", timeout=10) as answer:
+            return json.load(answer)
+
+    def symbols(self) -> dict[str, dict]:
+        return {row["symbol"]: row for row in self.status()["symbols"]}
+
+    def trades_played(self) -> int:
+        """Trades of all symbols so far."""
+        return sum(row["played"] for row in self.status()["symbols"])
+
+    def end_trading(self) -> None:
+        """Nothing more is traded from now on."""
+        for symbol in self.symbols():
+            self.command("set_status", symbol=symbol, status="HALT")
+
+    def end(self) -> dict[str, list[Trade]]:
+        """Stops it; the trades that it has played, by symbol."""
+        stop(self._process)
+        return read_logs(self.played)
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()

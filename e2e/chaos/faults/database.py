@@ -1,0 +1,82 @@
+"""A database that restarts, is away, cuts a commit, or is set back."""
+
+from random import Random
+
+from steps import Failed, wait_until
+
+from ..proxy import Cut
+from ..rig import Pipeline, until
+from . import Fault, NoEffect
+
+
+def restart(pipeline: Pipeline, _: Random) -> str:
+    pipeline.rig.postgres.stop()
+    pipeline.rig.postgres.start()
+    return "the database was stopped and started"
+
+
+def crash(pipeline: Pipeline, _: Random) -> str:
+    pipeline.rig.postgres.crash()
+    pipeline.rig.postgres.start()
+    return "the database was killed and started"
+
+
+def outage(least_s: float, most_s: float):
+    def run(pipeline: Pipeline, random: Random) -> str:
+        seconds = random.uniform(least_s, most_s)
+        pipeline.rig.postgres.stop()
+        until(seconds)
+        pipeline.rig.postgres.start()
+        return f"the database was away for {seconds:.0f} s"
+
+    return run
+
+
+def network_cut(pipeline: Pipeline, random: Random) -> str:
+    seconds = random.uniform(0.5, 3.0)
+    cut = pipeline.rig.proxy.refuse(True)
+    until(seconds)
+    pipeline.rig.proxy.refuse(False)
+    if not cut:
+        raise NoEffect("nobody was connected to the database")
+    return f"{cut} connections were cut, and new ones refused for {seconds:.1f} s"
+
+
+def cut_commits(cut: Cut):
+    def run(pipeline: Pipeline, random: Random) -> str:
+        proxy, count = pipeline.rig.proxy, random.randint(1, 5)
+        before = proxy.done[cut]
+        proxy.cut_next_commits(cut, count)
+        try:
+            wait_until(f"{count} commits are cut", 30, lambda: proxy.done[cut] >= before + count)
+        except Failed as failure:
+            raise NoEffect(str(failure)) from failure
+        finally:
+            proxy.forget_wanted_cuts()
+        return f"{count} connections were cut {cut.value}"
+
+    return run
+
+
+def set_back(pipeline: Pipeline, random: Random) -> str:
+    """To a state of some seconds before: rows, ledger and positions go back together."""
+    pipeline.rig.postgres.keep_state()
+    kept = pipeline.trades_held()
+    until(random.uniform(2.0, 5.0))
+    newest = pipeline.trades_held()
+    pipeline.rig.postgres.set_back()
+    if newest <= kept:
+        raise NoEffect("nothing was committed between the copy and its return")
+    return f"the database was set back from {newest} to about {kept} trades"
+
+
+FAULTS = [
+    Fault("database restart", "database", restart),
+    Fault("database crash", "database", crash),
+    Fault("database away for seconds", "database", outage(2, 6)),
+    Fault("database away for 30 s", "database", outage(30, 30)),
+    Fault("connections to the database cut", "database", network_cut),
+    Fault("cut before the commit", "database", cut_commits(Cut.BEFORE_COMMIT)),
+    Fault("cut after the commit", "database", cut_commits(Cut.AFTER_COMMIT)),
+    Fault("database set back", "database", set_back),
+]

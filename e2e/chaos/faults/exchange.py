@@ -1,0 +1,145 @@
+"""An exchange that disconnects, falls silent, lies, or refuses to answer."""
+
+from random import Random
+
+from steps import Failed, wait_until
+
+from ..market import BUSY
+from ..rig import Pipeline, until
+from . import Fault, NoEffect
+
+FALSE_FRAMES = ("oversized", "wrong_types", "absurd_id", "absurd_time", "absurd_price")
+
+
+def disconnect(pipeline: Pipeline, _: Random) -> str:
+    before = pipeline.exchange.status()["connections"]
+    pipeline.exchange.command("disconnect")
+    if not before:
+        raise NoEffect("nobody was connected to the exchange")
+    return f"{before} connections to the exchange were cut"
+
+
+def shutdown_notice(pipeline: Pipeline, random: Random) -> str:
+    before = pipeline.exchange.status()["connections"]
+    pipeline.exchange.command("server_shutdown", lead_ms=random.randint(500, 3000))
+    if not before:
+        raise NoEffect("nobody was connected to the exchange")
+    return f"{before} connections were told of a shutdown and closed"
+
+
+def exchange_restart(pipeline: Pipeline, random: Random) -> str:
+    return _troubled(pipeline, "restart", down_ms=random.randint(500, 3000))
+
+
+def refuse_connections(pipeline: Pipeline, random: Random) -> str:
+    pipeline.exchange.command("disconnect")
+    return _troubled(pipeline, "refuse_connections", for_ms=random.randint(500, 3000))
+
+
+def fail_rest(status: int):
+    def run(pipeline: Pipeline, random: Random) -> str:
+        _make_a_hole(pipeline, random)
+        return _troubled(pipeline, "fail_rest", status=status, for_ms=random.randint(1000, 4000))
+
+    return run
+
+
+def slow_rest(pipeline: Pipeline, random: Random) -> str:
+    _make_a_hole(pipeline, random)
+    return _troubled(pipeline, "slow_rest", delay_ms=random.randint(500, 3000), for_ms=5000)
+
+
+def lagging_rest(pipeline: Pipeline, random: Random) -> str:
+    """Never by more than two probes lie apart: what lags longer than that, nobody can tell from silence."""
+    _make_a_hole(pipeline, random)
+    return _troubled(pipeline, "lag_rest", lag_ms=random.randint(100, 900), for_ms=5000)
+
+
+def stalled_symbol(pipeline: Pipeline, random: Random) -> str:
+    symbol = random.choice(BUSY)
+    before = _spoiled(pipeline, symbol)
+    pipeline.exchange.command("stall", symbol=symbol, stalled=True)
+    until(random.uniform(2.0, 5.0))
+    pipeline.exchange.command("stall", symbol=symbol, stalled=False)
+    return _proof(pipeline, symbol, before, f"{symbol} was silent")
+
+
+def withheld_trades(pipeline: Pipeline, random: Random) -> str:
+    symbol = random.choice(BUSY)
+    before = _spoiled(pipeline, symbol)
+    _make_a_hole(pipeline, random, symbol)
+    return _proof(pipeline, symbol, before, f"trades of {symbol} were withheld")
+
+
+def frames(name: str, **arguments: object):
+    def run(pipeline: Pipeline, random: Random) -> str:
+        symbol, count = random.choice(BUSY), random.randint(1, 20)
+        if arguments.get("frame") == "oversized":
+            count = 2
+        before = _spoiled(pipeline, symbol)
+        pipeline.exchange.command(name, symbol=symbol, count=count, **arguments)
+        what = " ".join([name, *map(str, arguments.values())]).replace("_", " ")
+        return _proof(pipeline, symbol, before, f"{symbol}: {what}")
+
+    return run
+
+
+def halt(pipeline: Pipeline, random: Random) -> str:
+    symbol = random.choice(BUSY)
+    pipeline.exchange.command("set_status", symbol=symbol, status=random.choice(("HALT", "BREAK")))
+    before = pipeline.exchange.symbols()[symbol]["played"]
+    until(random.uniform(1.0, 4.0))
+    after = pipeline.exchange.symbols()[symbol]
+    pipeline.exchange.command("set_status", symbol=symbol, status="TRADING")
+    if after["played"] != before or after["status"] == "TRADING":
+        raise NoEffect(f"{symbol} went on trading")
+    return f"{symbol} was halted"
+
+
+def _make_a_hole(pipeline: Pipeline, random: Random, symbol: str | None = None) -> None:
+    """Trades that are about to come and are never sent: somebody has to ask for them."""
+    symbol = symbol or random.choice(BUSY)
+    last_id = pipeline.exchange.symbols()[symbol]["last_played_id"]
+    first_id = last_id + random.randint(20, 60)
+    pipeline.exchange.command("withhold_trades", symbol=symbol, first_id=first_id, last_id=first_id + random.randint(0, 50))
+
+
+def _troubled(pipeline: Pipeline, name: str, **arguments: object) -> str:
+    exchange = pipeline.exchange
+    before = exchange.status()["troubled_requests"]
+    exchange.command(name, **arguments)
+    try:
+        wait_until(f"somebody meets with {name}", 10, lambda: exchange.status()["troubled_requests"] > before)
+    except Failed as failure:
+        raise NoEffect(str(failure)) from failure
+    return f"{name.replace('_', ' ')} {arguments}: met {exchange.status()['troubled_requests'] - before} times"
+
+
+def _proof(pipeline: Pipeline, symbol: str, before: int, what: str) -> str:
+    try:
+        wait_until(what, 20, lambda: _spoiled(pipeline, symbol) > before)
+    except Failed as failure:
+        raise NoEffect(str(failure)) from failure
+    return f"{what}: {_spoiled(pipeline, symbol) - before} frames"
+
+
+def _spoiled(pipeline: Pipeline, symbol: str) -> int:
+    return pipeline.exchange.symbols()[symbol]["spoiled_frames"]
+
+
+FAULTS = [
+    Fault("exchange disconnects", "exchange", disconnect),
+    Fault("exchange announces a shutdown", "exchange", shutdown_notice),
+    Fault("exchange restarts", "exchange", exchange_restart),
+    Fault("exchange refuses connections", "exchange", refuse_connections),
+    Fault("a symbol falls silent", "streams", stalled_symbol),
+    Fault("a symbol is halted", "streams", halt),
+    Fault("trades withheld", "streams", withheld_trades),
+    Fault("duplicated frames", "streams", frames("duplicate_frames")),
+    Fault("reordered frames", "streams", frames("delay_frames")),
+    Fault("damaged frames", "streams", frames("damage_frames")),
+    *[Fault(f"false frames: {frame.replace('_', ' ')}", "streams", frames("false_frames", frame=frame)) for frame in FALSE_FRAMES],
+    *[Fault(f"REST answers {status}", "rest", fail_rest(status)) for status in (418, 429, 500, 503)],
+    Fault("slow REST", "rest", slow_rest),
+    Fault("lagging REST", "rest", lagging_rest),
+]

@@ -1,0 +1,264 @@
+"""What a campaign runs on, and one pipeline on it: real broker, database, API server, operator and workers."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable
+from urllib.parse import urlsplit
+
+from judge.postgres import Postgres as Schema
+from judge.snapshot import Unreachable
+from steps import CHECKOUT, Failed, wait_until
+
+from .apiserver import ApiServer
+from .exchange import Exchange
+from .market import BUSY, LEAST_TRADES
+from .node import Node, Pod
+from .proxy import DatabaseProxy
+from .sampler import Sampler
+from .services import Broker, Postgres
+
+SOURCE = "simulated"
+INTERVALS = ["1s", "5s", "1m"]
+PARTITIONS = 2
+# A minute between probes and a day between rotations are more than a round lasts.
+WAITS = {
+    "probe_interval_ms": 1_500,
+    "probe_distance_ms": 1_000,
+    "void_age_ms": 10_000,
+    "rotate_after_ms": 8_000,
+    "overlap_at_least_ms": 500,
+    "retry_longest_ms": 2_000,
+    "shortest_silence_ms": 2_000,
+    "longest_silence_ms": 10_000,
+    "listing_interval_ms": 2_000,
+}
+
+
+WAITS_VARIABLE = {"CRYPTOPIPELINE_TEST_WAITS": json.dumps(WAITS)}
+
+
+class Rig:
+    """The parts that live as long as the campaign."""
+
+    def __init__(self, programs: Path, out: Path) -> None:
+        self.programs = programs
+        self.out = out
+        # Not in the folder that is emptied: a disk may still be mounted there after an interrupted campaign.
+        state = out.parent / "testbed"
+        self.broker = Broker(state)
+        self.postgres = Postgres(state)
+        self.api: ApiServer | None = None
+        self.proxy: DatabaseProxy | None = None
+        self.operator: subprocess.Popen | None = None
+        self.rounds = 0
+        # A namespace that is deleted takes a while to go: the next campaign has another.
+        self.namespace = f"chaos-{uuid.uuid4().hex[:6]}"
+
+    def __enter__(self) -> "Rig":
+        # What an interrupted campaign has left.
+        self._kill_leftovers()
+        self._down()
+        try:
+            self._up()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _up(self) -> None:
+        self.broker.up()
+        self.postgres.up()
+        self.api = ApiServer(self.namespace)
+        self.api.kubectl("apply", "--server-side", "-f", str(CHECKOUT / "crds/cryptopipelines.yaml"))
+        self.api.kubectl("wait", "--for=condition=Established", "crd/cryptopipelines.cryptopipeline.dev", "--timeout=30s")
+        self.api.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}))
+        address = urlsplit(self.postgres.url)
+        self.proxy = DatabaseProxy(address.hostname, address.port)
+        through_proxy = self.postgres.url.replace(f":{address.port}/", f":{self.proxy.port}/")
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "database", "namespace": self.namespace}, "stringData": {"uri": through_proxy}}
+        self.api.kubectl("apply", "-f", "-", stdin=json.dumps(secret))
+        self.start_operator()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill_operator()
+        if self.proxy is not None:
+            self.proxy.close()
+        if self.api is not None:
+            with contextlib.suppress(Failed):
+                self.api.kubectl("delete", "cpl", "--all", "--namespace", self.namespace, "--wait=false")
+                self.api.kubectl("delete", "namespace", self.namespace, "--wait=false")
+        self._down()
+
+    def _kill_leftovers(self) -> None:
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if Path(os.readlink(process / "exe")).parent == self.programs:
+                    os.kill(int(process.name), signal.SIGKILL)
+
+    def _down(self) -> None:
+        self.broker.down()
+        self.postgres.down()
+
+    def start_operator(self) -> None:
+        environment = os.environ | {"KUBECONFIG": os.environ["KUBECONFIG_API"], "LOG_FORMAT": "text"}
+        line = [self.programs / "operator", "--namespace", self.namespace, "--listen", "127.0.0.1:0"]
+        with (self.out / "operator.log").open("ab") as log:
+            self.operator = subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+    def kill_operator(self) -> None:
+        if self.operator is not None:
+            self.operator.kill()
+            self.operator.wait()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a pipeline differs from the usual one."""
+
+    store_trades: bool = True
+    # librdkafka's settings for all its workers.
+    client_config: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    partitions: int = PARTITIONS
+    replicas: int = 3
+
+
+class Pipeline:
+    """One CryptoPipeline with everything that belongs to it, for one round."""
+
+    def __init__(self, rig: Rig, folder: Path, market: list[str], variant: Variant) -> None:
+        self.rig = rig
+        self.variant = variant
+        rig.rounds += 1
+        self.name = f"round-{rig.rounds}-{uuid.uuid4().hex[:6]}"
+        self.schema_name = self.name.replace("-", "_")
+        self.topic = self.name
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self.exchange = Exchange(rig.programs / "exchange-sim", folder, market)
+        self.schema = Schema(rig.postgres.url, self.schema_name)
+        self.sampler = Sampler(Schema(rig.postgres.url, self.schema_name), rig.api, self.name)
+        own = WAITS_VARIABLE | {"LOG_FORMAT": "text", "RUST_LOG": "info"}
+        self.node = Node(rig.api, self.name, rig.programs / "worker", folder, rig.rounds, own | variant.environment)
+        # Until it is made anew: then its offsets tell nothing of the records before.
+        self.topic_can_be_read = True
+
+    def begin(self) -> None:
+        """Applies the resource and waits until trades of every symbol are held."""
+        self.node.begin()
+        self.rig.api.create("cryptopipelines", self._resource())
+        wait_until("the schema is ready", 60, lambda: self.condition("SchemaReady") == "True")
+        wait_until("trades of every busy symbol are held", 90, lambda: int(self.ask("SELECT count(*) FROM symbol_head WHERE trades_held > 0")) >= len(BUSY))
+        self.sampler.begin()
+
+    def end(self) -> None:
+        """Ends everything but the exchange; what is stored stays to be judged. May be called again."""
+        self.sampler.end()
+        self.node.end()
+        self.schema.close()
+
+    def remove(self) -> None:
+        """The resource, the schema, and the topic with it."""
+        self.exchange.kill()
+        self.rig.api.delete("cryptopipelines", self.name)
+        with contextlib.suppress(subprocess.SubprocessError):
+            self.schema.execute(f"DROP SCHEMA IF EXISTS {self.schema_name} CASCADE")
+
+    def patch(self, spec: dict) -> None:
+        self.rig.api.patch("cryptopipelines", self.name, {"spec": spec})
+
+    def ask(self, statement: str) -> str:
+        """The one value that a query answers with, as soon as the database answers."""
+        answers: list[str] = []
+
+        def answered() -> bool:
+            try:
+                answers.append(next(iter(self.schema.query(statement)[0].values())) or "")
+            except Unreachable:
+                return False
+            return True
+
+        wait_until("the database answers", 60, answered)
+        return answers[0]
+
+    def trades_held(self) -> int:
+        return int(self.ask("SELECT coalesce(sum(trades_held), 0) FROM symbol_head"))
+
+    def end_trading(self) -> None:
+        """Once enough was traded, nothing more is."""
+        wait_until(f"{LEAST_TRADES} trades are played", 120, lambda: self.exchange.trades_played() >= LEAST_TRADES)
+        self.exchange.end_trading()
+
+    def says_continuous(self) -> bool:
+        return self.condition("DataContinuous") == "True"
+
+    def status(self) -> dict:
+        return (self.rig.api.get("cryptopipelines", self.name) or {}).get("status", {})
+
+    def condition(self, kind: str) -> str | None:
+        return self.told(kind).get("status")
+
+    def told(self, kind: str) -> dict[str, str]:
+        """The whole condition; empty while there is none."""
+        return next((item for item in self.status().get("conditions", []) if item["type"] == kind), {})
+
+    def check(self) -> None:
+        """Fails where a part of the test itself has failed."""
+        for part in (self.node, self.sampler):
+            if part.failure is not None:
+                raise Failed(f"a part of the test has failed: {part.failure!r}")
+
+    def kill(self, pod: Pod) -> str:
+        """kill -9; waits until the node has started it again."""
+        pid, starts = pod.process.pid, pod.starts
+        pod.process.send_signal(signal.SIGKILL)
+        wait_until(f"{pod.name} runs again", 30, lambda: pod.starts > starts or pod.name not in self.node.pods)
+        return f"{pod.role} {pid} was killed"
+
+    def start_extra(self, name: str, pod: Pod, change: Callable[[str], str]) -> Pod:
+        """Another process like `pod`, with changed settings; the caller ends it."""
+        settings = Path(pod.line[pod.line.index("--settings") + 1])
+        text = change(settings.read_text(encoding="utf-8"))
+        own = self.folder / f"{name}.yaml"
+        own.write_text(text, encoding="utf-8")
+        address = self.node.free_address()
+        line = [pod.line[0], pod.line[1], "--settings", str(own), "--listen", f"{address}:8080"]
+        extra = Pod(name, pod.role, address, line, pod.environment, self.folder / f"{name}.log")
+        extra.start()
+        return extra
+
+    def _resource(self) -> dict:
+        url = self.exchange.address
+        source = {
+            "name": SOURCE,
+            "exchange": "binance",
+            "venue": SOURCE,
+            "symbols": sorted(self.exchange.symbols()),
+            "redundancy": 2,
+            "endpoints": {"websocket": f"ws://{url}", "rest": f"http://{url}"},
+        }
+        return {
+            "apiVersion": "cryptopipeline.dev/v1alpha1",
+            "kind": "CryptoPipeline",
+            "metadata": {"name": self.name, "namespace": self.rig.namespace},
+            "spec": {
+                "deletionPolicy": "Delete",
+                "sources": [source],
+                "kafka": {"bootstrapServers": self.rig.broker.address, "topic": {"name": self.topic, "partitions": self.variant.partitions, "replicationFactor": 1}, "clientConfig": self.variant.client_config},
+                "aggregation": {"intervals": INTERVALS, "flushInterval": "100ms", "storeTrades": self.variant.store_trades},
+                "database": {"connectionSecret": {"name": "database", "key": "uri"}, "schema": self.schema_name},
+                "aggregators": {"maxReplicas": self.variant.replicas},
+            },
+        }
+
+
+def until(seconds: float) -> None:
+    """A fault lasts so long."""
+    time.sleep(seconds)

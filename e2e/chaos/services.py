@@ -1,0 +1,159 @@
+"""A Kafka broker and a PostgreSQL server of the campaign's own, which it may stop, kill and set back."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from steps import CHECKOUT, Failed
+
+# Room for the broker's log; small enough to be filled in a moment.
+DISK_MIB = 256
+LONGEST_START_S = 120
+
+
+class Service:
+    """A part of the testbed, in a state of the campaign's own."""
+
+    part = ""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+
+    def up(self) -> None:
+        self.run("up")
+
+    def down(self) -> None:
+        self.run("down")
+
+    def stop(self) -> None:
+        """As a careful administrator would."""
+        self.run("stop")
+
+    def crash(self) -> None:
+        """As a power cut would."""
+        self.run("crash")
+
+    def start(self) -> None:
+        self.run("start")
+
+    def run(self, verb: str) -> None:
+        environment = os.environ | {"TESTBED_STATE": str(self.state)}
+        line = [CHECKOUT / "testbed/parts" / self.part, verb]
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=LONGEST_START_S)
+        if done.returncode:
+            raise Failed(f"{self.part} {verb}: {done.stderr}")
+
+    def setting(self, name: str) -> str:
+        """One of the lines `export NAME=value` that the part leaves for its users."""
+        for line in (self.state / "env" / self.part).read_text(encoding="utf-8").splitlines():
+            if line.startswith(f"export {name}="):
+                return line.partition("=")[2].replace("\\", "")
+        raise Failed(f"{self.part} has not said where {name} is")
+
+    def log(self) -> str:
+        """What it has printed since it was started last."""
+        return (self.state / "logs" / f"{self.part}.log").read_text(encoding="utf-8", errors="replace")
+
+
+class Broker(Service):
+    """Kafka, with its log on a disk of its own."""
+
+    part = "kafka"
+
+    def __init__(self, state: Path) -> None:
+        super().__init__(state)
+        self.disk = state / "kafka/data"
+
+    def up(self) -> None:
+        image = self.state / "kafka-disk.ext4"
+        self.disk.mkdir(parents=True, exist_ok=True)
+        with image.open("wb") as file:
+            file.truncate(DISK_MIB * 1024 * 1024)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-O", "^has_journal", image], check=True)
+        subprocess.run(["mount", "-o", "loop", image, self.disk], check=True)
+        # Kafka takes every folder here for a partition.
+        shutil.rmtree(self.disk / "lost+found")
+        super().up()
+
+    def down(self) -> None:
+        self.run("crash")
+        subprocess.run(["umount", "--lazy", self.disk], check=False, capture_output=True)
+        super().down()
+        (self.state / "kafka-disk.ext4").unlink(missing_ok=True)
+
+    @property
+    def address(self) -> str:
+        return self.setting("KAFKA_BOOTSTRAP")
+
+    def fill_disk(self) -> int:
+        """Takes all the room that is left; says how many bytes that were."""
+        filler = self.disk.parent / "data" / ".filler"
+        taken = 0
+        try:
+            with filler.open("wb", buffering=0) as file:
+                while True:
+                    taken += file.write(b"\0" * 65536)
+        except OSError:
+            return taken
+
+    def free_disk(self) -> None:
+        (self.disk / ".filler").unlink(missing_ok=True)
+
+    def runs(self) -> bool:
+        try:
+            pid = int((self.state / "pids/kafka").read_text(encoding="utf-8").split()[0])
+            return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+        except (OSError, IndexError, ValueError):
+            return False
+
+    def tool(self, name: str, *arguments: str) -> str:
+        """One of Kafka's own command line programs, at this broker."""
+        jars = max((self._cache() / "kafka").iterdir(), key=lambda path: path.stat().st_mtime)
+        settings = CHECKOUT / "testbed/kafka/log4j2.properties"
+        line = ["java", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={settings}", "-cp", f"{jars}/*", name, "--bootstrap-server", self.address, *arguments]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=LONGEST_START_S)
+        if done.returncode:
+            raise Failed(f"{name} {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    @staticmethod
+    def _cache() -> Path:
+        home = os.environ.get("XDG_CACHE_HOME") or f"{os.environ['HOME']}/.cache"
+        return Path(os.environ.get("CRYPTOPIPELINE_CACHE") or f"{home}/cryptopipeline")
+
+
+class Postgres(Service):
+    """PostgreSQL, whose whole state can be kept and brought back."""
+
+    part = "postgres"
+
+    @property
+    def url(self) -> str:
+        return self.setting("POSTGRES_URL")
+
+    def keep_state(self) -> None:
+        """Stops, copies everything, and starts again."""
+        self.stop()
+        shutil.rmtree(self._kept(), ignore_errors=True)
+        subprocess.run(["cp", "-a", self._data(), self._kept()], check=True)
+        self.start()
+
+    def set_back(self) -> None:
+        """To the state that was kept, as after a restore from a backup."""
+        self.stop()
+        shutil.rmtree(self._data())
+        subprocess.run(["cp", "-a", self._kept(), self._data()], check=True)
+        self.start()
+
+    def _data(self) -> Path:
+        places = [self.state / "postgres/data", *Path("/var/tmp").glob("cryptopipeline-testbed-*/postgres/data")]
+        port = self.url.rpartition(":")[2].partition("/")[0]
+        for place in places:
+            settings = place.parent / "settings"
+            if settings.is_file() and f"port = {port}\n" in settings.read_text(encoding="utf-8"):
+                return place
+        raise Failed("the data of PostgreSQL is not where it should be")
+
+    def _kept(self) -> Path:
+        return self._data().parent / "kept"
