@@ -16,7 +16,7 @@ use serde_json::json;
 use smol_str::SmolStr;
 
 use crate::exchange::Exchange;
-use crate::faults::FalseFrame;
+use crate::faults::{AlteredKline, FalseFrame};
 use crate::playback::{SymbolMarket, SymbolStatus};
 
 /// Something that goes wrong with the exchange.
@@ -109,6 +109,26 @@ pub enum Command {
         /// The last id that is not sent.
         last_id: i64,
     },
+    /// Answers with another `value` than follows from the trades in one `field` of one kline of `symbol`.
+    AlterKline {
+        /// The symbol, in capitals.
+        symbol: SmolStr,
+        /// The interval, e.g. `1m`.
+        interval: SmolStr,
+        /// When the kline opens, in microseconds.
+        open_time_us: i64,
+        /// Which field.
+        field: KlineField,
+        /// What it says instead, as a decimal number.
+        value: SmolStr,
+    },
+    /// Answers with the klines of `symbol` as they were `lag_us` of the exchange's time ago; 0 ends that.
+    DelayKlines {
+        /// The symbol, in capitals.
+        symbol: SmolStr,
+        /// Microseconds.
+        lag_us: i64,
+    },
     /// Stops or resumes the trading of `symbol`. Its ids go on without a hole; its times jump.
     SetStatus {
         /// The symbol, in capitals.
@@ -118,10 +138,32 @@ pub enum Command {
     },
 }
 
+/// A field of a kline that can be altered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields are named as candles name them everywhere")]
+pub enum KlineField {
+    Open,
+    High,
+    Low,
+    Close,
+    Volume,
+    QuoteVolume,
+    TradeCount,
+    TakerBuyVolume,
+    TakerBuyQuoteVolume,
+}
+
 /// A command that cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("symbol {0:?} is not among the symbols that are played")]
-pub struct UnknownSymbol(SmolStr);
+pub enum CommandError {
+    /// Its symbol is not played.
+    #[error("symbol {0:?} is not among the symbols that are played")]
+    UnknownSymbol(SmolStr),
+    /// Its value is none of that field.
+    #[error("value {0:?} is not a number that the field can have")]
+    InvalidValue(SmolStr),
+}
 
 /// What has been played so far, and who listens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,9 +215,10 @@ pub(crate) fn routes() -> Router<Arc<Exchange>> {
 /// Carries out `command`. This is the only place that changes what is wrong with the exchange.
 ///
 /// # Errors
-/// Where its symbol is not played.
-pub(crate) fn apply(exchange: &Exchange, command: &Command) -> Result<(), UnknownSymbol> {
-    let market = |symbol: &SmolStr| exchange.market(symbol).ok_or_else(|| UnknownSymbol(symbol.clone()));
+/// Where its symbol is not played, or its value cannot be one.
+pub(crate) fn apply(exchange: &Exchange, command: &Command) -> Result<(), CommandError> {
+    let market =
+        |symbol: &SmolStr| exchange.market(symbol).ok_or_else(|| CommandError::UnknownSymbol(symbol.clone()));
     let after = |ms: u64| Instant::now() + Duration::from_millis(ms);
     match command {
         Command::Disconnect => exchange.connections.cut_all(),
@@ -205,6 +248,12 @@ pub(crate) fn apply(exchange: &Exchange, command: &Command) -> Result<(), Unknow
         Command::WithholdTrades { symbol, first_id, last_id } => {
             market(symbol)?.faults.withhold(*first_id..=*last_id);
         }
+        Command::AlterKline { symbol, interval, open_time_us, field, value } => {
+            let altered = AlteredKline::new(interval.clone(), *open_time_us, *field, value)
+                .ok_or_else(|| CommandError::InvalidValue(value.clone()))?;
+            market(symbol)?.faults.alter_kline(altered);
+        }
+        Command::DelayKlines { symbol, lag_us } => market(symbol)?.faults.delay_klines(*lag_us),
         Command::SetStatus { symbol, status } => {
             let market = market(symbol)?;
             market.set_status(*status, exchange.time_us(market));
@@ -290,6 +339,15 @@ mod tests {
             assert_eq!(serde_json::from_str::<Command>(text).unwrap(), command);
             assert_eq!(serde_json::to_string(&command).unwrap(), text);
         }
+        let altered = Command::AlterKline {
+            symbol: "TRXUSDT".into(),
+            interval: "1m".into(),
+            open_time_us: 60_000_000,
+            field: KlineField::QuoteVolume,
+            value: "0.5".into(),
+        };
+        let text = r#"{"command":"alter_kline","symbol":"TRXUSDT","interval":"1m","open_time_us":60000000,"field":"quote_volume","value":"0.5"}"#;
+        assert_eq!(serde_json::to_string(&altered).unwrap(), text);
         assert!(serde_json::from_str::<Command>(r#"{"command":"stall","symbol":"A"}"#).is_err());
         assert!(serde_json::from_str::<Command>(r#"{"command":"explode"}"#).is_err());
     }

@@ -6,7 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use market::{Fixed8, Fixed16};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::control::KlineField;
+use crate::klines::WindowKline;
 
 /// Faults of the exchange as a whole.
 #[derive(Debug, Default)]
@@ -133,6 +138,53 @@ struct SymbolFaultState {
     false_frames_left: Option<(FalseFrame, u32)>,
     withheld_ids: Vec<RangeInclusive<i64>>,
     spoiled: u64,
+    altered_klines: Vec<AlteredKline>,
+    kline_lag_us: i64,
+}
+
+/// A kline that does not follow from the trades.
+#[derive(Clone, Debug)]
+pub(crate) struct AlteredKline {
+    interval: SmolStr,
+    open_us: i64,
+    value: AlteredValue,
+}
+
+/// What one field says instead.
+#[derive(Clone, Copy, Debug)]
+enum AlteredValue {
+    Price(KlineField, Fixed8),
+    Quote(KlineField, Fixed16),
+    Count(i64),
+}
+
+impl AlteredKline {
+    /// `None` where `value` is nothing that `field` can be.
+    pub(crate) fn new(interval: SmolStr, open_us: i64, field: KlineField, value: &str) -> Option<Self> {
+        let value = match field {
+            KlineField::TradeCount => AlteredValue::Count(value.parse().ok()?),
+            KlineField::QuoteVolume | KlineField::TakerBuyQuoteVolume => {
+                AlteredValue::Quote(field, value.parse().ok()?)
+            }
+            field => AlteredValue::Price(field, value.parse().ok()?),
+        };
+        Some(Self { interval, open_us, value })
+    }
+
+    fn apply(&self, window: &mut WindowKline) {
+        let kline = &mut window.kline;
+        match self.value {
+            AlteredValue::Count(count) => kline.trade_count = count,
+            AlteredValue::Quote(KlineField::QuoteVolume, value) => kline.quote_volume = value,
+            AlteredValue::Quote(_, value) => kline.taker_buy_quote_volume = value,
+            AlteredValue::Price(KlineField::Open, value) => kline.open = value,
+            AlteredValue::Price(KlineField::High, value) => kline.high = value,
+            AlteredValue::Price(KlineField::Low, value) => kline.low = value,
+            AlteredValue::Price(KlineField::Close, value) => kline.close = value,
+            AlteredValue::Price(KlineField::Volume, value) => kline.volume = value,
+            AlteredValue::Price(_, value) => kline.taker_buy_volume = value,
+        }
+    }
 }
 
 impl SymbolFaults {
@@ -164,6 +216,30 @@ impl SymbolFaults {
     /// Never sends the trades of these ids.
     pub(crate) fn withhold(&self, ids: RangeInclusive<i64>) {
         self.change(|state| state.withheld_ids.push(ids));
+    }
+
+    /// Answers with a kline that does not follow from the trades.
+    pub(crate) fn alter_kline(&self, altered: AlteredKline) {
+        self.change(|state| state.altered_klines.push(altered));
+    }
+
+    /// Answers with klines as they were so long ago.
+    pub(crate) fn delay_klines(&self, lag_us: i64) {
+        self.change(|state| state.kline_lag_us = lag_us);
+    }
+
+    /// How old the klines are that are answered with.
+    pub(crate) fn kline_lag_us(&self) -> i64 {
+        lock(&self.state).kline_lag_us
+    }
+
+    /// Alters what is to be altered of a kline of `interval`.
+    pub(crate) fn falsify(&self, interval: &str, window: &mut WindowKline) {
+        let (state, open_us) = (lock(&self.state), window.open_us);
+        let altered = state.altered_klines.iter();
+        altered
+            .filter(|altered| altered.interval == interval && altered.open_us == open_us)
+            .for_each(|altered| altered.apply(window));
     }
 
     pub(crate) fn is_stalled(&self) -> bool {

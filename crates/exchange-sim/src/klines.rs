@@ -163,7 +163,7 @@ impl KlineHistory {
         })
     }
 
-    /// The candles that `query` asks for, ascending, the running one included. Windows that lie wholly in one of
+    /// The candles that `query` asks for as of `now_us`, ascending, the running one included. Windows that lie wholly in one of
     /// `breaks` (from, to) have no row, as the exchange makes none while a symbol is stopped.
     pub(crate) fn query(&self, query: &KlineQuery, now_us: i64, breaks: &[(i64, i64)]) -> Vec<WindowKline> {
         let Some((first_us, _)) = self.seconds.first() else { return Vec::new() };
@@ -173,7 +173,10 @@ impl KlineHistory {
         let row = |open_us: i64| {
             let end_us = interval.end_us(open_us);
             let is_stopped = breaks.iter().any(|(from_us, to_us)| *from_us <= open_us && end_us <= *to_us);
-            let kline = if is_stopped { self.between(open_us, end_us) } else { self.window(open_us, end_us) };
+            // Of a moment that has passed, what was traded later is not in them yet.
+            let until_us = end_us.min(now_us - now_us.rem_euclid(SECOND_US) + SECOND_US);
+            let kline =
+                if is_stopped { self.between(open_us, until_us) } else { self.window(open_us, until_us) };
             kline.map(|kline| WindowKline { open_us, end_us, kline })
         };
         if let Some(start_us) = query.start_us {

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::SimulatorConfig;
-use crate::control::{self, Command, Status, UnknownSymbol};
+use crate::control::{self, Command, CommandError, Status};
 use crate::exchange::Exchange;
 use crate::log::{TradeLog, WriteLogError};
 use crate::playback::player;
@@ -147,7 +147,7 @@ impl Running {
     ///
     /// # Errors
     /// Where its symbol is not played.
-    pub fn control(&self, command: &Command) -> Result<(), UnknownSymbol> {
+    pub fn control(&self, command: &Command) -> Result<(), CommandError> {
         control::apply(&self.exchange, command)
     }
 

@@ -51,10 +51,14 @@ pub(super) fn answer(exchange: &Exchange, parameters: &Parameters) -> Result<Str
         limit: parameters.limit()?,
     };
     let time_unit = parameters.time_unit();
+    let as_of_us = exchange.played_until_us(market) - market.faults.kline_lag_us();
     let rows: Vec<Row> = market
-        .klines(&query, exchange.played_until_us(market))
+        .klines(&query, as_of_us)
         .into_iter()
-        .map(|window| Row { window, time_unit })
+        .map(|mut window| {
+            market.faults.falsify(name, &mut window);
+            Row { window, time_unit }
+        })
         .collect();
     to_json(&rows)
 }

@@ -1,6 +1,7 @@
 //! Faults on request: each takes effect, and nothing else does.
 
 use crate::common::{Client, Rest, START_US, as_fast_as_read, even_log, live, start, wait_until};
+use exchange_sim::control::KlineField;
 use exchange_sim::{Command, FalseFrame, SymbolStatus};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -239,4 +240,48 @@ async fn commands_that_cannot_be_understood_are_refused() {
     }
     let status = rest.body("/control/status").await;
     assert_eq!(status, serde_json::to_value(running.status()).unwrap());
+}
+
+#[tokio::test]
+async fn a_kline_is_altered_in_one_field_and_nowhere_else() {
+    let running = start(as_fast_as_read(vec![even_log("TRXUSDT", 4, 60_000_000)])).await;
+    Client::connect(&running, "/ws/trxusdt@trade").await.frames(4).await;
+    let rest = Rest::new(&running);
+    let klines = "/api/v3/klines?symbol=TRXUSDT&interval=1m";
+    let before = rest.body(klines).await;
+    let alter = |field, value: &str| Command::AlterKline {
+        symbol: "TRXUSDT".into(),
+        interval: "1m".into(),
+        open_time_us: START_US + 120_000_000,
+        field,
+        value: value.into(),
+    };
+    running.control(&alter(KlineField::Volume, "7.5")).unwrap();
+    running.control(&alter(KlineField::TradeCount, "3")).unwrap();
+    let mut expected = before.clone();
+    (expected[2][5], expected[2][8]) = (json!("7.50000000"), json!(3));
+    assert_eq!(rest.body(klines).await, expected);
+    assert_ne!(before, expected);
+    let seconds = rest.body("/api/v3/klines?symbol=TRXUSDT&interval=1s&limit=1").await;
+    assert_eq!(seconds[0][5], "0.50000000");
+    let refused = running.control(&alter(KlineField::TradeCount, "3.5")).unwrap_err();
+    assert_eq!(refused.to_string(), r#"value "3.5" is not a number that the field can have"#);
+}
+
+#[tokio::test]
+async fn late_klines_lack_what_was_traded_last() {
+    // A pair each second.
+    let running = start(as_fast_as_read(vec![even_log("TRXUSDT", 121, 500_000)])).await;
+    Client::connect(&running, "/ws/trxusdt@trade").await.frames(121).await;
+    let rest = Rest::new(&running);
+    let counts = async || {
+        let rows = rest.body("/api/v3/klines?symbol=TRXUSDT&interval=1m").await;
+        rows.as_array().unwrap().iter().map(|row| row[8].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(counts().await, [120, 1]);
+    let delay = |lag_us| Command::DelayKlines { symbol: "TRXUSDT".into(), lag_us };
+    running.control(&delay(10_000_000)).unwrap();
+    assert_eq!(counts().await, [102]);
+    running.control(&delay(0)).unwrap();
+    assert_eq!(counts().await, [120, 1]);
 }
