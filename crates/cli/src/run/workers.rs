@@ -55,10 +55,35 @@ struct Worker<Settings, State> {
     failure: Option<String>,
 }
 
-impl<Settings, State: Probes> Worker<Settings, State> {
-    async fn stop(self) -> Result<(), String> {
+impl<Settings: Clone + PartialEq, State: Probes> Worker<Settings, State> {
+    /// Replaces the worker in `place` where it failed or has other settings than are wished, or none are.
+    async fn keep(
+        place: &mut Option<Self>,
+        name: &str,
+        wished: Option<&Settings>,
+        start: impl FnOnce(Settings) -> Self,
+    ) {
+        let is_current = place.as_ref().map(|worker| &worker.settings) == wished
+            && place.as_ref().is_none_or(|worker| worker.failure.is_none());
+        if is_current {
+            return;
+        }
+        if let Some(worker) = place.take() {
+            worker.stop(name).await;
+        }
+        *place = wished.cloned().map(start);
+    }
+
+    async fn stop(self, name: &str) {
         self.stop.cancel();
-        self.task.await.unwrap_or_else(|error| Err(error.to_string()))
+        let ended = match self.failure {
+            // Its end was noted then.
+            Some(_) => Ok(()),
+            None => self.task.await.unwrap_or_else(|error| Err(error.to_string())),
+        };
+        if let Err(error) = ended {
+            tracing::warn!(worker = name, error, "it ended with an error");
+        }
     }
 
     /// Takes note of a task that ended without being asked to.
@@ -126,54 +151,31 @@ impl Workers {
         for name in outdated {
             self.stop_producer(&name).await;
         }
-        self.keep_aggregator((plan.aggregator.replicas > 0).then_some(&plan.aggregator.settings), ground)
-            .await;
+        let aggregator = (plan.aggregator.replicas > 0).then_some(&plan.aggregator.settings);
+        Worker::keep(&mut self.aggregator, "aggregator", aggregator, |settings| {
+            start_aggregator(settings, ground)
+        })
+        .await;
         let repairer = plan.repairer.as_ref().filter(|repairer| repairer.replicas > 0);
-        self.keep_repairer(repairer.map(|repairer| &repairer.settings), ground).await;
+        let repairer = repairer.map(|repairer| &repairer.settings);
+        Worker::keep(&mut self.repairer, "repairer", repairer, |settings| start_repairer(settings, ground))
+            .await;
         for (name, settings) in wished {
             self.producers.entry(name.to_owned()).or_insert_with(|| start_producer(settings.clone(), ground));
         }
     }
 
-    async fn keep_aggregator(&mut self, wished: Option<&AggregatorSettings>, ground: &Ground) {
-        let is_current = self
-            .aggregator
-            .as_ref()
-            .is_some_and(|worker| wished == Some(&worker.settings) && worker.failure.is_none());
-        if !is_current {
-            self.stop_aggregator().await;
-            self.aggregator = wished.map(|settings| start_aggregator(settings.clone(), ground));
-        }
-    }
-
-    async fn keep_repairer(&mut self, wished: Option<&RepairerSettings>, ground: &Ground) {
-        let is_current = self.repairer.as_ref().map(|worker| &worker.settings) == wished
-            && self.repairer.as_ref().is_none_or(|worker| worker.failure.is_none());
-        if !is_current {
-            self.stop_repairer().await;
-            self.repairer = wished.map(|settings| start_repairer(settings.clone(), ground));
-        }
-    }
-
-    async fn stop_repairer(&mut self) {
-        if let Some(worker) = self.repairer.take()
-            && let Err(error) = worker.stop().await
-        {
-            tracing::warn!(error, "the repairer ended with an error");
-        }
-    }
-
     async fn stop_producer(&mut self, name: &str) {
-        if let Some(worker) = self.producers.remove(name)
-            && let Err(error) = worker.stop().await
-        {
-            tracing::warn!(source = name, error, "the producer ended with an error");
+        if let Some(worker) = self.producers.remove(name) {
+            worker.stop(name).await;
         }
     }
 
     /// Stops everybody who writes to the topic; what the producers have read is delivered.
     pub(super) async fn stop_writers(&mut self) {
-        self.stop_repairer().await;
+        if let Some(worker) = self.repairer.take() {
+            worker.stop("repairer").await;
+        }
         let names: Vec<String> = self.producers.keys().cloned().collect();
         for name in names {
             self.stop_producer(&name).await;
@@ -182,10 +184,8 @@ impl Workers {
 
     /// Stops the aggregator; what it has read is committed.
     pub(super) async fn stop_aggregator(&mut self) {
-        if let Some(worker) = self.aggregator.take()
-            && let Err(error) = worker.stop().await
-        {
-            tracing::warn!(error, "the aggregator ended with an error");
+        if let Some(worker) = self.aggregator.take() {
+            worker.stop("aggregator").await;
         }
     }
 
