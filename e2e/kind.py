@@ -73,6 +73,7 @@ class KindTest(Test):
         self.step("repair is switched on, and its pod comes", lambda: self.switch_repair(True))
         self.step("what was missed is repaired", self.repaired)
         self.step("every trade is there once, every candle equal", lambda: self.judge(may_miss=False))
+        self.step("the command line reads the cluster's pipeline by its name", self.command_line)
         self.step("helm uninstalls and installs again, pipeline and pods stay", self.reinstall)
         self.step("the deleted pipeline's objects are gone", self.delete_pipeline)
         self.step("the chart and its definition go", self.leave)
@@ -166,6 +167,19 @@ class KindTest(Test):
     def repaired(self) -> None:
         wait_until("every missing trade is repaired", 120, lambda: self.missing() == 0)
         kubectl("wait", "--for=condition=DataContinuous=True", f"cpl/{PIPELINE}", "--timeout=180s")
+
+    def command_line(self) -> None:
+        """By the resource and its Secret, whose address can be reached from here too."""
+        def read(verb: str) -> dict:
+            return json.loads(command(str(self.programs / "cryptopipeline"), verb, "-n", MARKET.name, PIPELINE, "-o", "json"))
+
+        gaps, verified = read("gaps"), read("verify")
+        if gaps["missing"] != 0 or {row["symbol"] for row in gaps["symbols"]} != set(self.logs):
+            raise Failed(f"gaps says {gaps}")
+        if any(row["ours_wrong"] for row in verified["checks"]):
+            raise Failed(f"verify says {verified}")
+        checked = sum(row["equal"] for row in verified["checks"])
+        print(f"   {checked} candles equal the exchange's own", flush=True)
 
     def reinstall(self) -> None:
         before = pods("aggregator") | pods("producer")

@@ -74,6 +74,8 @@ class OnThisMachine(Test):
             line = line.replace("target/debug/", f"{PROGRAMS}/")
         if " candles " in line:
             expect_candles(output_of(line), SYMBOLS)
+        elif " gaps " in line:
+            expect_no_gaps(output_of(line), SYMBOLS)
         else:
             run(line)
 
@@ -288,6 +290,15 @@ def expect_candles(output: str, symbols: set[str]) -> None:
     if set(rows) != {(symbol, "1m") for symbol in symbols}:
         raise Failed(f"not the candles that were asked for:\n{output[:2000]}")
     print(f"   {len(rows)} candles", flush=True)
+
+
+def expect_no_gaps(output: str, symbols: set[str]) -> None:
+    """A row for each symbol, and the verdict that none is missing."""
+    rows, verdict = output.rstrip().split("\n\n")
+    named = {line.split()[0].removeprefix("simulated:") for line in rows.splitlines()[1:]}
+    if named != symbols or not verdict.startswith(f"no trade of {len(symbols)} symbols is missing "):
+        raise Failed(f"not what a whole ledger looks like:\n{output[:2000]}")
+    print(f"   {verdict}", flush=True)
 
 
 if __name__ == "__main__":

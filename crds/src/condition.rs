@@ -19,7 +19,7 @@ pub enum ConditionKind {
     DataFlowing,
     /// No trade is missing between the first and the last.
     DataContinuous,
-    /// The candles equal the exchange's own.
+    /// The candles were compared with the exchange's own, and none is wrong.
     DataVerified,
     /// All the resources are ready.
     Ready,
@@ -128,6 +128,12 @@ pub enum Reason {
     HeadNotProbed,
     /// Nobody has compared the candles with the exchange's own.
     NotCompared,
+    /// Every candle that was compared follows from the exchange's trades.
+    CandlesVerified,
+    /// A candle does not follow from the exchange's trades.
+    CandlesWrong,
+    /// A candle differs, and it is not decided who is wrong.
+    CheckUndecided,
 
     /// All is well.
     AllReady,

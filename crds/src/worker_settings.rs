@@ -104,7 +104,19 @@ impl ExchangeKind {
             Self::Binance => "binance",
         }
     }
+
+    /// Whether the exchange has candles of its own of this length, such as `1m`.
+    #[must_use]
+    pub fn has_candles_of(self, interval: &str) -> bool {
+        match self {
+            Self::Binance => BINANCE_INTERVALS.contains(&interval),
+        }
+    }
 }
+
+/// Those that divide a day.
+const BINANCE_INTERVALS: [&str; 13] =
+    ["1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d"];
 
 /// How to reach the broker, and the topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,4 +155,16 @@ pub struct AggregationSettings {
     pub store_trades: bool,
     /// A batch is flushed once it is older than this.
     pub flush_interval_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_that_the_exchange_has_no_candles_of_are_known() {
+        let has = |interval| ExchangeKind::Binance.has_candles_of(interval);
+        assert_eq!(["1s", "1m", "12h", "1d"].map(has), [true; 4]);
+        assert_eq!(["5s", "15s", "30s", "3h"].map(has), [false; 4]);
+    }
 }

@@ -125,6 +125,26 @@ pub struct RepairerStatus {
     pub ids_voided: u64,
     /// Holes that were asked for in vain, and why they are still open.
     pub unavailable: Vec<UnavailableHole>,
+    /// Candles compared with the exchange's own since the start, by verdict.
+    pub candles_checked: BTreeMap<String, u64>,
+    /// Candles that differ from the exchange's while it is not decided who is wrong.
+    pub undecided: Vec<UndecidedCheck>,
+}
+
+/// A candle that differs from the exchange's while it is not decided who is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UndecidedCheck {
+    /// Whose trades these are.
+    pub venue: String,
+    /// The symbol.
+    pub symbol: String,
+    /// The candle's length.
+    pub interval: String,
+    /// When it opens.
+    pub open_time: String,
+    /// Why it is not decided.
+    pub reason: String,
 }
 
 /// Missing trades that the exchange did not give.

@@ -32,7 +32,8 @@ def judge_everything(snapshot: Snapshot, truths: dict[str, Truth], may_miss: boo
         missing = set(truth.by_id) - held
         if missing and not may_miss:
             verdict.wrong(f"{symbol}: {len(missing)} trades are missing, e.g. {min(missing)}")
-    judge_counters(verdict, snapshot[of.OFFSETS], sum(len(held_ids(found)) for found in ranges.values()))
+    counted = int(snapshot[of.COUNTED][0]["trades"])
+    judge_counters(verdict, snapshot[of.OFFSETS], counted, sum(len(held_ids(found)) for found in ranges.values()))
     judge_complete_candles(verdict, candles, truths)
     judge_empty_windows(verdict, snapshot[of.EMPTY], truths)
     if not may_miss:

@@ -36,16 +36,15 @@ def judge_versions(verdict: Verdict, head: Row, rows: list[StoredTrade], candles
                 verdict.wrong(f"{stored}: its version is {stored.version}, that of its trades {versions.get(stored.open_us)}, the newest one {newest}")
 
 
-def judge_counters(verdict: Verdict, offsets: list[Row], held: int) -> None:
-    """Every record that was read is in one counter, and every trade held was new once."""
+def judge_counters(verdict: Verdict, offsets: list[Row], counted: int, held: int) -> None:
+    """Every record that was read is in one counter, and every trade held was new once, or again after a rebuild."""
     for row in offsets:
         name = f"partition {row['partition']} of {row['topic']}"
         parts = sum(int(row[counter]) for counter in ("trades_new", "trades_duplicate", "records_set_aside"))
         if int(row["records_read"]) != parts:
             verdict.wrong(f"{name}: {row['records_read']} records were read, {parts} are in a counter")
-    new = sum(int(row["trades_new"]) for row in offsets)
-    if new != held:
-        verdict.wrong(f"{new} trades were counted as new, {held} are held")
+    if counted != held:
+        verdict.wrong(f"{counted} trades were counted as new, {held} are held")
 
 
 def judge_offsets(verdict: Verdict, offsets: list[Row], records: dict[int, int]) -> None:

@@ -14,10 +14,10 @@ Row = dict[str, str | None]
 Snapshot = dict[str, list[Row]]
 
 # What there is to ask for.
-TRADES, CANDLES, CLAIMED_CANDLES, EMPTY, FOLDS, RANGES, HEADS, PROBES, HOLES, OFFSETS, COUNTS = (
-    "trades", "candles", "claimed candles", "empty windows", "folds", "ranges", "heads", "probes", "holes", "offsets", "trade counts",
+TRADES, CANDLES, CLAIMED_CANDLES, EMPTY, FOLDS, RANGES, HEADS, PROBES, HOLES, OFFSETS, COUNTED, COUNTS = (
+    "trades", "candles", "claimed candles", "empty windows", "folds", "ranges", "heads", "probes", "holes", "offsets", "trades counted", "trade counts",
 )
-EVERYTHING = (TRADES, CANDLES, EMPTY, FOLDS, RANGES, HEADS, PROBES, HOLES, OFFSETS)
+EVERYTHING = (TRADES, CANDLES, EMPTY, FOLDS, RANGES, HEADS, PROBES, HOLES, OFFSETS, COUNTED)
 CLAIMS = (CLAIMED_CANDLES, EMPTY, RANGES, HEADS, PROBES, HOLES, COUNTS)
 
 

@@ -53,6 +53,7 @@ def everything() -> Snapshot:
         of.PROBES: [{"symbol": "BTCUSDT", "wished_after": "0", "last_id": "4", "probe_us": "260000000", "settled_us": "255000000"}],
         of.HOLES: [],
         of.OFFSETS: [{"topic": "t", "partition": "0", "topic_id": "x", "next_offset": "6", "records_read": "6", "trades_new": "4", "trades_duplicate": "2", "records_set_aside": "0", "offsets_skipped": "0"}],
+        of.COUNTED: [{"trades": "4"}],
         of.COUNTS: [{"symbol": "BTCUSDT", "rows": "4"}],
     }
 
@@ -70,7 +71,7 @@ class EverythingTest(unittest.TestCase):
 
     def test_every_altered_number_is_found(self):
         rows = {of.TRADES: "trade_id price quantity time_us", of.CANDLES: " ".join(COLUMNS), of.RANGES: "first_id last_id first_us last_us",
-                of.HEADS: "trades_held last_trade_id last_us last_price", of.OFFSETS: "records_read trades_new trades_duplicate records_set_aside"}
+                of.HEADS: "trades_held last_trade_id last_us last_price", of.OFFSETS: "records_read trades_new trades_duplicate records_set_aside", of.COUNTED: "trades"}
         for table, columns in rows.items():
             for column in columns.split():
                 def raise_it(changed, table=table, column=column):

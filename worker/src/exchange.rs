@@ -12,7 +12,7 @@ pub mod binance;
 mod binance_frame;
 mod binance_rest;
 
-pub use binance_rest::{BinanceRest, MOST_TRADES, NewestTrade, RestError};
+pub use binance_rest::{BinanceRest, Kline, MOST_KLINES, MOST_TRADES, NewestTrade, RestError};
 
 /// What a frame of a trade stream says.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,6 +97,8 @@ pub struct SymbolListing {
     pub symbol: String,
     /// Whether it is listed, and traded now.
     pub listing: Listing,
+    /// How many decimals a price times a quantity has at most, where the exchange says it.
+    pub quote_decimals: Option<u32>,
 }
 
 /// Whether a symbol is listed, and traded now.

@@ -1,5 +1,5 @@
 //! The data plane: `produce` brings an exchange's trades to Kafka, `aggregate` makes rows of them, `repair` brings
-//! what was missed.
+//! what was missed and compares candles with the exchange's own (`verify`).
 
 pub mod produce;
 
@@ -8,6 +8,7 @@ pub mod aggregate;
 pub mod repair;
 
 mod database;
+pub mod verify;
 pub mod exchange;
 pub mod flow_gate;
 pub mod record;

@@ -2,14 +2,15 @@
 
 use std::io::{self, Write};
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use market::Interval;
 use serde_json::json;
-use store::{CandleQuery, CandleRow, ConnectOptions, Store};
+use store::{CandleQuery, CandleRow};
 
-use crate::{PipelineArguments, place};
+use crate::output::{print, time_text};
+use crate::place::{PipelineArguments, open_store};
+use crate::table::{self, Column};
 
 /// Rows of a table without --last: what fits a screen or two.
 const TABLE_ROWS: i64 = 10;
@@ -36,6 +37,10 @@ pub(crate) struct CandlesArguments {
     /// Only the newest windows of each symbol and length; a table shows 10 unless told, CSV and JSON all.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(i64).range(1..))]
     last: Option<i64>,
+    /// Only candles that changed after this version: the newest one that was seen before, or 0 for all. Nothing that changed
+    /// is missed; windows without trades have no version and are left out.
+    #[arg(long, value_name = "VERSION", requires = "symbol", value_parser = clap::value_parser!(i64).range(0..))]
+    since_version: Option<i64>,
     /// How to print them.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -49,12 +54,8 @@ enum Format {
 }
 
 /// Prints the candles.
-pub(crate) async fn print(arguments: CandlesArguments) -> anyhow::Result<()> {
-    let (manifest, place) = place::open(&arguments.pipeline)?;
-    let schema = manifest.pipeline.spec.database.as_ref().map_or("market", |database| &database.schema);
-    let store = Store::connect(&place.url, schema, ConnectOptions::default())
-        .await
-        .context("cannot open the pipeline's database; has it run yet?")?;
+pub(crate) async fn run(arguments: CandlesArguments) -> anyhow::Result<()> {
+    let (_, store) = open_store(arguments.pipeline).await?;
     let whole_table = arguments.output == Format::Table && arguments.from.is_none() && arguments.to.is_none();
     let query = CandleQuery {
         venue: arguments.venue,
@@ -63,30 +64,34 @@ pub(crate) async fn print(arguments: CandlesArguments) -> anyhow::Result<()> {
         from_us: arguments.from.map(Timestamp::as_microsecond),
         to_us: arguments.to.map(Timestamp::as_microsecond),
         newest: arguments.last.or(whole_table.then_some(TABLE_ROWS)),
+        since_version: arguments.since_version,
     };
     let candles = store.candles(&query).await?;
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    let written = match arguments.output {
-        Format::Table => write_table(&candles, &mut out),
-        Format::Csv => write_csv(&candles, &mut out),
-        Format::Json => write_json(&candles, &mut out),
-    };
-    match written.and_then(|()| out.flush()) {
-        // Whoever reads has seen enough, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot print the candles"),
-    }
+    print(|out| match arguments.output {
+        Format::Table => write_table(&candles, out),
+        Format::Csv => write_csv(&candles, out),
+        Format::Json => write_json(&candles, out),
+    })
 }
 
-fn write_table(candles: &[CandleRow], out: &mut impl Write) -> io::Result<()> {
-    let header =
-        ["SYMBOL", "INTERVAL", "OPEN TIME", "OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "TRADES", "COMPLETE"];
-    let mut rows: Vec<[String; 10]> = vec![header.map(str::to_owned)];
-    rows.extend(candles.iter().map(|candle| {
-        [
+fn write_table(candles: &[CandleRow], mut out: &mut dyn Write) -> io::Result<()> {
+    let columns = [
+        Column::Left("SYMBOL"),
+        Column::Left("INTERVAL"),
+        Column::Left("OPEN TIME"),
+        Column::Right("OPEN"),
+        Column::Right("HIGH"),
+        Column::Right("LOW"),
+        Column::Right("CLOSE"),
+        Column::Right("VOLUME"),
+        Column::Right("TRADES"),
+        Column::Left("COMPLETE"),
+    ];
+    let row = |candle: &CandleRow| {
+        vec![
             candle.market.symbol.to_string(),
             candle.interval.to_string(),
-            open_time(candle),
+            time_text(candle.open_time_us),
             candle.open.to_string(),
             candle.high.to_string(),
             candle.low.to_string(),
@@ -95,30 +100,11 @@ fn write_table(candles: &[CandleRow], out: &mut impl Write) -> io::Result<()> {
             candle.trade_count.to_string(),
             if candle.complete { "yes" } else { "no" }.to_owned(),
         ]
-    }));
-    let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    for row in &rows {
-        let line: Vec<String> =
-            row.iter()
-                .zip(&widths)
-                .enumerate()
-                // Names to the left, numbers to the right.
-                .map(|(column, (cell, width))| {
-                    if (3..9).contains(&column) {
-                        format!("{cell:>width$}")
-                    } else {
-                        format!("{cell:<width$}")
-                    }
-                })
-                .collect();
-        writeln!(out, "{}", line.join("  ").trim_end())?;
-    }
-    Ok(())
+    };
+    table::write(&columns, &candles.iter().map(row).collect::<Vec<_>>(), &mut out)
 }
 
-fn write_csv(candles: &[CandleRow], out: &mut impl Write) -> io::Result<()> {
+fn write_csv(candles: &[CandleRow], out: &mut dyn Write) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record([
         "venue",
@@ -137,14 +123,15 @@ fn write_csv(candles: &[CandleRow], out: &mut impl Write) -> io::Result<()> {
         "first_trade_id",
         "last_trade_id",
         "complete",
+        "version",
     ])?;
     for candle in candles {
-        let id = |id: Option<i64>| id.map(|id| id.to_string()).unwrap_or_default();
+        let integer = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
         writer.write_record([
             candle.market.venue.to_string(),
             candle.market.symbol.to_string(),
             candle.interval.to_string(),
-            open_time(candle),
+            time_text(candle.open_time_us),
             candle.open.to_string(),
             candle.high.to_string(),
             candle.low.to_string(),
@@ -154,15 +141,16 @@ fn write_csv(candles: &[CandleRow], out: &mut impl Write) -> io::Result<()> {
             candle.trade_count.to_string(),
             candle.taker_buy_volume.to_string(),
             candle.taker_buy_quote_volume.to_string(),
-            id(candle.first_trade_id),
-            id(candle.last_trade_id),
+            integer(candle.first_trade_id),
+            integer(candle.last_trade_id),
             candle.complete.to_string(),
+            integer(candle.version),
         ])?;
     }
     writer.flush()
 }
 
-fn write_json(candles: &[CandleRow], out: &mut impl Write) -> io::Result<()> {
+fn write_json(candles: &[CandleRow], mut out: &mut dyn Write) -> io::Result<()> {
     let values: Vec<_> = candles
         .iter()
         .map(|candle| {
@@ -170,7 +158,7 @@ fn write_json(candles: &[CandleRow], out: &mut impl Write) -> io::Result<()> {
                 "venue": candle.market.venue,
                 "symbol": candle.market.symbol,
                 "interval": candle.interval,
-                "open_time": open_time(candle),
+                "open_time": time_text(candle.open_time_us),
                 "open": candle.open,
                 "high": candle.high,
                 "low": candle.low,
@@ -183,17 +171,12 @@ fn write_json(candles: &[CandleRow], out: &mut impl Write) -> io::Result<()> {
                 "first_trade_id": candle.first_trade_id,
                 "last_trade_id": candle.last_trade_id,
                 "complete": candle.complete,
+                "version": candle.version,
             })
         })
         .collect();
-    serde_json::to_writer_pretty(&mut *out, &values)?;
+    serde_json::to_writer_pretty(&mut out, &values)?;
     writeln!(out)
-}
-
-/// RFC 3339, UTC, with as many decimals of a second as there are.
-fn open_time(candle: &CandleRow) -> String {
-    Timestamp::from_microsecond(candle.open_time_us)
-        .map_or_else(|_| candle.open_time_us.to_string(), |time| time.to_string())
 }
 
 #[cfg(test)]
@@ -217,6 +200,7 @@ mod tests {
             first_trade_id: Some(5_723_703_861),
             last_trade_id: None,
             complete: true,
+            version: Some(7),
         }
     }
 
@@ -227,9 +211,9 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "venue,symbol,interval,open_time,open,high,low,close,volume,quote_volume,trade_count,taker_buy_volume,\
-             taker_buy_quote_volume,first_trade_id,last_trade_id,complete\n\
+             taker_buy_quote_volume,first_trade_id,last_trade_id,complete,version\n\
              binance,BTCUSDT,1m,2026-01-01T00:00:00Z,87648.21,87648.22,87632.74,87648,4.08049,0.0000000000000001,1193,\
-             0,0,5723703861,,true\n"
+             0,0,5723703861,,true,7\n"
         );
     }
 

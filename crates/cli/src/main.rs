@@ -1,11 +1,16 @@
 //! The `cryptopipeline` command: arguments, then one module a subcommand.
 
 mod candles;
+mod gaps;
 mod manifest;
+mod output;
 mod place;
+mod rebuild;
 mod run;
+mod table;
+mod verify;
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -26,25 +31,31 @@ enum Command {
     Run(run::RunArguments),
     /// Print the candles that a pipeline holds.
     Candles(candles::CandlesArguments),
-}
-
-/// Which pipeline, and where its database is.
-#[derive(clap::Args, Clone, Debug)]
-struct PipelineArguments {
-    /// The manifest: YAML with one CryptoPipeline, and the Secret of its database if you like.
-    #[arg(value_name = "FILE")]
-    manifest: PathBuf,
-    /// The database of a manifest that names one: postgres://USER:PASSWORD@HOST:PORT/DATABASE. Without it, the
-    /// Secret that the manifest refers to must stand in the same file.
-    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
-    database_url: Option<String>,
+    /// Print which trades are held and which are missing, and how far the exchange's ids go.
+    ///
+    /// Ends with 0 where none is missing, with 3 where some are, with 1 where that cannot be told.
+    Gaps(gaps::GapsArguments),
+    /// Print what comparing candles with the exchange's own has found.
+    ///
+    /// Ends with 0 where no candle is wrong here, with 3 where one is, with 1 where that cannot be told.
+    Verify(verify::VerifyArguments),
+    /// Remove trades and candles that are wrong, so that they are asked of the exchange and folded again.
+    ///
+    /// The range is widened to whole windows of the longest candle length, and further where ids of trades reach over its
+    /// edges; what was removed is printed. The pipeline may run meanwhile; its repairer brings the trades back. Until then
+    /// they are missing, and every status says so.
+    Rebuild(rebuild::RebuildArguments),
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     runtime::tls::install_provider();
     match Arguments::parse().command {
-        Command::Run(arguments) => run::run(arguments).await,
-        Command::Candles(arguments) => candles::print(arguments).await,
+        Command::Run(arguments) => run::run(arguments).await?,
+        Command::Candles(arguments) => candles::run(arguments).await?,
+        Command::Gaps(arguments) => return gaps::run(arguments).await,
+        Command::Verify(arguments) => return verify::run(arguments).await,
+        Command::Rebuild(arguments) => rebuild::run(arguments).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::shutdown;
 use store::{ConnectOptions, Store};
 
-use crate::{PipelineArguments, place};
+use crate::place::{self, ManifestArguments};
 use machine::Machine;
 use manifest_watch::ManifestWatch;
 use progress::Progress;
@@ -25,7 +25,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Args)]
 pub(crate) struct RunArguments {
     #[command(flatten)]
-    pipeline: PipelineArguments,
+    pipeline: ManifestArguments,
     /// End by itself, as after Ctrl-C, once trades have come, all are committed and none came for this long.
     #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
     until_idle: Option<Duration>,

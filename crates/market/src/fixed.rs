@@ -75,6 +75,17 @@ impl<const SCALE: u32> Fixed<SCALE> {
         self.0 > 0
     }
 
+    /// How many decimals it has without the zeros at its end.
+    #[must_use]
+    pub const fn decimals(self) -> u32 {
+        let (mut units, mut decimals) = (self.0, SCALE);
+        while decimals > 0 && units % 10 == 0 {
+            units /= 10;
+            decimals -= 1;
+        }
+        decimals
+    }
+
     /// The sum.
     ///
     /// # Errors
@@ -219,6 +230,13 @@ mod tests {
         assert_eq!(fixed8("7").units(), 700_000_000);
         assert_eq!(fixed8("1.000000000000").units(), 100_000_000);
         assert_eq!(fixed8("9999999999999999999999.99999999").to_string(), "9999999999999999999999.99999999");
+    }
+
+    #[test]
+    fn decimals_do_not_count_the_zeros_at_the_end() {
+        let decimals =
+            ["0", "100", "0.1", "0.01000000", "-12.5", "0.00000001"].map(|text| fixed8(text).decimals());
+        assert_eq!(decimals, [0, 0, 1, 2, 1, 8]);
     }
 
     #[test]

@@ -63,6 +63,16 @@ impl Interval {
             intervals.iter().fold(0, |common, interval| greatest_common_divisor(common, interval.seconds));
         Self { seconds: seconds.max(1) }
     }
+
+    /// The shortest interval whose windows are made of whole windows of every one given; it divides a day too. One second
+    /// for none.
+    #[must_use]
+    pub fn least_common_multiple(intervals: &[Self]) -> Self {
+        let common = |multiple: i32, interval: &Self| {
+            multiple / greatest_common_divisor(multiple, interval.seconds) * interval.seconds
+        };
+        Self { seconds: intervals.iter().fold(1, common) }
+    }
 }
 
 const fn greatest_common_divisor(mut left: i32, mut right: i32) -> i32 {
@@ -157,5 +167,18 @@ mod tests {
         let intervals: Vec<Interval> = ["5m", "2m", "1h"].iter().map(|text| text.parse().unwrap()).collect();
         assert_eq!(Interval::greatest_common(&intervals).to_string(), "1m");
         assert_eq!(Interval::greatest_common(&[]).to_string(), "1s");
+    }
+
+    #[test]
+    fn the_common_multiple_is_made_of_whole_windows_of_all() {
+        let multiple_of = |texts: &[&str]| {
+            let intervals: Vec<Interval> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            Interval::least_common_multiple(&intervals).to_string()
+        };
+        assert_eq!(multiple_of(&["1m", "5m", "1h"]), "1h");
+        // Neither divides the other.
+        assert_eq!(multiple_of(&["30m", "45m"]), "90m");
+        assert_eq!(multiple_of(&["27s", "1d"]), "1d");
+        assert_eq!(multiple_of(&[]), "1s");
     }
 }

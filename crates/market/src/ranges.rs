@@ -110,7 +110,7 @@ impl TradeRanges {
         debug_assert!(range.first_id <= range.last_id);
         let mut next_id = range.first_id;
         let mut next_time_us = range.first_time_us;
-        for stronger in self.overlapping(&range) {
+        for stronger in self.overlapping(&(range.first_id..=range.last_id)) {
             if stronger.kind != RangeKind::Held && range.kind == RangeKind::Held {
                 self.cut(&stronger, &range, changes);
                 continue;
@@ -133,18 +133,49 @@ impl TradeRanges {
         }
     }
 
-    fn overlapping(&self, range: &TradeRange) -> Vec<TradeRange> {
-        let from = self.nearest_below(range.first_id).map_or(range.first_id, |below| below.first_id);
+    /// Forgets what is known of `ids`, whatever it is, and notes in `changes` what that does to the rows. Where a range is
+    /// cut, its new end takes the time of the trade next to the cut: `below_us` or `above_us`.
+    pub fn remove(
+        &mut self,
+        ids: &RangeInclusive<i64>,
+        below_us: i64,
+        above_us: i64,
+        changes: &mut RangeChanges,
+    ) {
+        for range in self.overlapping(ids) {
+            self.delete(range.first_id, changes);
+            if range.first_id < *ids.start() {
+                self.put(TradeRange { last_id: ids.start() - 1, last_time_us: below_us, ..range }, changes);
+            }
+            if range.last_id > *ids.end() {
+                self.put(TradeRange { first_id: ids.end() + 1, first_time_us: above_us, ..range }, changes);
+            }
+        }
+    }
+
+    /// How many ids of `ids` are held.
+    #[must_use]
+    pub fn held_count(&self, ids: &RangeInclusive<i64>) -> i64 {
+        let held = self.overlapping(ids).into_iter().filter(|range| range.kind == RangeKind::Held);
+        held.map(|range| range.last_id.min(*ids.end()) - range.first_id.max(*ids.start()) + 1).sum()
+    }
+
+    fn overlapping(&self, ids: &RangeInclusive<i64>) -> Vec<TradeRange> {
+        let (first_id, last_id) = (*ids.start(), *ids.end());
+        if first_id > last_id {
+            return Vec::new();
+        }
+        let from = self.nearest_below(first_id).map_or(first_id, |below| below.first_id);
         self.by_first_id
-            .range(from..=range.last_id)
+            .range(from..=last_id)
             .map(|(_, stored)| *stored)
-            .filter(|stored| stored.last_id >= range.first_id)
+            .filter(|stored| stored.last_id >= first_id)
             .collect()
     }
 
     /// Takes the ids of `held` out of `weaker`, which overlaps it.
     fn cut(&mut self, weaker: &TradeRange, held: &TradeRange, changes: &mut RangeChanges) {
-        self.remove(weaker.first_id, changes);
+        self.delete(weaker.first_id, changes);
         if weaker.first_id < held.first_id {
             let below =
                 TradeRange { last_id: held.first_id - 1, last_time_us: held.first_time_us, ..*weaker };
@@ -167,7 +198,7 @@ impl TradeRanges {
             range.first_time_us = below.first_time_us;
         }
         if let Some(above) = above.filter(|above| above.first_id - 1 == range.last_id) {
-            self.remove(above.first_id, changes);
+            self.delete(above.first_id, changes);
             range.last_id = above.last_id;
             range.last_time_us = above.last_time_us;
         }
@@ -179,7 +210,7 @@ impl TradeRanges {
         changes.write(range);
     }
 
-    fn remove(&mut self, first_id: i64, changes: &mut RangeChanges) {
+    fn delete(&mut self, first_id: i64, changes: &mut RangeChanges) {
         self.by_first_id.remove(&first_id);
         changes.delete(first_id);
     }
@@ -278,6 +309,29 @@ mod tests {
             for range in ledger.iter() {
                 prop_assert_eq!((range.first_time_us, range.last_time_us), (range.first_id * 10, range.last_id * 10));
             }
+        }
+
+        #[test]
+        fn what_is_removed_is_gone_and_nothing_else(
+            stored in prop::collection::vec(any_range(), 0..12), first_id in 0_i64..60, length in 0_i64..15
+        ) {
+            let mut ledger: TradeRanges = stored.into_iter().collect();
+            let before = ledger.clone();
+            let mut rows = ledger.by_first_id.clone();
+            let (ids, mut changes) = (first_id..=first_id + length, RangeChanges::default());
+            ledger.remove(&ids, (first_id - 1) * 10, (first_id + length + 1) * 10, &mut changes);
+            for id in -1..80 {
+                let expected = before.covering(id).filter(|_| !ids.contains(&id)).map(|range| range.kind);
+                prop_assert_eq!(ledger.covering(id).map(|range| range.kind), expected);
+            }
+            let held = |id: &i64| before.covering(*id).is_some_and(|range| range.kind == RangeKind::Held);
+            prop_assert_eq!(before.held_count(&ids), i64::try_from(ids.filter(held).count()).unwrap());
+            for range in ledger.iter().filter(|range| range.kind == RangeKind::Held) {
+                prop_assert_eq!((range.first_time_us, range.last_time_us), (range.first_id * 10, range.last_id * 10));
+            }
+            rows.retain(|first_id, _| !changes.deleted.contains(first_id));
+            rows.extend(changes.written);
+            prop_assert_eq!(rows, ledger.by_first_id);
         }
 
         #[test]

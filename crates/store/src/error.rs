@@ -1,5 +1,7 @@
 //! What can go wrong between us and a database. No text here carries a URL or a credential.
 
+use jiff::Timestamp;
+use market::Market;
 use sqlx::migrate::MigrateError;
 
 /// Why the database could not do what it was asked for.
@@ -86,4 +88,38 @@ impl FlushError {
             Self::Store(_) => "database_error",
         }
     }
+}
+
+/// Why windows were not removed. Nothing was changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// No trade of it was ever held.
+    #[error("{0} has no trades here")]
+    UnknownMarket(Market),
+    /// Nobody would ask for what is removed.
+    #[error("nobody has asked the exchange yet how far the ids of {0} go: the repairer has to run first")]
+    NotProbed(Market),
+    /// What was asked for is not kept any more.
+    #[error("candles before {} are no longer kept", time_text(*.0))]
+    BelowFloor(i64),
+    /// The candles do not tell which ids are theirs.
+    #[error(
+        "from {} to {} there are no candles that tell which trade ids are theirs: give another range",
+        time_text(*.from_us),
+        time_text(*.to_us)
+    )]
+    NoCleanEdge {
+        /// How far back was looked: microseconds since 1970, UTC.
+        from_us: i64,
+        /// How far on.
+        to_us: i64,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Microseconds since 1970 as people write them.
+fn time_text(time_us: i64) -> String {
+    Timestamp::from_microsecond(time_us).map_or_else(|_| format!("{time_us} us"), |time| time.to_string())
 }

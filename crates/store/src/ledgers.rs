@@ -10,6 +10,7 @@ use crate::model::{HeadState, Hole, MarketLedger};
 pub(crate) struct HeadRow {
     pub(crate) symbol_id: i32,
     pub(crate) market: Market,
+    pub(crate) first_trade_id: Option<i64>,
     pub(crate) last_trade_id: Option<i64>,
     pub(crate) last_trade_time_us: Option<i64>,
     pub(crate) trades_held: i64,
@@ -36,6 +37,7 @@ pub(crate) fn ledgers(heads: Vec<HeadRow>, holes: Vec<HoleRow>) -> Vec<MarketLed
         let (missing, holes) = by_symbol.remove(&head.symbol_id).unwrap_or_default();
         MarketLedger {
             market: head.market,
+            first_trade_id: head.first_trade_id,
             last_trade_id: head.last_trade_id,
             last_trade_time_us: head.last_trade_time_us,
             trades_held: head.trades_held,

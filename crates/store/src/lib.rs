@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+mod checks;
 mod error;
 mod flush;
 mod hole_watch;
@@ -12,12 +13,16 @@ mod ledgers;
 mod model;
 mod names;
 mod postgres;
+mod rebuild;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 mod void;
 
-pub use error::{FlushError, StoreError};
+pub use checks::{
+    CandleCheck, CheckCount, CheckVerdict, CheckableWindow, Difference, DifferingCandle, WindowContent,
+};
+pub use error::{FlushError, RebuildError, StoreError};
 pub use flush::Flusher;
 pub use hole_watch::{HoleReport, HoleWatch, LedgerLook, Missing};
 pub use model::{
@@ -26,14 +31,15 @@ pub use model::{
     Retention, UnreadableRecord,
 };
 
+pub use rebuild::Rebuilt;
 pub use void::IdsWithoutTrade;
 
-use market::Market;
+use market::{Interval, Market};
 use postgres::PostgresDatabase;
 use sqlite::SqliteDatabase;
 
 /// The newest schema version that this program knows.
-pub const LATEST_SCHEMA_VERSION: i64 = 2;
+pub const LATEST_SCHEMA_VERSION: i64 = 4;
 
 /// A pipeline's schema in a database. Cheap to clone: clones share one pool.
 #[derive(Clone)]
@@ -220,6 +226,96 @@ impl Store {
     /// Where the database cannot be read or written; trying again is safe.
     pub async fn void(&self, market: &Market, void: IdsWithoutTrade) -> Result<(), StoreError> {
         on_backend!(self, database => void::enter(database, market, void).await)
+    }
+
+    /// The lengths of candles that are kept of `market`, the shortest first.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn kept_intervals(&self, market: &Market) -> Result<Vec<Interval>, StoreError> {
+        on_backend!(self, database => match database.find_symbol(market).await? {
+            Some(symbol_id) => database.kept_intervals(symbol_id).await,
+            None => Ok(Vec::new()),
+        })
+    }
+
+    /// When the first candle of `market` and `interval` opens: microseconds since 1970, UTC.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn first_candle_us(
+        &self,
+        market: &Market,
+        interval: Interval,
+    ) -> Result<Option<i64>, StoreError> {
+        on_backend!(self, database => match database.find_symbol(market).await? {
+            Some(symbol_id) => database.first_candle_us(symbol_id, interval).await,
+            None => Ok(None),
+        })
+    }
+
+    /// The windows between `from_us` and `to_us` (both beginnings of windows) that are complete and have not been compared
+    /// with the exchange's own candles as they are now, newest first.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn windows_to_check(
+        &self,
+        market: &Market,
+        interval: Interval,
+        from_us: i64,
+        to_us: i64,
+    ) -> Result<Vec<CheckableWindow>, StoreError> {
+        on_backend!(self, database => match database.find_symbol(market).await? {
+            Some(symbol_id) => database.windows_to_check(symbol_id, interval, from_us, to_us).await,
+            None => Ok(Vec::new()),
+        })
+    }
+
+    /// Keeps what comparisons found. `now_us` is the wall clock, microseconds since 1970.
+    ///
+    /// # Errors
+    /// Where the database cannot be written; trying again is safe.
+    pub async fn note_checks(
+        &self,
+        market: &Market,
+        interval: Interval,
+        checks: &[CandleCheck],
+        now_us: i64,
+    ) -> Result<(), StoreError> {
+        on_backend!(self, database => match database.find_symbol(market).await? {
+            Some(symbol_id) => database.note_checks(symbol_id, interval, checks, now_us).await,
+            None => Ok(()),
+        })
+    }
+
+    /// How many windows have been compared, by market, interval and verdict. It reads all of them.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn check_counts(&self) -> Result<Vec<CheckCount>, StoreError> {
+        on_backend!(self, database => database.check_counts().await)
+    }
+
+    /// The candles that are not equal to the exchange's, those that are wrong here first, then the newest; at most so many.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn differing_candles(&self, most: i64) -> Result<Vec<DifferingCandle>, StoreError> {
+        on_backend!(self, database => database.differing_candles(most).await)
+    }
+
+    /// Removes the trades and candles of `market` from `from_us` to `to_us` and their ids from the ledger, so that the
+    /// repairer asks the exchange for them again. The range is widened to whole windows of every interval, and further
+    /// where ids reach over its edges.
+    ///
+    /// # Errors
+    /// [`RebuildError`]; nothing is changed then, unless the connection failed during the commit.
+    pub async fn rebuild(&self, market: &Market, from_us: i64, to_us: i64) -> Result<Rebuilt, RebuildError> {
+        on_backend!(self, database => match database.find_symbol(market).await? {
+            Some(symbol_id) => rebuild::remove(database, market, symbol_id, from_us, to_us).await,
+            None => Err(RebuildError::UnknownMarket(market.clone())),
+        })
     }
 
     /// The candles that `query` asks for, by market, interval and time. Windows that are proven to have no

@@ -65,6 +65,8 @@ pub struct PartitionPosition {
 pub struct MarketLedger {
     /// The market.
     pub market: Market,
+    /// Lowest id held.
+    pub first_trade_id: Option<i64>,
     /// Highest id held.
     pub last_trade_id: Option<i64>,
     /// Its time, microseconds since 1970, UTC.
@@ -134,6 +136,8 @@ pub struct CandleQuery {
     pub to_us: Option<i64>,
     /// Only the newest so many windows of each symbol and interval.
     pub newest: Option<i64>,
+    /// Only candles that were written by a flush after the one of this version.
+    pub since_version: Option<i64>,
 }
 
 /// A candle as it is read: decimals as exact text.
@@ -169,6 +173,8 @@ pub struct CandleRow {
     pub last_trade_id: Option<i64>,
     /// Whether it is proven that no trade is missing.
     pub complete: bool,
+    /// The version of the flush that wrote it last; none in an empty window, which nobody wrote.
+    pub version: Option<i64>,
 }
 
 /// What is made of the trades.

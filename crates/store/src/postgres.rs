@@ -1,9 +1,11 @@
 //! PostgreSQL: everything stands in one schema, which is the search path of every connection.
 
+mod checks;
 mod copy;
 mod days;
 mod flush;
 mod queries;
+mod rebuild;
 mod types;
 
 use std::collections::BTreeSet;

@@ -1,7 +1,9 @@
 //! SQLite: one file, one writer at a time. Rows go in and out as JSON arrays, one statement for any number.
 
+mod checks;
 mod flush;
 mod queries;
+mod rebuild;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -179,6 +181,7 @@ impl SqliteDatabase {
         for (statement, floor_us) in [
             ("DELETE FROM trades WHERE trade_time_us < $1", floors.trades_us),
             ("DELETE FROM candles WHERE open_time_us < $1", floors.candles_us),
+            ("DELETE FROM candle_checks WHERE open_time_us < $1", floors.candles_us),
         ] {
             sqlx::query(statement)
                 .bind(floor_us)

@@ -1,12 +1,14 @@
 //! One suite for every database. PostgreSQL is found by `POSTGRES_URL`; `REQUIRE_SERVICES=1` makes its
 //! absence a failure instead of a message.
 
+mod checks;
 mod claims;
 mod completeness;
 mod database;
 mod exactly_once;
 mod faults;
 mod head;
+mod rebuild;
 mod retention;
 
 use std::time::Duration;
@@ -69,6 +71,18 @@ suite! {
     head::a_market_of_which_nothing_came_misses_what_came_since_the_first_probe,
     head::answers_that_lag_behind_or_come_too_soon_are_passed_over,
     head::ids_without_a_trade_are_void_until_a_trade_comes,
+    checks::complete_windows_that_were_not_compared_are_told_newest_first,
+    checks::a_candle_that_changed_is_compared_again_and_its_verdict_is_no_longer_told,
+    checks::windows_without_trades_are_compared_too,
+    checks::candles_since_a_version_are_those_that_changed_after_it,
+    rebuild::what_is_removed_is_missing_and_comes_back_equal,
+    rebuild::nothing_claims_to_be_complete_over_what_was_removed,
+    rebuild::the_first_and_the_newest_ids_are_wished_for_too,
+    rebuild::ids_that_reach_over_an_edge_widen_the_windows,
+    rebuild::altered_ids_at_an_edge_widen_the_windows,
+    rebuild::a_rebuild_that_nobody_would_repair_is_refused,
+    rebuild::empty_windows_are_rebuilt_with_their_neighbours,
+    rebuild::intervals_that_do_not_divide_each_other_are_removed_whole,
     retention::days_below_the_floor_are_dropped_and_claim_nothing,
     retention::trades_below_the_floor_enter_the_ledger_only,
 }

@@ -8,6 +8,7 @@ mod flow;
 mod resources;
 mod settle;
 mod summary;
+mod verified;
 
 use crds::condition::{ConditionKind, Reason};
 use crds::rules::Violation;
@@ -100,7 +101,7 @@ pub fn describe(findings: &Findings<'_>, now: Timestamp) -> CryptoPipelineStatus
     let data = [
         (ConditionKind::DataFlowing, flow::data_flowing(findings)),
         (ConditionKind::DataContinuous, continuity::data_continuous(findings, now)),
-        (ConditionKind::DataVerified, data_verified()),
+        (ConditionKind::DataVerified, verified::data_verified(findings, now)),
     ];
     let generation = findings.pipeline.metadata.generation;
     let condition = |(kind, verdict): (ConditionKind, Verdict)| Condition {
@@ -128,11 +129,6 @@ pub fn describe(findings: &Findings<'_>, now: Timestamp) -> CryptoPipelineStatus
         figures_time: None,
     };
     settle::settled(previous, next, now)
-}
-
-fn data_verified() -> Verdict {
-    let message = "this version does not compare candles with the exchange's own";
-    Verdict::unknown(Reason::NotCompared, message)
 }
 
 /// Figures that are absent while they cannot be read: an old one would look like a good one.
@@ -205,7 +201,22 @@ fn schema(findings: &Findings<'_>, previous: Option<&CryptoPipelineStatus>) -> O
 
 fn unhealthy_symbols(findings: &Findings<'_>) -> Vec<UnhealthySymbol> {
     let missing = continuity::unhealthy_symbols(findings);
-    flow::unhealthy_symbols(findings).into_iter().chain(missing).take(MAX_UNHEALTHY_SYMBOLS).collect()
+    let wrong = verified::unhealthy_symbols(findings);
+    let all = flow::unhealthy_symbols(findings).into_iter().chain(missing).chain(wrong);
+    all.take(MAX_UNHEALTHY_SYMBOLS).collect()
+}
+
+/// `1,203`.
+fn with_separators(count: i64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// The first few of `names`, and how many more there are.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use crds::worker_status::{AggregatorStatus, ProducerStatus, RepairerStatus};
 use jiff::Timestamp;
 use runtime::kafka_admin::TopicDescription;
-use store::{MarketLedger, Owner, PartitionPosition};
+use store::{CheckCount, DifferingCandle, MarketLedger, Owner, PartitionPosition};
 
 /// Everything that a reconcile knows beside the resource itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -121,6 +121,17 @@ pub struct SchemaState {
     pub positions: Vec<PartitionPosition>,
     /// What is held and what is missing, by market.
     pub ledgers: Vec<MarketLedger>,
+    /// What comparisons of candles with the exchange's own have found.
+    pub checks: CandleChecks,
+}
+
+/// What comparisons of candles with the exchange's own have found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CandleChecks {
+    /// How many candles were compared; counted once a minute.
+    pub counts: Vec<CheckCount>,
+    /// Candles that are not equal, those that are wrong here first; the newest few.
+    pub differing: Vec<DifferingCandle>,
 }
 
 /// What runs the workers.

@@ -1,15 +1,16 @@
 //! What is said, for what was found and done.
 
+use crds::candle_interval::CandleInterval;
 use crds::condition::Reason;
-use crds::worker_status::{DependencyStatus, SymbolState, UnavailableHole};
+use crds::worker_status::{DependencyStatus, SymbolState, UnavailableHole, UndecidedCheck};
 use crds::{CryptoPipeline, CryptoPipelineStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use operator::reconcile::apply::Applied;
 use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::holes::{HoleReport, HoleWatch, Missing, count_holes};
-use operator::reconcile::observe::{Observed, Reading, SecretState, Workloads};
+use operator::reconcile::observe::{CandleChecks, Observed, Reading, SecretState, Workloads};
 use operator::reconcile::plan::{Complaint, Place, plan};
-use store::{HeadState, Hole};
+use store::{CheckCount, CheckVerdict, Difference, DifferingCandle, HeadState, Hole};
 
 use crate::world::{
     NOW, away, empty_world, fixture, minimal, other_owner, running_world, schema_as_needed, second,
@@ -382,4 +383,119 @@ fn a_suspended_pipeline_is_settled_once_everything_has_stopped() {
     assert_eq!(said(&stopped, "Ready"), "False/Suspended");
     assert_eq!(said(&stopped, "Reconciling"), "False/Settled");
     assert_eq!(said(&stopped, "DataFlowing"), "False/Suspended");
+}
+
+fn market(symbol: &str) -> market::Market {
+    market::Market::new("binance", symbol)
+}
+
+fn count(symbol: &str, verdict: CheckVerdict, windows: i64) -> CheckCount {
+    CheckCount { market: market(symbol), interval: "1m".parse().unwrap(), verdict, windows }
+}
+
+/// A world in which these candles were compared.
+fn compared(pipeline: &CryptoPipeline, counts: Vec<CheckCount>, differing: Vec<DifferingCandle>) -> Observed {
+    let mut schema = schema_as_needed(pipeline);
+    schema.checks = CandleChecks { counts, differing };
+    Observed { schema: known(schema), ..running_world(pipeline) }
+}
+
+fn equal_and_differing() -> Vec<CheckCount> {
+    vec![
+        count("BTCUSDT", CheckVerdict::Equal, 1_230),
+        count("BTCUSDT", CheckVerdict::ExchangeDiffers, 4),
+        count("NOLONGERWISHED", CheckVerdict::Equal, 7),
+    ]
+}
+
+fn wrong(symbol: &str, fields: usize) -> DifferingCandle {
+    let difference =
+        Difference { field: "volume".to_owned(), ours: "3".to_owned(), theirs: Some("4".to_owned()) };
+    DifferingCandle {
+        market: market(symbol),
+        interval: "1m".parse().unwrap(),
+        open_time_us: 1_767_225_600_000_000,
+        verdict: CheckVerdict::OursWrong,
+        differences: vec![difference; fields],
+    }
+}
+
+#[test]
+fn candles_that_follow_from_the_exchanges_trades_are_verified_with_figures() {
+    let pipeline = fixture("minimal");
+    let observed = compared(&pipeline, equal_and_differing(), vec![]);
+    let status = status(&pipeline, &observed, &Applied::default());
+    assert_consistent(&status);
+    assert_eq!(said(&status, "DataVerified"), "True/CandlesVerified");
+    assert_eq!(
+        condition(&status, "DataVerified").message,
+        "1,234 candles checked, 1,230 equal, 4 differ at the exchange"
+    );
+}
+
+#[test]
+fn a_wrong_candle_is_named_with_what_mends_it_whoever_looks_now() {
+    for repairs in [true, false] {
+        let pipeline = minimal(|pipeline| pipeline.spec.repair.enabled = repairs);
+        let differing = vec![wrong("BTCUSDT", 3), wrong("NOLONGERWISHED", 1)];
+        let observed = compared(&pipeline, equal_and_differing(), differing);
+        let status = status(&pipeline, &observed, &Applied::default());
+        assert_consistent(&status);
+        assert_eq!(said(&status, "DataVerified"), "False/CandlesWrong");
+        assert_eq!(
+            condition(&status, "DataVerified").message,
+            "binance:BTCUSDT 1m 2026-01-01T00:00:00Z: volume is 3, the exchange has 4 (and 2 fields more); \
+             `cryptopipeline rebuild` with --symbol BTCUSDT --from 2026-01-01T00:00:00Z --to 2026-01-01T00:01:00Z folds \
+             it again from the exchange"
+        );
+        assert_eq!(status.unhealthy_symbols.len(), 1);
+        assert_eq!(status.unhealthy_symbols[0].reason, "CandlesWrong");
+        // The resources are none the worse for it.
+        assert_eq!(said(&status, "Ready"), "True/AllReady");
+    }
+}
+
+#[test]
+fn what_nobody_compares_is_unknown() {
+    let counts = equal_and_differing;
+    let message = |pipeline: &CryptoPipeline, observed: &Observed| {
+        let status = status(pipeline, observed, &Applied::default());
+        assert_eq!(said(&status, "DataVerified"), "Unknown/NotCompared");
+        condition(&status, "DataVerified").message.clone()
+    };
+    let pipeline = fixture("minimal");
+    let nothing = compared(&pipeline, vec![], vec![]);
+    assert_eq!(message(&pipeline, &nothing), "no candle has been compared with the exchange's own yet");
+    let off = minimal(|pipeline| pipeline.spec.repair.enabled = false);
+    let said_when_off = message(&off, &compared(&off, counts(), vec![]));
+    assert!(said_when_off.starts_with("without spec.repair.enabled"), "{said_when_off}");
+    let odd = minimal(|pipeline| {
+        pipeline.spec.aggregation.intervals =
+            vec![CandleInterval::FiveSeconds, CandleInterval::FifteenSeconds];
+    });
+    let said_of_odd = message(&odd, &compared(&odd, vec![], vec![]));
+    assert_eq!(said_of_odd, "the exchange has no candles of its own of 5s, 15s");
+    let mut stale = compared(&pipeline, counts(), vec![]);
+    let Reading::Known { value: schema, .. } = &mut stale.schema else { unreachable!() };
+    schema.ledgers[0].head = None;
+    let said_of_stale = message(&pipeline, &stale);
+    assert!(said_of_stale.ends_with("nobody compares those of binance:BTCUSDT now"), "{said_of_stale}");
+}
+
+#[test]
+fn a_difference_that_is_not_decided_is_neither_good_nor_bad() {
+    let pipeline = fixture("minimal");
+    let mut observed = compared(&pipeline, equal_and_differing(), vec![]);
+    let Reading::Known { value: reports, .. } = &mut observed.workers else { unreachable!() };
+    reports.repairers[0].answer.as_mut().unwrap().undecided = vec![UndecidedCheck {
+        venue: "binance".to_owned(),
+        symbol: "BTCUSDT".to_owned(),
+        interval: "1m".to_owned(),
+        open_time: "2026-01-01T00:00:00Z".to_owned(),
+        reason: "volume is 3, the exchange has 4; its trades are being asked for".to_owned(),
+    }];
+    let status = status(&pipeline, &observed, &Applied::default());
+    assert_eq!(said(&status, "DataVerified"), "Unknown/CheckUndecided");
+    let message = &condition(&status, "DataVerified").message;
+    assert!(message.contains("binance:BTCUSDT 1m 2026-01-01T00:00:00Z: volume is 3"), "{message}");
 }

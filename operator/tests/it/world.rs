@@ -8,8 +8,8 @@ use crds::worker_status::{
 };
 use jiff::Timestamp;
 use operator::reconcile::observe::{
-    Failure, Observed, Reading, SchemaState, SecretState, TopicState, WorkerReport, WorkerReports, Workload,
-    Workloads,
+    CandleChecks, Failure, Observed, Reading, SchemaState, SecretState, TopicState, WorkerReport,
+    WorkerReports, Workload, Workloads,
 };
 use operator::reconcile::plan::{PipelinePlan, Place, plan};
 use runtime::kafka_admin::TopicDescription;
@@ -125,6 +125,7 @@ pub(crate) fn schema_as_needed(pipeline: &CryptoPipeline) -> SchemaState {
     };
     let ledger = |market: &market::Market| MarketLedger {
         market: market.clone(),
+        first_trade_id: Some(1),
         last_trade_id: Some(50),
         last_trade_time_us: Some(NOW * 1_000_000),
         trades_held: 50,
@@ -137,6 +138,7 @@ pub(crate) fn schema_as_needed(pipeline: &CryptoPipeline) -> SchemaState {
         owner: Some(plan.schema.owner),
         positions: (0..plan.topic.wished.partitions).map(position).collect(),
         ledgers: plan.markets.iter().map(ledger).collect(),
+        checks: CandleChecks::default(),
     }
 }
 

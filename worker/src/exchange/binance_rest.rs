@@ -2,6 +2,7 @@
 //! is asked stands in the modules below.
 
 mod head;
+mod klines;
 mod listing;
 mod trades;
 
@@ -16,6 +17,7 @@ use super::pause_after_status;
 use crate::amount::AmountError;
 
 pub use head::NewestTrade;
+pub use klines::{Kline, MOST_KLINES};
 pub use trades::MOST_TRADES;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -114,7 +116,7 @@ impl RestError {
     }
 
     /// Whether the request names a symbol that the exchange does not list, or a text that can be none.
-    const fn is_about_a_symbol(&self) -> bool {
+    pub(crate) const fn is_about_a_symbol(&self) -> bool {
         matches!(self, Self::Refused { code: -1121 | -1100 | -1130, .. })
     }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn keep_listing(
 /// Keeps what the exchange said. True where anything of it is new.
 fn note_listings(state: &ProducerState, listings: &[SymbolListing]) -> bool {
     let mut is_news = false;
-    for SymbolListing { symbol, listing } in listings {
+    for SymbolListing { symbol, listing, .. } in listings {
         let Some(place) = state.feeds.place_of(symbol) else { continue };
         if state.feeds.all()[place].set_listing(*listing) {
             is_news = true;

@@ -1,4 +1,5 @@
-//! The repairs of one source, one step after the other: a probe when it is due, else the next missing ids, else a pause.
+//! The repairs of one source, one step after the other: a probe when it is due, else the next missing ids, else candles are
+//! compared with the exchange's own, else a pause.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::reply::{Reply, sort_out};
 use super::state::RepairerState;
 use super::timings::RepairTimings;
 use crate::exchange::{BinanceRest, MOST_TRADES, NewestTrade, RestError};
+use crate::verify::{Step, Verifier, VerifyError};
 
 /// How often the stored positions are looked at while published trades are on their way to the ledger.
 const CONFIRMATION_LOOK: Duration = Duration::from_millis(50);
@@ -39,6 +41,7 @@ pub(super) struct SourceRepairer {
     queue: RepairQueue,
     /// Ids that an earlier answer said do not exist.
     absent: HashSet<(Market, IdsWithoutTrade)>,
+    verifier: Verifier,
     probe_at: Instant,
 }
 
@@ -62,6 +65,15 @@ impl From<store::StoreError> for StepError {
     }
 }
 
+impl From<VerifyError> for StepError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Exchange(error) => Self::Exchange(error),
+            VerifyError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 impl SourceRepairer {
     pub(super) fn new(
         source: SourceSettings,
@@ -73,6 +85,7 @@ impl SourceRepairer {
     ) -> Result<Self, RestError> {
         Ok(Self {
             rest: BinanceRest::new(&source.rest_url)?,
+            verifier: Verifier::new(&source, timings.verify),
             name: source.name,
             venue: source.venue,
             symbols: source.symbols,
@@ -131,6 +144,7 @@ impl SourceRepairer {
     async fn probe(&mut self) -> Result<Duration, StepError> {
         let newest = self.rest.newest_trades(&self.symbols).await?;
         self.state.note_exchange(&self.name, Ok(()));
+        self.verifier.note_times(&newest);
         let probe = |NewestTrade { symbol, last_id, time_us }| HeadProbe {
             market: Market::new(self.venue.clone(), symbol),
             last_id,
@@ -149,7 +163,7 @@ impl SourceRepairer {
         let now = Instant::now();
         // One more than is asked for: the id just below, which proves what is not there.
         let Some(chunk) = self.queue.next(now, MOST_TRADES - 1) else {
-            return Ok(self.timings.look_interval.min(self.probe_at.saturating_duration_since(now)));
+            return self.verify(self.probe_at.min(now + self.timings.look_interval)).await;
         };
         let received_time_us = Timestamp::now().as_microsecond();
         let from_id = chunk.ids.start() - 1;
@@ -163,6 +177,20 @@ impl SourceRepairer {
         };
         self.state.note_exchange(&self.name, Ok(()));
         self.use_reply(&chunk, sort_out(&chunk.ids, &rows)).await?;
+        Ok(Duration::ZERO)
+    }
+
+    /// Compares candles until `until`, when it is to be seen whether there is something more urgent. Says how long to wait
+    /// for that.
+    async fn verify(&mut self, until: Instant) -> Result<Duration, StepError> {
+        while Instant::now() < until {
+            let step = self.verifier.step(&mut self.rest, &self.store).await;
+            self.state.note_undecided(&self.name, self.verifier.undecided());
+            match step? {
+                Step::Taken(verdicts) => self.state.note_checked(&verdicts),
+                Step::Idle => return Ok(until.saturating_duration_since(Instant::now())),
+            }
+        }
         Ok(Duration::ZERO)
     }
 

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crds::worker_status::{DependencyStatus, RepairerStatus, UnavailableHole};
+use crds::worker_status::{DependencyStatus, RepairerStatus, UnavailableHole, UndecidedCheck};
 use market::Market;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use runtime::health::Probes;
-use store::Hole;
+use store::{CheckVerdict, Hole};
 
 /// Shared by everything that a repairer consists of, and by whoever watches it.
 #[derive(Debug)]
@@ -16,12 +18,19 @@ pub struct RepairerState {
     inner: Mutex<Inner>,
     trades_repaired: Counter,
     ids_voided: Counter,
+    candles_checked: Family<VerdictLabel, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabel {
+    verdict: &'static str,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     status: RepairerStatus,
     unavailable: BTreeMap<String, Vec<UnavailableHole>>,
+    undecided: BTreeMap<String, Vec<UndecidedCheck>>,
 }
 
 impl RepairerState {
@@ -39,7 +48,11 @@ impl RepairerState {
         let registry = registry.sub_registry_with_prefix("cryptopipeline_repairer");
         registry.register("trades_repaired", "Missing trades that were published", trades_repaired.clone());
         registry.register("ids_voided", "Missing ids that were found not to exist", ids_voided.clone());
-        Self { inner: Mutex::new(Inner { status, ..Inner::default() }), trades_repaired, ids_voided }
+        let candles_checked = Family::default();
+        let help = "Candles that were compared with the exchange's own, by verdict";
+        registry.register("candles_checked", help, candles_checked.clone());
+        let inner = Mutex::new(Inner { status, ..Inner::default() });
+        Self { inner, trades_repaired, ids_voided, candles_checked }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -76,6 +89,21 @@ impl RepairerState {
         self.inner().status.ids_voided += ids;
     }
 
+    /// So many candles got these verdicts.
+    pub(super) fn note_checked(&self, verdicts: &[(CheckVerdict, usize)]) {
+        let mut inner = self.inner();
+        for (verdict, candles) in verdicts {
+            let verdict = verdict.as_str();
+            self.candles_checked.get_or_create(&VerdictLabel { verdict }).inc_by(*candles as u64);
+            *inner.status.candles_checked.entry(verdict.to_owned()).or_default() += *candles as u64;
+        }
+    }
+
+    /// The differences of `source` that are being decided, or cannot be.
+    pub(super) fn note_undecided(&self, source: &str, undecided: Vec<UndecidedCheck>) {
+        self.inner().undecided.insert(source.to_owned(), undecided);
+    }
+
     /// The holes of `source` that were asked for in vain.
     pub(super) fn note_unavailable<'a>(
         &self,
@@ -107,7 +135,8 @@ impl Probes for RepairerState {
     fn status(&self) -> RepairerStatus {
         let inner = self.inner();
         let unavailable = inner.unavailable.values().flatten().cloned().collect();
-        RepairerStatus { unavailable, ..inner.status.clone() }
+        let undecided = inner.undecided.values().flatten().cloned().collect();
+        RepairerStatus { unavailable, undecided, ..inner.status.clone() }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::verify::VerifyTimings;
+
 /// The waiting times of a repairer. Tests make them shorter.
 #[derive(Clone, Copy, Debug)]
 pub struct RepairTimings {
@@ -16,6 +18,8 @@ pub struct RepairTimings {
     pub void_age: Duration,
     /// How long a broker or a ledger may take to show what was published, before it is looked for anew.
     pub confirmation: Duration,
+    /// Of the comparison of candles.
+    pub verify: VerifyTimings,
 }
 
 impl Default for RepairTimings {
@@ -26,6 +30,7 @@ impl Default for RepairTimings {
             probe_distance: Duration::from_secs(30),
             void_age: Duration::from_secs(600),
             confirmation: Duration::from_secs(30),
+            verify: VerifyTimings::default(),
         };
         #[cfg(feature = "test-switches")]
         let timings = crate::test_switches::shorten_repair(timings);

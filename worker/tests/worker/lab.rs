@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 use runtime::health::Probes;
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::{KafkaAdmin, TopicToCreate};
+use sqlx::Connection as _;
 use store::{CandleQuery, ConnectOptions, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -117,6 +118,14 @@ impl Lab {
         let stop = CancellationToken::new();
         let task = tokio::spawn(aggregate::run(settings, context, stop.clone()));
         Aggregator { state, stop, task }
+    }
+
+    /// Changes something behind everybody's back; on the real database only.
+    pub(crate) async fn execute(&self, statement: &str) {
+        let mut connection = sqlx::PgConnection::connect(&self.database_url).await.unwrap();
+        let done = sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+        assert!(done.rows_affected() > 0, "nothing was changed by {statement}");
+        connection.close().await.unwrap();
     }
 
     pub(crate) async fn held(&self) -> i64 {

@@ -10,3 +10,4 @@ mod producer;
 mod program;
 mod proxy;
 mod repair;
+mod verify;

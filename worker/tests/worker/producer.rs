@@ -13,6 +13,7 @@ use worker::flow_gate::FlowGate;
 use worker::produce::{self, ProduceContext, ProduceError, ProducerState, SilenceBounds, Timings};
 
 use crate::broker::{PATIENCE, Read, TOPIC, TopicReader};
+use crate::lab::Lab;
 
 /// The waits of a real producer, made short where a test depends on their passing.
 pub(crate) fn short_timings() -> Timings {
@@ -76,7 +77,22 @@ impl TestProducer {
         timings: Timings,
         gate: FlowGate,
     ) -> Self {
-        let settings = settings(exchange, symbols, &kafka.bootstrap_servers);
+        Self::start_as(settings(exchange, symbols, &kafka.bootstrap_servers), kafka, timings, gate)
+    }
+
+    /// With short waits, into the topic of `lab`.
+    pub(crate) fn start_in(lab: &Lab, exchange: &Running, symbols: &[&str]) -> Self {
+        let mut settings = settings(exchange, symbols, &lab.connection.bootstrap_servers);
+        settings.kafka.topic = lab.topic.clone();
+        Self::start_as(settings, lab.connection.clone(), short_timings(), FlowGate::unlimited())
+    }
+
+    fn start_as(
+        settings: ProducerSettings,
+        kafka: KafkaConnection,
+        timings: Timings,
+        gate: FlowGate,
+    ) -> Self {
         let state = Arc::new(ProducerState::new(&settings.source));
         let (gate, shutdown) = (Arc::new(gate), CancellationToken::new());
         let context = ProduceContext { kafka, state: Arc::clone(&state), gate: Arc::clone(&gate), timings };

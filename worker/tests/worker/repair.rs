@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::worker_settings::{LedgerSettings, PipelineId, RepairerSettings};
+use crds::worker_settings::{KafkaSettings, LedgerSettings, PipelineId, RepairerSettings};
 use crds::worker_status::RepairerStatus;
 use exchange_sim::{Command, Running, SimulatorConfig, Speed, Trade, TradeLog};
 use prometheus_client::registry::Registry;
@@ -13,27 +13,28 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use worker::flow_gate::FlowGate;
 use worker::repair::{self, RepairContext, RepairError, RepairTimings, RepairerState};
+use worker::verify::VerifyTimings;
 
 use crate::broker::{PATIENCE, TestBroker};
 use crate::exchange::{even_log, live, start};
 use crate::lab::{Lab, wait_until};
 use crate::producer::{TestProducer, settings, short_timings};
 
-const SYMBOL: &str = "TRXUSDT";
+pub(crate) const SYMBOL: &str = "TRXUSDT";
 
-struct Repairer {
+pub(crate) struct Repairer {
     state: Arc<RepairerState>,
     stop: CancellationToken,
     task: JoinHandle<Result<(), RepairError>>,
 }
 
 impl Repairer {
-    fn start(lab: &Lab, exchange: &Running, timings: RepairTimings) -> Self {
+    pub(crate) fn start(lab: &Lab, exchange: &Running, timings: RepairTimings) -> Self {
         let producer = settings(exchange, &[SYMBOL], &lab.connection.bootstrap_servers);
         let settings = RepairerSettings {
             pipeline: PipelineId { namespace: "test".into(), name: lab.topic.clone(), uid: "1".into() },
             sources: vec![producer.source],
-            kafka: producer.kafka,
+            kafka: KafkaSettings { topic: lab.topic.clone(), ..producer.kafka },
             database: LedgerSettings { schema: lab.schema.clone() },
         };
         let state = Arc::new(RepairerState::new(["spot"].into_iter(), &mut Registry::default()));
@@ -49,28 +50,34 @@ impl Repairer {
         Self { state, stop, task }
     }
 
-    fn status(&self) -> RepairerStatus {
+    pub(crate) fn status(&self) -> RepairerStatus {
         self.state.status()
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.task).await.expect("it does not end").unwrap().unwrap();
     }
 }
 
 /// Probes as often as the exchange's clock allows, which runs a hundred times as fast here.
-fn quick_timings() -> RepairTimings {
+pub(crate) fn quick_timings() -> RepairTimings {
     RepairTimings {
         look_interval: Duration::from_millis(100),
         probe_interval: Duration::from_millis(400),
         void_age: Duration::ZERO,
+        verify: VerifyTimings {
+            grace: Duration::from_secs(1),
+            newest_interval: Duration::from_millis(200),
+            older_pause: Duration::from_millis(500),
+            second_look: Duration::from_millis(300),
+        },
         ..RepairTimings::default()
     }
 }
 
 /// A market of so many trades, ten a second of its time.
-fn market(trades: i64) -> SimulatorConfig {
+pub(crate) fn market(trades: i64) -> SimulatorConfig {
     SimulatorConfig { speed: Speed::from_factor(100), ..live(vec![even_log(SYMBOL, trades, 100_000)]) }
 }
 

@@ -23,6 +23,7 @@ fn market(symbol: &str) -> Market {
 fn ledger(symbol: &str, missing: i64, holes: &[(i64, i64)]) -> MarketLedger {
     MarketLedger {
         market: market(symbol),
+        first_trade_id: None,
         last_trade_id: Some(1_000),
         last_trade_time_us: Some(0),
         trades_held: 900,

@@ -94,11 +94,15 @@ impl PostgresDatabase {
         }
         let floors = self.read_floors().await?;
         self.drop_days_below(floors.trades_us).await.map_err(StoreError::database("drop old trades"))?;
-        sqlx::query("DELETE FROM candles WHERE open_time < $1")
-            .bind(Time(floors.candles_us))
-            .execute(&self.pool)
-            .await
-            .map_err(StoreError::database("delete old candles"))?;
+        for statement in
+            ["DELETE FROM candles WHERE open_time < $1", "DELETE FROM candle_checks WHERE open_time < $1"]
+        {
+            sqlx::query(statement)
+                .bind(Time(floors.candles_us))
+                .execute(&self.pool)
+                .await
+                .map_err(StoreError::database("delete old candles"))?;
+        }
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::flush::{
 };
 use crate::names::{interval_of, kind_name, kind_of, output_names, output_of};
 
-const CANDLE_COLUMNS: &str = "candles.symbol_id, candles.interval_s, candles.open_time, open, high, low, close, volume, \
+pub(super) const CANDLE_COLUMNS: &str = "candles.symbol_id, candles.interval_s, candles.open_time, open, high, low, close, volume, \
      quote_volume, trade_count, taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id";
 
 impl FlushDatabase for PostgresDatabase {
@@ -215,7 +215,7 @@ fn head_of(row: &PgRow) -> Result<StoredHead, StoreError> {
     })
 }
 
-fn candle_of(row: &PgRow) -> Result<StoredCandle, StoreError> {
+pub(super) fn candle_of(row: &PgRow) -> Result<StoredCandle, StoreError> {
     let reading = StoreError::database("read a candle");
     let fixed8 = |column: usize| row.try_get(column).map(|Numeric(number): Numeric<8>| number);
     let fixed16 = |column: usize| row.try_get(column).map(|Numeric(number): Numeric<16>| number);

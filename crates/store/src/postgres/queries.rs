@@ -52,7 +52,9 @@ impl PostgresDatabase {
 
     pub(crate) async fn heads(&self) -> Result<Vec<HeadRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT symbol_id, venue, symbol, last_trade_id, last_trade_time, trades_held, last_id, probed_at
+            "SELECT symbol_id, venue, symbol, last_trade_id, last_trade_time, trades_held, last_id, probed_at,
+                    (SELECT min(first_id) FROM trade_ranges AS ranges
+                     WHERE ranges.symbol_id = symbol_head.symbol_id AND ranges.kind = 'held')
              FROM symbol_head LEFT JOIN head_probes USING (symbol_id) ORDER BY venue, symbol, series",
         )
         .fetch_all(&self.pool)
@@ -61,6 +63,7 @@ impl PostgresDatabase {
         let head = |row: &PgRow| HeadRow {
             symbol_id: row.get(0),
             market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
+            first_trade_id: row.get(8),
             last_trade_id: row.get(3),
             last_trade_time_us: row.get::<Option<Time>, _>(4).map(|Time(time_us)| time_us),
             trades_held: row.get(5),
@@ -128,20 +131,21 @@ impl PostgresDatabase {
         let rows = sqlx::query(
             "WITH windows AS (
                  SELECT venue, symbol, interval_s, open_time, open, high, low, close, volume, quote_volume, trade_count,
-                        taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete
+                        taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version
                  FROM candles_by_symbol
                  UNION ALL
-                 SELECT venue, symbol, interval_s, open_time, close, close, close, close, 0, 0, 0, 0, 0, NULL, NULL, true
+                 SELECT venue, symbol, interval_s, open_time, close, close, close, close, 0, 0, 0, 0, 0, NULL, NULL, true,
+                        NULL
                  FROM empty_candles
              ), numbered AS (
                  SELECT *, row_number() OVER (PARTITION BY venue, symbol, interval_s ORDER BY open_time DESC) AS age
                  FROM windows
                  WHERE ($1::text IS NULL OR venue = $1) AND ($2::text IS NULL OR symbol = $2)
                    AND ($3::int IS NULL OR interval_s = $3) AND ($4::timestamptz IS NULL OR open_time >= $4)
-                   AND ($5::timestamptz IS NULL OR open_time < $5)
+                   AND ($5::timestamptz IS NULL OR open_time < $5) AND ($7::bigint IS NULL OR version > $7)
              )
              SELECT venue, symbol, interval_s, open_time, open, high, low, close, volume, quote_volume, trade_count,
-                    taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete
+                    taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version
              FROM numbered WHERE $6::bigint IS NULL OR age <= $6 ORDER BY venue, symbol, interval_s, open_time",
         )
         .bind(&query.venue)
@@ -150,6 +154,7 @@ impl PostgresDatabase {
         .bind(query.from_us.map(Time))
         .bind(query.to_us.map(Time))
         .bind(query.newest)
+        .bind(query.since_version)
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the candles"))?;
@@ -191,6 +196,7 @@ fn candle_row_of(row: &PgRow) -> Result<CandleRow, StoreError> {
             first_trade_id: row.try_get(13)?,
             last_trade_id: row.try_get(14)?,
             complete: row.try_get(15)?,
+            version: row.try_get(16)?,
         })
     };
     read().map_err(StoreError::database("read a candle"))

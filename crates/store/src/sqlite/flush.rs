@@ -12,7 +12,7 @@ use crate::flush::{
 };
 use crate::names::{interval_of, kind_name, kind_of, output_names, output_of};
 
-const CANDLE_COLUMNS: &str = "symbol_id, interval_s, open_time_us, open, high, low, close, volume, quote_volume, \
+pub(super) const CANDLE_COLUMNS: &str = "symbol_id, interval_s, open_time_us, open, high, low, close, volume, quote_volume, \
      trade_count, taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id";
 
 impl FlushDatabase for SqliteDatabase {
@@ -202,7 +202,7 @@ fn head_of(row: &SqliteRow) -> Result<StoredHead, StoreError> {
     })
 }
 
-fn candle_of(row: &SqliteRow) -> Result<StoredCandle, StoreError> {
+pub(super) fn candle_of(row: &SqliteRow) -> Result<StoredCandle, StoreError> {
     let candle = Candle {
         open_time_us: row.get(2),
         open: fixed(row, 3)?,

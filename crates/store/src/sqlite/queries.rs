@@ -52,7 +52,9 @@ impl SqliteDatabase {
 
     pub(crate) async fn heads(&self) -> Result<Vec<HeadRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT symbol_id, venue, symbol, last_trade_id, last_trade_time_us, trades_held, last_id, probed_at_us
+            "SELECT symbol_id, venue, symbol, last_trade_id, last_trade_time_us, trades_held, last_id, probed_at_us,
+                    (SELECT min(first_id) FROM trade_ranges AS ranges
+                     WHERE ranges.symbol_id = symbol_head.symbol_id AND ranges.kind = 'held')
              FROM symbol_head LEFT JOIN head_probes USING (symbol_id) ORDER BY venue, symbol, series",
         )
         .fetch_all(&self.pool)
@@ -61,6 +63,7 @@ impl SqliteDatabase {
         let head = |row: &SqliteRow| HeadRow {
             symbol_id: row.get(0),
             market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
+            first_trade_id: row.get(8),
             last_trade_id: row.get(3),
             last_trade_time_us: row.get(4),
             trades_held: row.get(5),
@@ -127,20 +130,21 @@ impl SqliteDatabase {
         let rows = sqlx::query(
             "WITH windows AS (
                  SELECT venue, symbol, interval_s, open_time_us, open, high, low, close, volume, quote_volume, trade_count,
-                        taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete
+                        taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version
                  FROM candles_by_symbol
                  UNION ALL
                  SELECT venue, symbol, interval_s, open_time_us, close, close, close, close, '0', '0', 0, '0', '0', NULL,
-                        NULL, true
+                        NULL, true, NULL
                  FROM empty_candles WHERE close IS NOT NULL
              ), numbered AS (
                  SELECT *, row_number() OVER (PARTITION BY venue, symbol, interval_s ORDER BY open_time_us DESC) AS age
                  FROM windows
                  WHERE ($1 IS NULL OR venue = $1) AND ($2 IS NULL OR symbol = $2) AND ($3 IS NULL OR interval_s = $3)
                    AND ($4 IS NULL OR open_time_us >= $4) AND ($5 IS NULL OR open_time_us < $5)
+                   AND ($7 IS NULL OR version > $7)
              )
              SELECT venue, symbol, interval_s, open_time_us, open, high, low, close, volume, quote_volume, trade_count,
-                    taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete
+                    taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version
              FROM numbered WHERE $6 IS NULL OR age <= $6 ORDER BY venue, symbol, interval_s, open_time_us",
         )
         .bind(&query.venue)
@@ -149,6 +153,7 @@ impl SqliteDatabase {
         .bind(query.from_us)
         .bind(query.to_us)
         .bind(query.newest)
+        .bind(query.since_version)
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the candles"))?;
@@ -185,5 +190,6 @@ fn candle_row_of(row: &SqliteRow) -> Result<CandleRow, StoreError> {
         first_trade_id: row.get(13),
         last_trade_id: row.get(14),
         complete: row.get(15),
+        version: row.get(16),
     })
 }

@@ -2,13 +2,8 @@
 
 use market::Trade;
 
-use super::database::{START_US, Sender, TestDatabase, trade};
+use super::database::{START_US, Sender, TestDatabase, trade, trades};
 use crate::Hole;
-
-/// One trade every ten seconds, with ids from 1: minute m holds the ids 6m to 6m + 5.
-fn trades(ids: std::ops::RangeInclusive<i64>) -> Vec<Trade> {
-    ids.map(|id| trade(id, id * 10)).collect()
-}
 
 pub(super) async fn only_windows_inside_an_unbroken_chain_are_complete(database: TestDatabase) {
     let (mut flusher, sender) = (database.flusher(&["1m"]), Sender::new(&database, 0).await);

@@ -142,6 +142,11 @@ pub(super) fn trade(trade_id: i64, seconds: i64) -> Trade {
     }
 }
 
+/// One trade every ten seconds, with ids from 1: minute m holds the ids 6m to 6m + 5.
+pub(super) fn trades(ids: std::ops::RangeInclusive<i64>) -> Vec<Trade> {
+    ids.map(|id| trade(id, id * 10)).collect()
+}
+
 /// The records of partition 0 and of other partitions, sent one after the other.
 pub(super) struct Sender {
     partition: i32,

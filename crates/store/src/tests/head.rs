@@ -2,26 +2,19 @@
 
 use std::time::Duration;
 
-use market::Trade;
-
-use super::database::{NOW_US, START_US, Sender, TestDatabase, market, trade};
+use super::database::{NOW_US, START_US, Sender, TestDatabase, market, trades};
 use crate::{HeadProbe, HeadState, Hole, IdsWithoutTrade};
 
 const PROBE_DISTANCE: Duration = Duration::from_secs(30);
 
-/// One trade every ten seconds, with ids from 1: minute m holds the ids 6m to 6m + 5.
-fn trades(ids: std::ops::RangeInclusive<i64>) -> Vec<Trade> {
-    ids.map(|id| trade(id, id * 10)).collect()
-}
-
 impl TestDatabase {
     /// The exchange says at so many seconds after the start that `last_id` is its newest.
-    async fn probe(&self, last_id: i64, seconds: i64) {
+    pub(super) async fn probe(&self, last_id: i64, seconds: i64) {
         let probe = HeadProbe { market: market("BTCUSDT"), last_id, time_us: START_US + seconds * 1_000_000 };
         self.store.note_head_probes(&[probe], NOW_US, PROBE_DISTANCE).await.unwrap();
     }
 
-    async fn holes(&self) -> Vec<(i64, i64)> {
+    pub(super) async fn holes(&self) -> Vec<(i64, i64)> {
         let ledger = self.store.ledgers().await.unwrap().remove(0);
         let holes: Vec<(i64, i64)> =
             ledger.holes.iter().map(|Hole { first_id, last_id }| (*first_id, *last_id)).collect();

@@ -8,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use market::Market;
 use store::{Hole, MarketLedger};
 
-use super::{Findings, Verdict, listed, resources};
+use super::{Findings, Verdict, listed, resources, with_separators};
 use crate::reconcile::holes::Missing;
-use crate::reconcile::observe::{Reading, WorkerReports};
+use crate::reconcile::observe::{Reading, SchemaState, WorkerReports};
 use crate::reconcile::plan::markets;
 
 /// How many holes of a market a message names.
@@ -20,16 +20,9 @@ const NAMED_HOLES: usize = 3;
 const PROBE_STANDS: SignedDuration = SignedDuration::from_mins(5);
 
 pub(super) fn data_continuous(findings: &Findings<'_>, now: Timestamp) -> Verdict {
-    let schema = match &findings.observed.schema {
-        Reading::Known { value, .. } => value,
-        Reading::Pending => return Verdict::unknown(Reason::NotReadYet, "not read yet"),
-        Reading::Failed(failure) => {
-            let mut verdict =
-                resources::unread(Some(failure), Reason::DatabaseUnreachable, Reason::DatabaseRefused);
-            // A database that refuses says nothing of the data.
-            verdict.status = super::Truth::Unknown;
-            return verdict;
-        }
+    let schema = match schema(findings) {
+        Ok(schema) => schema,
+        Err(unread) => return unread,
     };
     let Some(holes) = findings.holes else {
         return Verdict::unknown(Reason::NotReadYet, "not read yet");
@@ -54,11 +47,7 @@ pub(super) fn data_continuous(findings: &Findings<'_>, now: Timestamp) -> Verdic
     if !without.is_empty() {
         return Verdict::unknown(Reason::NoTradesYet, format!("no trade is held of {}", listed(without)));
     }
-    let not_probed = wished.iter().filter(|market| {
-        let ledger = schema.ledgers.iter().find(|ledger| ledger.market == **market);
-        !ledger.is_some_and(|ledger| is_probed(ledger, now))
-    });
-    let not_probed: Vec<_> = not_probed.collect();
+    let not_probed = not_probed(schema, &wished, now);
     if !not_probed.is_empty() {
         let message = format!(
             "no trade is missing between the first and the last one held; {} the last id of {}",
@@ -68,6 +57,34 @@ pub(super) fn data_continuous(findings: &Findings<'_>, now: Timestamp) -> Verdic
         return Verdict::unknown(Reason::HeadNotProbed, message);
     }
     Verdict::yes(Reason::ChainUnbroken, "no trade is missing up to the last id that the exchange has")
+}
+
+/// The database, or what is to be said while it cannot be read.
+pub(super) fn schema<'a>(findings: &Findings<'a>) -> Result<&'a SchemaState, Verdict> {
+    match &findings.observed.schema {
+        Reading::Known { value, .. } => Ok(value),
+        Reading::Pending => Err(Verdict::unknown(Reason::NotReadYet, "not read yet")),
+        Reading::Failed(failure) => {
+            let mut verdict =
+                resources::unread(Some(failure), Reason::DatabaseUnreachable, Reason::DatabaseRefused);
+            // A database that refuses says nothing of the data.
+            verdict.status = super::Truth::Unknown;
+            Err(verdict)
+        }
+    }
+}
+
+/// The markets whose last id nobody has asked the exchange for lately.
+pub(super) fn not_probed<'a>(
+    schema: &SchemaState,
+    wished: &'a BTreeSet<Market>,
+    now: Timestamp,
+) -> Vec<&'a Market> {
+    let is_probed = |market: &Market| {
+        let ledger = schema.ledgers.iter().find(|ledger| ledger.market == *market);
+        ledger.is_some_and(|ledger| is_probed(ledger, now))
+    };
+    wished.iter().filter(|market| !is_probed(market)).collect()
 }
 
 fn is_probed(ledger: &MarketLedger, now: Timestamp) -> bool {
@@ -128,18 +145,6 @@ fn missing_text(missing: &Missing) -> String {
     }
     let trades = if missing.trades == 1 { "trade" } else { "trades" };
     format!("{} {trades} (ids {})", with_separators(missing.trades), named.join(", "))
-}
-
-fn with_separators(count: i64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Looks at schemas: whose they are, their version, how far the topic is read and what is missing.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crds::CryptoPipeline;
 use kube::runtime::reflector::ObjectRef;
@@ -9,7 +9,13 @@ use runtime::error_chain::error_chain;
 use store::{ConnectOptions, LATEST_SCHEMA_VERSION, Store, StoreError};
 
 use super::reader::{Look, News, Pace, Readers};
-use super::{Failure, Reading, SchemaState};
+use super::{CandleChecks, Failure, Reading, SchemaState};
+
+/// How many candles that differ are read.
+const MOST_DIFFERING: i64 = 100;
+
+/// How long the counts of compared candles stand: counting reads all of them.
+const COUNTS_STAND: Duration = Duration::from_secs(60);
 
 /// How the operator connects: a look is a handful of small queries, one after the other.
 pub(crate) const CONNECT: ConnectOptions =
@@ -64,7 +70,7 @@ impl Databases {
 
     /// The last look at a schema.
     pub fn schema(&self, key: &SchemaKey, asker: &ObjectRef<CryptoPipeline>) -> Reading<SchemaState> {
-        self.schemas.read(key, asker, || SchemaLook { key: key.clone(), store: None })
+        self.schemas.read(key, asker, || SchemaLook::of(key.clone()))
     }
 
     /// Looks at a schema at once and waits for that look: it was just changed.
@@ -81,9 +87,29 @@ pub(crate) fn failure(error: &StoreError) -> Failure {
 struct SchemaLook {
     key: SchemaKey,
     store: Option<Store>,
+    /// As they were read last, and when they were counted.
+    checks: Option<(CandleChecks, Instant)>,
 }
 
 impl SchemaLook {
+    const fn of(key: SchemaKey) -> Self {
+        Self { key, store: None, checks: None }
+    }
+
+    /// What differs is read every time, how much was compared when that is old or something else differs.
+    async fn read_checks(&mut self, store: &Store) -> Result<CandleChecks, StoreError> {
+        let differing = store.differing_candles(MOST_DIFFERING).await?;
+        let standing = self.checks.as_ref().filter(|(checks, counted_at)| {
+            checks.differing == differing && counted_at.elapsed() < COUNTS_STAND
+        });
+        if let Some((checks, _)) = standing {
+            return Ok(checks.clone());
+        }
+        let checks = CandleChecks { counts: store.check_counts().await?, differing };
+        self.checks = Some((checks.clone(), Instant::now()));
+        Ok(checks)
+    }
+
     async fn read(&mut self) -> Result<SchemaState, StoreError> {
         let store = match &self.store {
             Some(store) => {
@@ -106,6 +132,7 @@ impl SchemaLook {
             // In this order: the ledgers then hold at least what the positions say was read.
             state.positions = store.positions(&self.key.topic).await?;
             state.ledgers = store.ledgers().await?;
+            state.checks = self.read_checks(&store).await?;
         }
         Ok(state)
     }
@@ -120,7 +147,8 @@ impl Look for SchemaLook {
 
     fn is_news(before: &SchemaState, after: &SchemaState) -> bool {
         let missing = |state: &SchemaState| state.ledgers.iter().map(|ledger| ledger.missing).sum::<i64>();
-        (before.version, &before.owner, missing(before)) != (after.version, &after.owner, missing(after))
+        let known = |state: &SchemaState| (state.version, missing(state), state.checks.differing.clone());
+        before.owner != after.owner || known(before) != known(after)
     }
 
     async fn close(self) {

@@ -1,6 +1,7 @@
 //! Which symbols are listed and traded: `GET /api/v3/exchangeInfo`.
 
 use hashbrown::HashMap;
+use market::Fixed8;
 use serde::Deserialize;
 
 use super::{BinanceRest, RestError, SYMBOLS_PER_REQUEST, symbol_list};
@@ -28,6 +29,34 @@ struct RateLimit {
 struct ListedSymbol {
     symbol: String,
     status: String,
+    #[serde(default)]
+    filters: Vec<Filter>,
+}
+
+/// `PRICE_FILTER` has a tick size, `LOT_SIZE` a step size; others have neither.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Filter {
+    filter_type: String,
+    tick_size: Option<String>,
+    step_size: Option<String>,
+}
+
+impl ListedSymbol {
+    fn listing(&self) -> Listing {
+        if self.status == "TRADING" { Listing::Trading } else { Listing::NotTrading }
+    }
+
+    /// Prices are multiples of the tick, quantities of the step. A size of zero means that there is no such rule.
+    fn quote_decimals(&self) -> Option<u32> {
+        let decimals = |kind: &str, size: fn(&Filter) -> Option<&String>| {
+            let filter = self.filters.iter().find(|filter| filter.filter_type == kind)?;
+            let size: Fixed8 = size(filter)?.parse().ok()?;
+            size.is_positive().then(|| size.decimals())
+        };
+        let tick = decimals("PRICE_FILTER", |filter| filter.tick_size.as_ref())?;
+        Some(tick + decimals("LOT_SIZE", |filter| filter.step_size.as_ref())?)
+    }
 }
 
 impl BinanceRest {
@@ -59,14 +88,16 @@ impl BinanceRest {
         if let Some(limit) = info.rate_limits.iter().find(|limit| limit.rate_limit_type == "REQUEST_WEIGHT") {
             self.weight_limit = limit.limit;
         }
-        let statuses: HashMap<&str, &str> =
-            info.symbols.iter().map(|listed| (listed.symbol.as_str(), listed.status.as_str())).collect();
+        let listed: HashMap<&str, &ListedSymbol> =
+            info.symbols.iter().map(|listed| (listed.symbol.as_str(), listed)).collect();
         asked
             .iter()
-            .map(|symbol| match statuses.get(symbol.as_str()) {
-                None => listing(symbol, Listing::Unknown),
-                Some(&"TRADING") => listing(symbol, Listing::Trading),
-                Some(_) => listing(symbol, Listing::NotTrading),
+            .map(|symbol| {
+                let listed = listed.get(symbol.as_str());
+                SymbolListing {
+                    quote_decimals: listed.and_then(|listed| listed.quote_decimals()),
+                    ..listing(symbol, listed.map_or(Listing::Unknown, |listed| listed.listing()))
+                }
             })
             .collect()
     }
@@ -78,7 +109,7 @@ impl BinanceRest {
 }
 
 fn listing(symbol: &str, listing: Listing) -> SymbolListing {
-    SymbolListing { symbol: symbol.to_owned(), listing }
+    SymbolListing { symbol: symbol.to_owned(), listing, quote_decimals: None }
 }
 
 #[cfg(test)]
@@ -142,6 +173,30 @@ mod tests {
             [Listing::Unknown, Listing::Trading, Listing::NotTrading, Listing::NotTrading, Listing::Unknown]
         );
         assert_eq!(rest.weight_used(), 40);
+    }
+
+    #[tokio::test]
+    async fn the_decimals_of_products_follow_from_tick_and_step() {
+        let symbol = |name: &str, tick: &str, step: &str| {
+            json!({"symbol": name, "status": "TRADING", "filters": [
+                {"filterType": "PRICE_FILTER", "minPrice": "0.01", "tickSize": tick},
+                {"filterType": "LOT_SIZE", "minQty": "0.1", "stepSize": step},
+                {"filterType": "NOTIONAL", "minNotional": "5.0"},
+            ]})
+        };
+        let symbols = json!([
+            symbol("BTCUSDT", "0.01000000", "0.00001000"),
+            symbol("ETHBTC", "0.00001000", "0.00010000"),
+            symbol("SHIBUSDT", "0.00000001", "1.00000000"),
+            symbol("NORULE", "0.00000000", "1.00000000"),
+            {"symbol": "NOFILTER", "status": "TRADING"},
+        ]);
+        let answer = ResponseTemplate::new(200).set_body_json(json!({"symbols": symbols}));
+        let (_server, mut rest) = exchange(answer).await;
+        let asked = names(&["BTCUSDT", "ETHBTC", "SHIBUSDT", "NORULE", "NOFILTER"]);
+        let listings = rest.list_symbols(&asked).await.unwrap();
+        let decimals: Vec<_> = listings.iter().map(|listing| listing.quote_decimals).collect();
+        assert_eq!(decimals, [Some(7), Some(9), Some(8), None, None]);
     }
 
     #[tokio::test]

@@ -1,0 +1,35 @@
+//! What the reading commands have in common: where they print to, and how they write moments.
+
+use std::io::{self, Write};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use jiff::Timestamp;
+
+/// How to print what was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Writes to standard output. Whoever reads may have seen enough, as `head` does.
+pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot print"),
+    }
+}
+
+/// RFC 3339, UTC, with as many decimals of a second as there are.
+pub(crate) fn time_text(time_us: i64) -> String {
+    Timestamp::from_microsecond(time_us).map_or_else(|_| time_us.to_string(), |time| time.to_string())
+}
+
+/// `1 trade`, `2 trades`.
+pub(crate) fn counted(count: i64, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+}

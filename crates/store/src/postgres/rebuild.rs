@@ -1,0 +1,102 @@
+//! The statements of a rebuild on PostgreSQL.
+
+use std::ops::RangeInclusive;
+
+use market::Interval;
+use sqlx::{AssertSqlSafe, Postgres, Transaction};
+
+use super::flush::{CANDLE_COLUMNS, candle_of};
+use super::types::Time;
+use crate::error::StoreError;
+use crate::flush::StoredCandle;
+use crate::rebuild::{Reach, RebuildTransaction, Removal};
+
+impl RebuildTransaction for Transaction<'static, Postgres> {
+    async fn read_candles_at(
+        &mut self,
+        symbol_id: i32,
+        interval: Interval,
+        reach: Reach,
+    ) -> Result<Vec<StoredCandle>, StoreError> {
+        let (bounds, first, second) = match reach {
+            Reach::Below(time_us, most) => ("open_time < $3 ORDER BY open_time DESC LIMIT $4", time_us, most),
+            Reach::Between(from_us, to_us) => {
+                let microseconds = to_us - from_us;
+                ("open_time >= $3 AND open_time < $3 + $4 * interval '1 microsecond'", from_us, microseconds)
+            }
+            Reach::From(time_us, most) => ("open_time >= $3 ORDER BY open_time LIMIT $4", time_us, most),
+        };
+        let statement = format!(
+            "SELECT {CANDLE_COLUMNS} FROM candles WHERE symbol_id = $1 AND kind = 'trades' AND interval_s = $2 AND {bounds}"
+        );
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .bind(symbol_id)
+            .bind(interval.seconds())
+            .bind(Time(first))
+            .bind(second)
+            .fetch_all(&mut **self)
+            .await
+            .map_err(StoreError::database("read the candles to remove"))?;
+        rows.iter().map(candle_of).collect()
+    }
+
+    async fn wish_for(&mut self, symbol_id: i32, ids: &RangeInclusive<i64>) -> Result<bool, StoreError> {
+        let wished = sqlx::query(
+            "UPDATE head_probes SET wished_after = least(wished_after, $2), last_id = greatest(last_id, $3)
+             WHERE symbol_id = $1",
+        )
+        .bind(symbol_id)
+        .bind(ids.start() - 1)
+        .bind(ids.end())
+        .execute(&mut **self)
+        .await
+        .map_err(StoreError::database("wish for the ids"))?;
+        Ok(wished.rows_affected() > 0)
+    }
+
+    async fn remove_rows(&mut self, removal: &Removal) -> Result<u64, StoreError> {
+        let failed = || StoreError::database("remove rows");
+        let Removal { symbol_id, version, from_us, to_us, first_id, last_id, trades } = *removal;
+        // Found by id wherever they stand: a row whose time was altered must not be there twice afterwards.
+        sqlx::query("DELETE FROM trades WHERE symbol_id = $1 AND trade_id BETWEEN $2 AND $3")
+            .bind(symbol_id)
+            .bind(first_id)
+            .bind(last_id)
+            .execute(&mut **self)
+            .await
+            .map_err(failed())?;
+        sqlx::query("DELETE FROM candle_checks WHERE symbol_id = $1 AND open_time >= $2 AND open_time < $3")
+            .bind(symbol_id)
+            .bind(Time(from_us))
+            .bind(Time(to_us))
+            .execute(&mut **self)
+            .await
+            .map_err(failed())?;
+        let candles = sqlx::query(
+            "DELETE FROM candles USING folds
+             WHERE candles.symbol_id = $1 AND candles.kind = 'trades' AND candles.open_time >= $2 AND candles.open_time < $3
+               AND folds.symbol_id = $1 AND folds.output = 'candles' AND folds.interval_s = candles.interval_s",
+        )
+        .bind(symbol_id)
+        .bind(Time(from_us))
+        .bind(Time(to_us))
+        .execute(&mut **self)
+        .await
+        .map_err(failed())?;
+        sqlx::query(
+            "INSERT INTO rebuilds (symbol_id, version, from_time, to_time, first_id, last_id, trades_removed)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(symbol_id)
+        .bind(version)
+        .bind(Time(from_us))
+        .bind(Time(to_us))
+        .bind(first_id)
+        .bind(last_id)
+        .bind(trades)
+        .execute(&mut **self)
+        .await
+        .map_err(failed())?;
+        Ok(candles.rows_affected())
+    }
+}
