@@ -64,6 +64,9 @@ class OnThisMachine(Test):
             raise Failed(f"examples/local.yaml shows {start}, the README {RUN_LOCAL}")
         self.step(start, lambda: self.run_local(start))
         self.step(candles, lambda: expect_candles(output_of(candles, self.folder), SYMBOLS))
+        start, candles = commands_of_example("history.yaml")
+        self.step(start, lambda: self.run_history(start))
+        self.step(candles, lambda: expect_candles(output_of(candles, self.folder), {"BTCUSDT"}, "1d"))
 
     def demo_of_a_recording(self) -> None:
         words = shlex.split(DEMO_OF_A_RECORDING)
@@ -80,33 +83,42 @@ class OnThisMachine(Test):
             run(line)
 
     def run_local(self, line: str) -> None:
+        self.run_example("local", line, [], "it is ready and trades flow", r"(?ms)^Ready=True .*^[1-9]\d* trades ")
+
+    def run_history(self, line: str) -> None:
+        """Few trades, since today's come one request after the other."""
+        arguments = ["--history", "3d", "--generate", "BTCUSDT=0.05/s"]
+        self.run_example("history", line, arguments, "its history is there", r"(?m)^DataContinuous=True ")
+
+    def run_example(self, name: str, line: str, simulator: list[str], wished: str, said_then: str) -> None:
         """With the simulated exchange in Binance's place, until Ctrl-C."""
-        address = self.start_simulator()
-        manifest = (EXAMPLES / "local.yaml").read_text(encoding="utf-8")
+        address = self.start_simulator(name, simulator)
+        manifest = (EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8")
         exchange = "    exchange: binance\n"
         if manifest.count(exchange) != 1:
-            raise Failed("examples/local.yaml has not the one source that this test moves to the simulator")
-        endpoints = f"    venue: simulated\n    endpoints: {{websocket: 'ws://{address}', rest: 'http://{address}'}}\n"
-        (self.folder / "examples/local.yaml").write_text(manifest.replace(exchange, exchange + endpoints), encoding="utf-8")
-        process = self.start("run", shlex.split(line))
+            raise Failed(f"examples/{name}.yaml has not the one source that this test moves to the simulator")
+        addresses = f"websocket: 'ws://{address}', rest: 'http://{address}', dumps: 'http://{address}'"
+        endpoints = f"    venue: simulated\n    endpoints: {{{addresses}}}\n"
+        (self.folder / f"examples/{name}.yaml").write_text(manifest.replace(exchange, exchange + endpoints), encoding="utf-8")
+        process = self.start(f"run-{name}", shlex.split(line))
 
-        def trades_flow() -> bool:
-            said = (self.folder / "run.log").read_text(encoding="utf-8")
+        def is_said() -> bool:
+            said = (self.folder / f"run-{name}.log").read_text(encoding="utf-8")
             if process.poll() is not None:
                 raise Failed(f"{line} ended by itself:\n{said}")
-            return re.search(r"^Ready=True ", said, re.M) is not None and re.search(r"^[1-9]\d* trades ", said, re.M) is not None
+            return re.search(said_then, said) is not None
 
-        wait_until("it is ready and trades flow", 60, trades_flow)
+        wait_until(wished, 120, is_said)
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
-        summary = (self.folder / "run.out").read_text(encoding="utf-8")
+        summary = (self.folder / f"run-{name}.out").read_text(encoding="utf-8")
         print(summary, end="", flush=True)
         if process.returncode != 0 or not re.match(r"[1-9]\d* trades new, [1-9]\d* held, 0 missing\n", summary):
             raise Failed(f"{line} ended with {process.returncode} and not with the summary of what it did")
 
-    def start_simulator(self) -> str:
-        simulator = self.start("exchange-sim", ["exchange-sim", "--listen", "127.0.0.1:0"])
-        return demo.wait_for_address(simulator, self.folder / "exchange-sim.out")
+    def start_simulator(self, name: str, arguments: list[str]) -> str:
+        simulator = self.start(f"exchange-sim-{name}", ["exchange-sim", "--listen", "127.0.0.1:0", *arguments])
+        return demo.wait_for_address(simulator, self.folder / f"exchange-sim-{name}.out")
 
     def start(self, name: str, line: list[str]) -> subprocess.Popen:
         """Standard output goes to NAME.out, errors to NAME.log."""
@@ -280,14 +292,14 @@ def user_environment() -> dict[str, str]:
     return os.environ | {"PROFILE": "dev", "PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
 
 
-def expect_candles(output: str, symbols: set[str]) -> None:
-    """A table or CSV, with candles of one minute of every symbol."""
+def expect_candles(output: str, symbols: set[str], interval: str = "1m") -> None:
+    """A table or CSV, with candles of this length of every symbol."""
     lines = output.splitlines()
     if "," in lines[0]:
         rows = [(row["symbol"], row["interval"]) for row in csv.DictReader(lines)]
     else:
         rows = [tuple(line.split()[:2]) for line in lines[1:]]
-    if set(rows) != {(symbol, "1m") for symbol in symbols}:
+    if set(rows) != {(symbol, interval) for symbol in symbols}:
         raise Failed(f"not the candles that were asked for:\n{output[:2000]}")
     print(f"   {len(rows)} candles", flush=True)
 

@@ -120,6 +120,8 @@ pub enum Reason {
     NoTradesYet,
     /// Trades are missing.
     TradesMissing,
+    /// History is wished, and its first trade is not known yet.
+    HistoryNotBegun,
     /// Ids are missing that may still wait in the topic.
     HoleUnconfirmed,
     /// No trade is missing up to the last id that the exchange has.

@@ -1,6 +1,7 @@
 //! Reads a manifest from a file as the API server would take it: the schema of the CRD first (unknown fields,
 //! types, bounds, patterns), then the rules. So `cryptopipeline run` refuses what `kubectl apply` refuses.
 
+use jiff::Timestamp;
 use kube::CustomResourceExt;
 use serde_json::{Map, Value};
 
@@ -159,6 +160,9 @@ fn check_list(found: &mut Vec<Violation>, path: &str, items: &[Value], schema: &
 
 fn check_text(found: &mut Vec<Violation>, path: &str, text: &str, schema: &Value) {
     check_bound(found, path, size(text.chars().count()), schema, ["minLength", "maxLength"], " characters");
+    if schema["format"] == "date-time" && text.parse::<Timestamp>().is_err() {
+        found.push(Violation::new(path, format!("{text:?} is not a time such as 2026-01-01T00:00:00Z")));
+    }
     if let Some(pattern) = schema["pattern"].as_str()
         && !regex::Regex::new(pattern).is_ok_and(|regex| regex.is_match(text))
     {

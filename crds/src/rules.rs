@@ -23,10 +23,17 @@ pub(crate) const DATABASE_REMOVED: &str = "database may not be removed";
 const OWN_WEBSOCKET: &str = "^wss://(stream[.]binance[.]com|data-stream[.]binance[.]vision)(:(443|9443))?/?$";
 const OWN_REST: &str =
     "^https://((api|api-gcp|api[1-4])[.]binance[.]com|data-api[.]binance[.]vision)(:443)?/?$";
+const OWN_DUMPS: &str = "^https://data[.]binance[.]vision(:443)?/?$";
 pub(crate) const VENUE_REQUIRED: &str = "venue is required where the endpoints are not the exchange's own: other trade ids must not mix with them";
 pub(crate) const VENUE_IMMUTABLE_CEL: &str = "(has(self.venue) ? self.venue : self.exchange) == \
     (has(oldSelf.venue) ? oldSelf.venue : oldSelf.exchange)";
 pub(crate) const VENUE_IMMUTABLE: &str = "venue may not change: it is part of the key of every trade held";
+
+pub(crate) const DUMPS_REQUIRED: &str = "endpoints.dumps is required for history where the other endpoints are not the exchange's own: other trades must not mix with theirs";
+pub(crate) const HISTORY_WITHOUT_REPAIR_CEL: &str = "!has(self.repair) || !has(self.repair.enabled) || self.repair.enabled \
+    || !self.sources.exists(source, has(source.history))";
+pub(crate) const HISTORY_WITHOUT_REPAIR: &str =
+    "repair.enabled may not be false where a source has history: the repairer loads it";
 
 const CLIENT_CONFIG_RESERVED: [&str; 12] = [
     "acks",
@@ -75,11 +82,20 @@ pub(crate) fn name_cel() -> String {
 }
 
 pub(crate) fn venue_required_cel() -> String {
-    let own = |field: &str, pattern: &str| {
-        format!("(!has(self.endpoints.{field}) || self.endpoints.{field}.matches('{pattern}'))")
-    };
-    let at_home = format!("{} && {}", own("websocket", OWN_WEBSOCKET), own("rest", OWN_REST));
+    let own = [("websocket", OWN_WEBSOCKET), ("rest", OWN_REST), ("dumps", OWN_DUMPS)]
+        .map(|(field, pattern)| own_cel(field, pattern));
+    let at_home = own.join(" && ");
     format!("has(self.venue) || !has(self.endpoints) || ({at_home})")
+}
+
+pub(crate) fn dumps_required_cel() -> String {
+    let live = format!("{} && {}", own_cel("websocket", OWN_WEBSOCKET), own_cel("rest", OWN_REST));
+    format!("!has(self.history) || !has(self.endpoints) || has(self.endpoints.dumps) || ({live})")
+}
+
+/// Whether an address is the exchange's own, or left to be that.
+fn own_cel(field: &str, pattern: &str) -> String {
+    format!("(!has(self.endpoints.{field}) || self.endpoints.{field}.matches('{pattern}'))")
 }
 
 pub(crate) fn client_config_cel() -> String {
@@ -133,6 +149,13 @@ pub fn violations(pipeline: &CryptoPipeline) -> Vec<Violation> {
         check_kafka(&mut found, kafka);
     }
     check_aggregation(&mut found, &spec.aggregation);
+    let has_history = spec.sources.iter().any(|source| source.history.is_some());
+    refuse_unless(
+        &mut found,
+        spec.repair.enabled || !has_history,
+        "spec.repair.enabled",
+        HISTORY_WITHOUT_REPAIR,
+    );
     if let Some(database) = &spec.database {
         check_database(&mut found, database);
     }
@@ -170,10 +193,12 @@ pub fn transition_violations(old: &CryptoPipelineSpec, new: &CryptoPipelineSpec)
 fn check_source(found: &mut Vec<Violation>, path: &str, source: &SourceSpec) {
     let own =
         |address: Option<&String>, pattern: &str| address.is_none_or(|address| matches(address, pattern));
-    let at_home = source.endpoints.as_ref().is_none_or(|endpoints| {
-        own(endpoints.websocket.as_ref(), OWN_WEBSOCKET) && own(endpoints.rest.as_ref(), OWN_REST)
-    });
+    let Some(endpoints) = &source.endpoints else { return };
+    let live = own(endpoints.websocket.as_ref(), OWN_WEBSOCKET) && own(endpoints.rest.as_ref(), OWN_REST);
+    let at_home = live && own(endpoints.dumps.as_ref(), OWN_DUMPS);
     refuse_unless(found, source.venue.is_some() || at_home, &format!("{path}.venue"), VENUE_REQUIRED);
+    let has_dumps = live || endpoints.dumps.is_some() || source.history.is_none();
+    refuse_unless(found, has_dumps, &format!("{path}.endpoints.dumps"), DUMPS_REQUIRED);
 }
 
 fn check_kafka(found: &mut Vec<Violation>, kafka: &KafkaSpec) {

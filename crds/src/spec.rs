@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,7 +46,8 @@ use crate::worker_settings::ExchangeKind;
 )]
 #[x_kube(
     validation = Rule::new("!has(oldSelf.kafka) || has(self.kafka)").message(rules::KAFKA_REMOVED).field_path(".kafka"),
-    validation = Rule::new("!has(oldSelf.database) || has(self.database)").message(rules::DATABASE_REMOVED).field_path(".database")
+    validation = Rule::new("!has(oldSelf.database) || has(self.database)").message(rules::DATABASE_REMOVED).field_path(".database"),
+    validation = Rule::new(rules::HISTORY_WITHOUT_REPAIR_CEL).message(rules::HISTORY_WITHOUT_REPAIR).field_path(".repair")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CryptoPipelineSpec {
@@ -101,7 +103,8 @@ pub enum DeletionPolicy {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
     validation = Rule::new(rules::venue_required_cel()).message(rules::VENUE_REQUIRED).field_path(".venue"),
-    validation = Rule::new(rules::VENUE_IMMUTABLE_CEL).message(rules::VENUE_IMMUTABLE).field_path(".venue")
+    validation = Rule::new(rules::VENUE_IMMUTABLE_CEL).message(rules::VENUE_IMMUTABLE).field_path(".venue"),
+    validation = Rule::new(rules::dumps_required_cel()).message(rules::DUMPS_REQUIRED).field_path(".endpoints")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SourceSpec {
@@ -135,6 +138,10 @@ pub struct SourceSpec {
     /// Where the exchange answers, if not at its own addresses: a simulator, a proxy, a testnet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
+
+    /// What is wished from before the pipeline began: nothing without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistorySpec>,
 }
 
 fn default_redundancy() -> i32 {
@@ -154,6 +161,20 @@ pub struct Endpoints {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256), regex(pattern = r"^https?://[^/\s?#@]+(/[^\s?#]*)?$"))]
     pub rest: Option<String>,
+
+    /// Base of the exchange's daily files, such as `https://data.binance.vision`; read for history only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256), regex(pattern = r"^https?://[^/\s?#@]+(/[^\s?#]*)?$"))]
+    pub dumps: Option<String>,
+}
+
+/// What is wished from before the pipeline began.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistorySpec {
+    /// Every trade from this moment on is wished, such as `2026-01-01T00:00:00Z`. It may be moved back later; moved
+    /// forward, what is held stays.
+    pub from: Time,
 }
 
 /// The broker and the topic.

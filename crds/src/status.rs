@@ -51,6 +51,11 @@ pub struct CryptoPipelineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unhealthy_symbols: Vec<UnhealthySymbol>,
 
+    /// How far history is loaded, by source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["source".into()]))]
+    pub history: Vec<HistoryStatus>,
+
     /// The topic as it was found or made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<TopicStatus>,
@@ -91,6 +96,25 @@ pub struct UnhealthySymbol {
     pub reason: String,
     /// What is wrong, in a sentence.
     pub message: String,
+}
+
+/// How far the history of a source is loaded. Figures are absent while nobody tells them.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryStatus {
+    /// The source.
+    pub source: String,
+    /// The wished start, as it was accepted.
+    pub from: Time,
+    /// How many daily files there are to load, all symbols together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<i32>,
+    /// How many of them are loaded, or hold nothing that is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files_loaded: Option<i32>,
+    /// When the rest will be loaded at the present rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_end: Option<Time>,
 }
 
 /// The topic that the pipeline uses.

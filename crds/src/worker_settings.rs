@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,31 @@ pub struct RepairerSettings {
     pub kafka: KafkaSettings,
     /// The schema that holds the ledger. The URL comes from [`DATABASE_URL_ENV`].
     pub database: LedgerSettings,
+    /// What is wished from before the pipeline began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistorySettings>,
+}
+
+/// What is wished from before the pipeline began, and what is made of it: the same as of live trades.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HistorySettings {
+    /// By the name of the source; sources without history are not here.
+    pub sources: BTreeMap<String, SourceHistorySettings>,
+    /// Candle intervals, as the aggregators have them.
+    pub intervals: Vec<String>,
+    /// Whether the trades themselves are stored.
+    pub store_trades: bool,
+}
+
+/// The history of one source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceHistorySettings {
+    /// The wished start.
+    pub from: Timestamp,
+    /// Base of the exchange's daily files, e.g. `https://data.binance.vision`.
+    pub dumps_url: String,
 }
 
 /// Where the ledger is.

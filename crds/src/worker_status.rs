@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A producer's answer.
@@ -129,6 +130,8 @@ pub struct RepairerStatus {
     pub candles_checked: BTreeMap<String, u64>,
     /// Candles that differ from the exchange's while it is not decided who is wrong.
     pub undecided: Vec<UndecidedCheck>,
+    /// How far history is loaded, by source; sources without are not here.
+    pub history: BTreeMap<String, SourceHistoryStatus>,
 }
 
 /// A candle that differs from the exchange's while it is not decided who is wrong.
@@ -144,6 +147,48 @@ pub struct UndecidedCheck {
     /// When it opens.
     pub open_time: String,
     /// Why it is not decided.
+    pub reason: String,
+}
+
+/// How far the history of one source is loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SourceHistoryStatus {
+    /// The wished start.
+    pub from: Timestamp,
+    /// The host of the daily files.
+    pub dumps: DependencyStatus,
+    /// Trades that were new to the ledger since the start of the repairer.
+    pub trades_loaded: u64,
+    /// Trades that were new to the ledger, in a second, over the last minute.
+    pub trades_per_second: u64,
+    /// How many seconds the rest takes at that rate, where that can be told.
+    pub seconds_left: Option<u64>,
+    /// By symbol; those that have been looked at.
+    pub symbols: BTreeMap<String, SymbolHistoryStatus>,
+}
+
+/// How far the history of one symbol is loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SymbolHistoryStatus {
+    /// How many whole days there are to load.
+    pub days: u32,
+    /// How many of them are loaded, or hold nothing that is missing.
+    pub days_loaded: u32,
+    /// How many trades the files that are still to be loaded will bring.
+    pub trades_left: u64,
+    /// Files that cannot be had or used, the newest first, at most 20.
+    pub unavailable: Vec<UnavailableFile>,
+}
+
+/// A daily file that cannot be had or used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UnavailableFile {
+    /// Its name.
+    pub file: String,
+    /// What is wrong with it.
     pub reason: String,
 }
 

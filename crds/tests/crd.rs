@@ -98,6 +98,8 @@ fn accepts_what_can_work() {
         with("/spec/aggregation", json!({"flushInterval": "60s", "whaleTrade": {"minValue": "0.5"}})),
         with("/spec/kafka/topic/config", json!({"cleanup.policy": "delete", "segment.bytes": "1048576"})),
         with("/spec/kafka/clientConfig", json!({"linger.ms": "1"})),
+        with("/spec/sources/0/history", json!({"from": "2026-01-01T00:00:00Z"})),
+        with("/spec/sources/0/endpoints", json!({"dumps": "https://data.binance.vision"})),
         with("/spec/aggregators", json!({"podTemplate": {"env": [{"name": "RUST_LOG", "value": "debug"}]}})),
         with(
             "/spec/aggregators",
@@ -130,6 +132,12 @@ fn the_schema_refuses_with_field_and_rule() {
         ),
         ("/spec/sources/0/redundancy", json!(3), "spec.sources[0].redundancy: must be at most 2"),
         ("/spec/sources/0/feed", json!("tickers"), "spec.sources[0].feed: unknown field"),
+        (
+            "/spec/sources/0/history",
+            json!({"from": "yesterday"}),
+            r#"spec.sources[0].history.from: "yesterday" is not a time such as 2026-01-01T00:00:00Z"#,
+        ),
+        ("/spec/sources/0/history", json!({}), "spec.sources[0].history.from: required"),
         ("/spec/kafka/topic/partitions", json!(0), "spec.kafka.topic.partitions: must be at least 1"),
         ("/spec/kafka/topic/partitions", json!("3"), "spec.kafka.topic.partitions: must be of type integer"),
         ("/spec/kafka/topic", json!({}), "spec.kafka.topic.name: required"),
@@ -172,6 +180,7 @@ fn cel_and_rust_refuse_the_same_by_the_same_words() {
             json!({"rest": "https://api.binance.com.evil.example"}),
             "venue is required",
         ),
+        ("/spec/sources/0/endpoints", json!({"dumps": "http://sim:9443"}), "venue is required"),
         ("/spec/kafka/topic/name", json!(".."), "topic name may not be"),
         ("/spec/kafka/topic/config", json!({"retention.ms": "1"}), "config may not repeat"),
         (
@@ -199,6 +208,59 @@ fn cel_and_rust_refuse_the_same_by_the_same_words() {
     ] {
         assert_one_rule(&with(path, value), None, rule);
     }
+}
+
+#[test]
+fn history_needs_a_repairer_and_the_files_of_the_exchange_that_is_read() {
+    let wished = |endpoints: Value, repair: bool| {
+        let mut changed = with("/spec/sources/0/history", json!({"from": "2026-01-01T00:00:00Z"}));
+        changed["spec"]["sources"][0]["venue"] = json!("simulated");
+        changed["spec"]["sources"][0]["endpoints"] = endpoints;
+        changed["spec"]["repair"] = json!({"enabled": repair});
+        changed
+    };
+    let simulator = json!({"websocket": "ws://sim:9443", "rest": "http://sim:9443"});
+    assert_one_rule(&wished(simulator.clone(), true), None, "endpoints.dumps is required for history");
+    let mut whole = simulator;
+    whole["dumps"] = json!("http://sim:9443");
+    assert_one_rule(&wished(whole.clone(), false), None, "repair.enabled may not be false");
+    assert_eq!(refused_by_cel(&wished(whole.clone(), true), None), Vec::<String>::new());
+    assert_eq!(refused_by_rust(&wished(whole, true), None), Vec::<String>::new());
+}
+
+#[test]
+fn history_begins_in_the_past_and_within_what_is_kept() {
+    let now = "2026-07-01T00:00:00Z".parse().unwrap();
+    let refused = |from: &str, database: Value, status: Value| -> Vec<String> {
+        let mut changed = with("/spec/sources/0/history", json!({"from": from}));
+        changed["spec"]["database"] = database;
+        changed["status"] = status;
+        let pipeline: CryptoPipeline = serde_json::from_value(changed).unwrap();
+        crds::history::violations(&pipeline, now).iter().map(ToString::to_string).collect()
+    };
+    let kept = |retention: Value| json!({"connectionSecret": {"name": "postgres"}, "retention": retention});
+    let none = || json!({});
+    assert_eq!(
+        refused("2026-07-01T00:00:01Z", kept(json!({})), none()),
+        ["spec.sources[0].history.from: 2026-07-01T00:00:01Z lies in the future: history begins in the past"]
+    );
+    let for_ever = Vec::<String>::new();
+    assert_eq!(refused("2017-07-01T00:00:00Z", kept(json!({})), none()), for_ever);
+    // Candles of trades that are no longer kept are kept for ever.
+    assert_eq!(refused("2017-07-01T00:00:00Z", kept(json!({"trades": "7d"})), none()), for_ever);
+    let candles = || kept(json!({"trades": "7d", "candles": "90d"}));
+    assert_eq!(refused("2026-04-02T00:00:00Z", candles(), none()), for_ever);
+    let too_early = "2026-04-01T00:00:00Z lies before what database.retention.candles (90d) keeps: nothing would be made of it";
+    assert_eq!(
+        refused("2026-04-01T00:00:00Z", candles(), none()),
+        [format!("spec.sources[0].history.from: {too_early}")]
+    );
+    let trades = kept(json!({"trades": "120d", "candles": "90d"}));
+    assert_eq!(refused("2026-04-01T00:00:00Z", trades, none()), for_ever);
+    // What was accepted once stays so while time passes.
+    let accepted = |from: &str| json!({"history": [{"source": "binance", "from": from}]});
+    assert_eq!(refused("2026-04-01T00:00:00Z", candles(), accepted("2026-04-01T00:00:00Z")), for_ever);
+    assert_eq!(refused("2026-03-01T00:00:00Z", candles(), accepted("2026-04-01T00:00:00Z")).len(), 1);
 }
 
 #[test]

@@ -37,7 +37,8 @@ def judge_versions(verdict: Verdict, head: Row, rows: list[StoredTrade], candles
 
 
 def judge_counters(verdict: Verdict, offsets: list[Row], counted: int, held: int) -> None:
-    """Every record that was read is in one counter, and every trade held was new once, or again after a rebuild."""
+    """Every record that was read is in one counter, and every trade held was new once, from the topic or a daily
+    file, or again after a rebuild."""
     for row in offsets:
         name = f"partition {row['partition']} of {row['topic']}"
         parts = sum(int(row[counter]) for counter in ("trades_new", "trades_duplicate", "records_set_aside"))

@@ -21,7 +21,8 @@ STATEMENTS = {
     of.PROBES: "SELECT symbol, wished_after, last_id, probe_time_us AS probe_us, settled_time_us AS settled_us FROM head_probes JOIN symbol_head USING (symbol_id)",
     of.HOLES: "SELECT symbol, first_id, last_id FROM holes JOIN symbol_head USING (symbol_id)",
     of.OFFSETS: "SELECT topic, partition, topic_id, next_offset, records_read, trades_new, trades_duplicate, records_set_aside, offsets_skipped FROM partition_offsets",
-    of.COUNTED: "SELECT (SELECT coalesce(sum(trades_new), 0) FROM partition_offsets) - (SELECT coalesce(sum(trades_removed), 0) FROM rebuilds) AS trades",
+    of.COUNTED: """SELECT (SELECT coalesce(sum(trades_new), 0) FROM partition_offsets) + (SELECT coalesce(sum(trades_new), 0) FROM history_files)
+                       - (SELECT coalesce(sum(trades_removed), 0) FROM rebuilds) AS trades""",
     of.COUNTS: "SELECT symbol, (SELECT count(*) FROM trades WHERE trades.symbol_id = symbol_head.symbol_id) AS rows FROM symbol_head",
 }
 

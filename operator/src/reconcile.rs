@@ -80,7 +80,7 @@ async fn take_steps(
 ) -> Result<(), ReconcileError> {
     let pipeline = &memory.with_written_status(pipeline);
     let observation = observe(pipeline, context, memory).await;
-    let plan = plan(pipeline, &observation.observed, Place::Cluster);
+    let plan = plan(pipeline, &observation.observed, Place::Cluster, Timestamp::now());
     let applied = match &plan {
         Ok(plan) => apply(pipeline, plan, &observation, context, &mut memory.marks).await,
         Err(_) => Applied::default(),

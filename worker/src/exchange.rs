@@ -9,9 +9,13 @@ use market::Trade;
 use crate::amount::AmountError;
 
 pub mod binance;
+mod binance_dumps;
 mod binance_frame;
 mod binance_rest;
 
+pub use binance_dumps::{
+    BinanceDumps, DumpError, RowError, RowProblem, dump_name, read_steps as read_dump_steps,
+};
 pub use binance_rest::{BinanceRest, Kline, MOST_KLINES, MOST_TRADES, NewestTrade, RestError};
 
 /// What a frame of a trade stream says.

@@ -1,11 +1,13 @@
 //! The data plane: `produce` brings an exchange's trades to Kafka, `aggregate` makes rows of them, `repair` brings
-//! what was missed and compares candles with the exchange's own (`verify`).
+//! what was missed and compares candles with the exchange's own (`verify`), `history` brings what was before.
 
 pub mod produce;
 
 pub mod aggregate;
 
 pub mod repair;
+
+mod history;
 
 mod database;
 pub mod verify;
@@ -17,3 +19,4 @@ pub mod amount;
 mod json_text;
 #[cfg(feature = "test-switches")]
 mod test_switches;
+mod utc_day;

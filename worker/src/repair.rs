@@ -1,6 +1,8 @@
 //! `worker repair`: what the ledger misses is asked of the exchange and published like any trade, and every minute the
 //! exchange is asked how far its ids go.
 //!
+//! With history, that is loaded beside it ([`crate::history`]).
+//!
 //! One [`SourceRepairer`](source) a source looks at the ledger, chooses ids (`queue`), sorts the answer out (`reply`) and
 //! publishes what it brings (`publisher`). Nothing has to be remembered: after a restart the ledger says what is missing.
 
@@ -13,25 +15,27 @@ mod timings;
 
 use std::sync::Arc;
 
-use crds::worker_settings::RepairerSettings;
+use crds::worker_settings::{HistorySettings, RepairerSettings};
+use market::{Interval, InvalidInterval};
 use rdkafka::error::KafkaError;
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::KafkaAdminError;
-use store::StoreError;
+use store::{FlushSettings, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::database;
-use crate::exchange::RestError;
+use crate::exchange::{DumpError, RestError};
 use crate::flow_gate::FlowGate;
+use crate::history::{HistoryClaims, SourceHistory};
 use publisher::RepairPublisher;
 use source::SourceRepairer;
 
 pub use state::RepairerState;
 pub use timings::RepairTimings;
 
-/// Looks at the ledger and probes share these.
-const DATABASE_CONNECTIONS: u32 = 2;
+/// Looks at the ledger, probes and the steps of history share these.
+const DATABASE_CONNECTIONS: u32 = 3;
 
 /// What a repairer is given beside its settings.
 pub struct RepairContext {
@@ -62,6 +66,12 @@ pub enum RepairError {
     /// There is no HTTP client.
     #[error(transparent)]
     Rest(#[from] RestError),
+    /// There is no HTTP client for the daily files.
+    #[error(transparent)]
+    Dumps(#[from] DumpError),
+    /// The settings name an interval that there is not.
+    #[error("settings: history.intervals")]
+    Interval(#[from] InvalidInterval),
     /// A task of ours broke.
     #[error("a part of the repairer has ended")]
     PartEnded(#[from] tokio::task::JoinError),
@@ -86,23 +96,38 @@ pub async fn run(
     let topic = &settings.kafka.topic;
     let publisher =
         Arc::new(RepairPublisher::new(&kafka, &settings.pipeline, topic, gate, Arc::clone(&state))?);
-    let mut sources = JoinSet::new();
+    let claims = Arc::new(HistoryClaims::default());
+    let mut tasks = JoinSet::new();
     for source in settings.sources {
+        let history = settings.history.as_ref().and_then(|history| history.sources.get(&source.name));
+        if let (Some(wished), Some(outputs)) = (history, &settings.history) {
+            let (store, claims, state) = (store.clone(), Arc::clone(&claims), Arc::clone(&state));
+            let outputs = flush_settings(outputs)?;
+            let history = SourceHistory::new(&source, wished, outputs, store, claims, state, timings)?;
+            tasks.spawn(history.keep_loading(shutdown.clone()));
+        }
         let repairer = SourceRepairer::new(
             source,
             topic.clone(),
             store.clone(),
             Arc::clone(&publisher),
+            history.is_some().then(|| Arc::clone(&claims)),
             Arc::clone(&state),
             timings,
         )?;
-        sources.spawn(repairer.keep_repairing(shutdown.clone()));
+        tasks.spawn(repairer.keep_repairing(shutdown.clone()));
     }
-    while let Some(ended) = sources.join_next().await {
+    while let Some(ended) = tasks.join_next().await {
         ended?;
     }
     store.close().await;
     // Dropping the client waits for its threads.
     let _ = tokio::task::spawn_blocking(move || drop(publisher)).await;
     Ok(())
+}
+
+/// What is made of history: the same as the aggregators make of live trades.
+fn flush_settings(history: &HistorySettings) -> Result<FlushSettings, InvalidInterval> {
+    let intervals: Result<Vec<Interval>, _> = history.intervals.iter().map(|text| text.parse()).collect();
+    Ok(FlushSettings { intervals: intervals?, store_trades: history.store_trades })
 }

@@ -12,8 +12,8 @@ use exchange_sim::{Limits, SimulatorConfig, Speed, Start, TradeLog};
 /// Plays trade logs as Binance Spot would: WebSocket streams, REST and faults on request, on one port.
 ///
 /// `ws://ADDRESS/ws/<streams>` and `ws://ADDRESS/stream?streams=<streams>` are the streams,
-/// `http://ADDRESS/api/v3/*` is REST, `POST /control/command` takes faults as JSON and `GET /control/status`
-/// says what has been played.
+/// `http://ADDRESS/api/v3/*` is REST, `http://ADDRESS/data/spot/daily/trades/*` are the daily files,
+/// `POST /control/command` takes faults as JSON and `GET /control/status` says what has been played.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -49,6 +49,11 @@ pub(crate) struct Arguments {
     /// Begin with the first subscription to a played symbol instead of at once.
     #[arg(long)]
     wait: bool,
+
+    /// How much of the logs lies in the past when playing begins, in their own time: never streamed, but to be had by
+    /// REST and, for whole days, as daily files. E.g. 3d.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    history: Option<Duration>,
 
     /// Write what is played to this folder: SYMBOL-trades-YYYY-MM-DD.csv, with the times as played.
     #[arg(long, value_name = "FOLDER")]
@@ -116,6 +121,8 @@ Faults, each an object with \"command\" and:
   delay_frames        symbol, count
   false_frames        symbol, frame (oversized, wrong_types, absurd_id, absurd_time, absurd_price), count
   withhold_trades     symbol, first_id, last_id
+  forget_trades       symbol, before_id
+  spoil_dump          symbol, date, fault (none, absent, no_checksum, corrupt, header, short)
   set_status          symbol, status (TRADING, HALT, BREAK)";
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -135,6 +142,7 @@ impl Arguments {
             StartArgument::Recorded => Start::Recorded,
         };
         config.wait_for_subscriber = self.wait;
+        config.past = self.history.unwrap_or_default();
         config.write_log = self.write_log;
         config.max_backlog_trades = self.max_backlog;
         config.ping_interval = self.ping_interval;
@@ -187,15 +195,15 @@ fn parse_generated(text: &str) -> anyhow::Result<(String, f64)> {
     Ok((symbol.to_owned(), parse_rate(rate).with_context(|| format!("--generate {text:?}"))?))
 }
 
-/// `90s`, `5m`, `2h`, `500ms`.
+/// `90s`, `5m`, `2h`, `3d`, `500ms`.
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     units
         .into_iter()
         .find_map(|(unit, unit_ms)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(unit_ms))
         .filter(|ms| *ms > 0)
         .map(Duration::from_millis)
-        .ok_or_else(|| format!("{text:?} is not a time such as 500ms, 90s, 5m or 2h"))
+        .ok_or_else(|| format!("{text:?} is not a time such as 500ms, 90s, 5m, 2h or 3d"))
 }
 
 #[cfg(test)]
@@ -225,6 +233,7 @@ mod tests {
     fn reads_times() {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7_200)));
+        assert_eq!(parse_duration("3d"), Ok(Duration::from_secs(259_200)));
         for wrong in ["", "5", "s", "0s", "-1s", "1.5s", "5 m"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }

@@ -21,6 +21,9 @@ pub struct SimulatorConfig {
     /// Whether the market begins with the first subscription to one of its symbols instead of at once. As fast
     /// as the reader takes, every symbol begins with the first subscription to it anyway.
     pub wait_for_subscriber: bool,
+    /// How much of the logs, in their own time, lies in the past when playing begins: it is never streamed, but REST and
+    /// the daily files have it. Then nobody is waited for.
+    pub past: Duration,
     /// Where to write what is played: `SYMBOL-trades-YYYY-MM-DD.csv`.
     pub write_log: Option<PathBuf>,
     /// A connection that is this many trades of a symbol behind the market is cut off. Does not apply where the
@@ -81,6 +84,7 @@ impl SimulatorConfig {
             speed: Speed::from_factor(1),
             start: Start::Recorded,
             wait_for_subscriber: false,
+            past: Duration::ZERO,
             write_log: None,
             max_backlog_trades: 500_000,
             ping_interval: Duration::from_secs(20),

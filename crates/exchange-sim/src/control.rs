@@ -11,10 +11,12 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use smol_str::SmolStr;
 
+use crate::dumps::DumpFault;
 use crate::exchange::Exchange;
 use crate::faults::{AlteredKline, FalseFrame};
 use crate::playback::{SymbolMarket, SymbolStatus};
@@ -128,6 +130,22 @@ pub enum Command {
         symbol: SmolStr,
         /// Microseconds.
         lag_us: i64,
+    },
+    /// `historicalTrades` of `symbol` answers with nothing before `before_id` any more; the daily files have it.
+    ForgetTrades {
+        /// The symbol, in capitals.
+        symbol: SmolStr,
+        /// The first id that it may have.
+        before_id: i64,
+    },
+    /// Something is wrong with the file of a day, or no longer.
+    SpoilDump {
+        /// The symbol, in capitals.
+        symbol: SmolStr,
+        /// The day.
+        date: Date,
+        /// `none`, `absent`, `no_checksum`, `corrupt`, `header` or `short`.
+        fault: DumpFault,
     },
     /// Stops or resumes the trading of `symbol`. Its ids go on without a hole; its times jump.
     SetStatus {
@@ -254,6 +272,8 @@ pub(crate) fn apply(exchange: &Exchange, command: &Command) -> Result<(), Comman
             market(symbol)?.faults.alter_kline(altered);
         }
         Command::DelayKlines { symbol, lag_us } => market(symbol)?.faults.delay_klines(*lag_us),
+        Command::ForgetTrades { symbol, before_id } => market(symbol)?.faults.forget_before(*before_id),
+        Command::SpoilDump { symbol, date, fault } => market(symbol)?.faults.spoil_dump(*date, *fault),
         Command::SetStatus { symbol, status } => {
             let market = market(symbol)?;
             market.set_status(*status, exchange.time_us(market));
@@ -330,6 +350,14 @@ mod tests {
             (
                 r#"{"command":"false_frames","symbol":"TRXUSDT","frame":"absurd_id","count":2}"#,
                 Command::FalseFrames { symbol: "TRXUSDT".into(), frame: FalseFrame::AbsurdId, count: 2 },
+            ),
+            (
+                r#"{"command":"spoil_dump","symbol":"TRXUSDT","date":"2026-01-01","fault":"no_checksum"}"#,
+                Command::SpoilDump {
+                    symbol: "TRXUSDT".into(),
+                    date: jiff::civil::date(2026, 1, 1),
+                    fault: DumpFault::NoChecksum,
+                },
             ),
             (
                 r#"{"command":"set_status","symbol":"TRXUSDT","status":"BREAK"}"#,

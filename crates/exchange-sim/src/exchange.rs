@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Limits, SimulatorConfig};
 use crate::connections::Connections;
+use crate::dumps::DumpCache;
 use crate::faults::ExchangeFaults;
 use crate::log::TradeLog;
 use crate::playback::{Clock, Placement, Speed, Start, SymbolMarket, clocks_ahead_us, wall_now_us};
@@ -25,6 +26,7 @@ pub(crate) struct Exchange {
     pub(crate) connection_tasks: TaskTracker,
     pub(crate) faults: ExchangeFaults,
     pub(crate) weights: WeightLimiter,
+    pub(crate) dumps: DumpCache,
     clock: Clock,
     markets: Vec<Arc<SymbolMarket>>,
     by_stream_symbol: HashMap<String, Arc<SymbolMarket>>,
@@ -53,7 +55,7 @@ impl Exchange {
             .map(|(log, placement)| Arc::new(SymbolMarket::new(log, placement, config.write_log.clone())))
             .collect();
         let exchange = Self {
-            clock: Clock::new(config.speed, config.start, clock_start_us),
+            clock: Clock::new(config.speed, config.start, clock_start_us, config.past),
             by_stream_symbol: markets
                 .iter()
                 .map(|market| (market.stream_symbol().to_owned(), market.clone()))
@@ -63,6 +65,7 @@ impl Exchange {
             connection_tasks: TaskTracker::new(),
             faults: ExchangeFaults::default(),
             weights: WeightLimiter::new(&config.limits),
+            dumps: DumpCache::default(),
             played_until_us: AtomicI64::new(0),
             has_begun: watch::Sender::new(false),
             wake: watch::Sender::new(()),
@@ -70,7 +73,8 @@ impl Exchange {
             connection_attempts: Mutex::default(),
             config,
         };
-        if !exchange.config.wait_for_subscriber || exchange.config.speed == Speed::AsFastAsRead {
+        let config = &exchange.config;
+        if !config.wait_for_subscriber || !config.past.is_zero() || config.speed == Speed::AsFastAsRead {
             exchange.begin();
         }
         exchange
@@ -152,6 +156,9 @@ impl Exchange {
             }
             let shift_us = self.clock.begin();
             self.markets.iter().for_each(|market| market.shift_all(shift_us));
+            if !self.config.past.is_zero() {
+                self.play_until(self.clock.start_us());
+            }
             *has_begun = true;
             true
         });

@@ -1,16 +1,19 @@
 //! What is wrong with the exchange at the moment. Only [`crate::control`] changes it; the connections and the
 //! REST interface ask here, in one place each.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::civil::Date;
 use market::{Fixed8, Fixed16};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::control::KlineField;
+use crate::dumps::DumpFault;
 use crate::klines::WindowKline;
 
 /// Faults of the exchange as a whole.
@@ -121,7 +124,7 @@ pub enum FalseFrame {
     AbsurdPrice,
 }
 
-/// Faults of one symbol's streams.
+/// Faults of one symbol.
 #[derive(Debug, Default)]
 pub(crate) struct SymbolFaults {
     /// False as long as there is none, so that the usual case takes no lock.
@@ -140,6 +143,8 @@ struct SymbolFaultState {
     spoiled: u64,
     altered_klines: Vec<AlteredKline>,
     kline_lag_us: i64,
+    forgotten_before_id: i64,
+    dumps: BTreeMap<Date, DumpFault>,
 }
 
 /// A kline that does not follow from the trades.
@@ -242,6 +247,26 @@ impl SymbolFaults {
             .for_each(|altered| altered.apply(window));
     }
 
+    /// `historicalTrades` has no trades before `id` from now on.
+    pub(crate) fn forget_before(&self, id: i64) {
+        self.change(|state| state.forgotten_before_id = id);
+    }
+
+    /// The first id that `historicalTrades` may have.
+    pub(crate) fn first_known_id(&self) -> i64 {
+        lock(&self.state).forgotten_before_id
+    }
+
+    /// Something is wrong with the file of `day`, or no longer.
+    pub(crate) fn spoil_dump(&self, day: Date, fault: DumpFault) {
+        self.change(|state| state.dumps.insert(day, fault));
+    }
+
+    /// What is wrong with the file of `day`.
+    pub(crate) fn dump_fault(&self, day: Date) -> DumpFault {
+        lock(&self.state).dumps.get(&day).copied().unwrap_or_default()
+    }
+
     pub(crate) fn is_stalled(&self) -> bool {
         self.exist.load(Ordering::Relaxed) && lock(&self.state).is_stalled
     }
@@ -274,7 +299,7 @@ impl SymbolFaults {
         (left > 0).then_some(frame)
     }
 
-    fn change(&self, change: impl FnOnce(&mut SymbolFaultState)) {
+    fn change<T>(&self, change: impl FnOnce(&mut SymbolFaultState) -> T) {
         change(&mut lock(&self.state));
         self.exist.store(true, Ordering::Relaxed);
     }

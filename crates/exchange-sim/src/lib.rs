@@ -3,12 +3,13 @@
 //!
 //! It is developed against the exchange's documentation and observed behaviour, since our adapter is developed
 //! against it. In reading order: [`log`] holds the trades, `playback` moves through them, `klines` and `ticker`
-//! sum them up, `websocket` and `rest` tell clients, [`control`] makes things go wrong, [`simulator`] starts it
-//! all.
+//! sum them up, `websocket`, `rest` and `dumps` tell clients, [`control`] makes things go wrong, [`simulator`]
+//! starts it all.
 
 mod config;
 mod connections;
 pub mod control;
+mod dumps;
 mod exchange;
 mod faults;
 mod klines;
@@ -23,6 +24,7 @@ mod websocket;
 
 pub use config::{Limits, SimulatorConfig};
 pub use control::Command;
+pub use dumps::DumpFault;
 pub use faults::FalseFrame;
 pub use log::{Trade, TradeLog};
 pub use playback::{Speed, Start, SymbolStatus};

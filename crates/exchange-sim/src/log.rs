@@ -20,8 +20,8 @@ pub use files::{ReadLogError, read_files};
 use generate::GeneratedChunks;
 pub use generate::{DEFAULT_SYMBOLS, GeneratorSettings, InvalidRate, parse_rate};
 pub(crate) use reader::LogReader;
-pub(crate) use write::LogWriter;
 pub use write::WriteLogError;
+pub(crate) use write::{LogWriter, write_row};
 
 /// How many trades a chunk holds; only the last one may hold fewer.
 pub(crate) const CHUNK_TRADES: usize = 4_096;

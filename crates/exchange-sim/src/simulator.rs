@@ -18,7 +18,7 @@ use crate::control::{self, Command, CommandError, Status};
 use crate::exchange::Exchange;
 use crate::log::{TradeLog, WriteLogError};
 use crate::playback::player;
-use crate::{rest, websocket};
+use crate::{dumps, rest, websocket};
 
 /// How long connections are given to take notice of the end.
 const STOPPING_TIME: Duration = Duration::from_secs(2);
@@ -115,6 +115,7 @@ async fn serve(listener: TcpListener, exchange: Arc<Exchange>, stop: Cancellatio
     let routes = Router::new()
         .merge(websocket::routes())
         .merge(rest::routes())
+        .merge(dumps::routes())
         .merge(control::routes())
         .with_state(exchange)
         .into_make_service_with_connect_info::<SocketAddr>();

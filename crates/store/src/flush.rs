@@ -14,6 +14,7 @@ use market::{
 };
 
 use crate::error::{FlushError, StoreError};
+use crate::history::{FileOfStep, HistoryStep, HistoryWrite};
 use crate::model::{FlushBatch, FlushReport, FlushSettings, MarketBatch, PartitionProgress};
 use crate::{Backend, Store};
 
@@ -23,6 +24,9 @@ const LARGEST_CLOCK_LEAD_US: i64 = 3_600_000_000;
 /// How long the floors are taken as read. Rows written below a floor that has just moved are deleted with
 /// the next move, and claim nothing meanwhile.
 const FLOORS_VALID: Duration = Duration::from_secs(60);
+
+/// In the place of the partition, of trades that came from a file.
+pub(crate) const FILE_PARTITION: i32 = -1;
 
 /// A database that flushes can be committed to.
 pub(crate) trait FlushDatabase {
@@ -113,6 +117,7 @@ pub(crate) struct FlushWrites {
     pub(crate) partitions: Vec<PartitionWrite>,
     pub(crate) markets: Vec<MarketWrite>,
     pub(crate) set_aside: Vec<SetAsideRow>,
+    pub(crate) history: Option<HistoryWrite>,
 }
 
 /// What becomes of a row of `partition_offsets`.
@@ -187,19 +192,33 @@ impl Flusher {
     /// [`FlushError`]; whatever it is, the batch must be thrown away and the positions read again.
     pub async fn flush(&mut self, batch: FlushBatch, now_us: i64) -> Result<FlushReport, FlushError> {
         match self.store.backend.clone() {
-            Backend::Postgres(database) => self.flush_to(&database, batch, now_us).await,
-            Backend::Sqlite(database) => self.flush_to(&database, batch, now_us).await,
+            Backend::Postgres(database) => self.flush_to(&database, batch, None, now_us).await,
+            Backend::Sqlite(database) => self.flush_to(&database, batch, None, now_us).await,
         }
     }
 
-    /// [`Self::flush`] to a database given by whoever tests it.
+    /// Commits some trades of one of the exchange's files. No partition is locked and no position moves: what comes of
+    /// the trades is counted in `history_files`.
+    ///
+    /// # Errors
+    /// [`FlushError`]; the same step may be tried again, since what the ledger holds counts no second time.
+    pub async fn flush_history(&mut self, step: HistoryStep, now_us: i64) -> Result<FlushReport, FlushError> {
+        let (batch, file) = step.into_batch();
+        match self.store.backend.clone() {
+            Backend::Postgres(database) => self.flush_to(&database, batch, Some(file), now_us).await,
+            Backend::Sqlite(database) => self.flush_to(&database, batch, Some(file), now_us).await,
+        }
+    }
+
+    /// [`Self::flush`] or, with a file, [`Self::flush_history`] to a database given by whoever tests it.
     pub(crate) async fn flush_to<D: FlushDatabase>(
         &mut self,
         database: &D,
         batch: FlushBatch,
+        file: Option<FileOfStep>,
         now_us: i64,
     ) -> Result<FlushReport, FlushError> {
-        let committed = self.commit(database, batch, now_us).await;
+        let committed = self.commit(database, batch, file, now_us).await;
         if committed.is_err() {
             self.forget();
         }
@@ -210,6 +229,7 @@ impl Flusher {
         &mut self,
         database: &D,
         batch: FlushBatch,
+        file: Option<FileOfStep>,
         now_us: i64,
     ) -> Result<FlushReport, FlushError> {
         let markets = self.identify(database, batch.markets).await?;
@@ -223,9 +243,11 @@ impl Flusher {
         let partitions: Vec<i32> = batch.partitions.iter().map(|progress| progress.partition).collect();
 
         let mut transaction = database.begin().await?;
-        transaction.lock_partitions(&batch.topic, &partitions).await?;
-        let offsets = transaction.read_offsets(&batch.topic, &partitions).await?;
-        check_offsets(&batch.topic_id, &batch.partitions, &offsets)?;
+        if file.is_none() {
+            transaction.lock_partitions(&batch.topic, &partitions).await?;
+            let offsets = transaction.read_offsets(&batch.topic, &partitions).await?;
+            check_offsets(&batch.topic_id, &batch.partitions, &offsets)?;
+        }
         self.lock_and_read(&mut transaction, &markets, &settings).await?;
 
         let mut writes = FlushWrites {
@@ -234,12 +256,17 @@ impl Flusher {
             partitions: Vec::new(),
             markets: Vec::with_capacity(markets.len()),
             set_aside: Vec::new(),
+            history: None,
         };
         for market in markets {
             let planned = self.plan(&mut transaction, market, &settings).await?;
             writes.markets.push(planned);
         }
         let report = account_for_records(batch.partitions, &mut writes);
+        writes.history = file.zip(symbol_ids.first()).map(|(file, symbol_id)| {
+            let counted = std::mem::take(&mut writes.partitions).pop().unwrap_or_default();
+            HistoryWrite::new(*symbol_id, file, &counted)
+        });
         transaction.write(&writes).await?;
         transaction.commit().await.map_err(FlushError::OutcomeUnknown)?;
         self.keep_what_was_written(&writes);

@@ -15,6 +15,7 @@ pub(crate) struct HeadRow {
     pub(crate) last_trade_time_us: Option<i64>,
     pub(crate) trades_held: i64,
     pub(crate) head: Option<HeadState>,
+    pub(crate) history_from_us: Option<i64>,
 }
 
 /// One hole, with the number of all ids that its symbol misses.
@@ -42,6 +43,7 @@ pub(crate) fn ledgers(heads: Vec<HeadRow>, holes: Vec<HoleRow>) -> Vec<MarketLed
             last_trade_time_us: head.last_trade_time_us,
             trades_held: head.trades_held,
             head: head.head,
+            history_from_us: head.history_from_us,
             missing,
             holes,
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 mod checks;
 mod error;
 mod flush;
+mod history;
 mod hole_watch;
 mod ledgers;
 mod model;
@@ -24,6 +25,7 @@ pub use checks::{
 };
 pub use error::{FlushError, RebuildError, StoreError};
 pub use flush::Flusher;
+pub use history::{HistoryStart, HistoryStep, LoadedFile, MOST_HISTORY_TRADES, MarketHistory, TradeChain};
 pub use hole_watch::{HoleReport, HoleWatch, LedgerLook, Missing};
 pub use model::{
     CandleQuery, CandleRow, Claim, ConnectOptions, FlushBatch, FlushReport, FlushSettings, HeadProbe,
@@ -316,6 +318,45 @@ impl Store {
             Some(symbol_id) => rebuild::remove(database, market, symbol_id, from_us, to_us).await,
             None => Err(RebuildError::UnknownMarket(market.clone())),
         })
+    }
+
+    /// What is known of the history of `market`.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn history(&self, market: &Market) -> Result<MarketHistory, StoreError> {
+        on_backend!(self, database => database.history(market).await)
+    }
+
+    /// From now on the chain of `market` is wished to begin at `start`: every id from there on that is not accounted for
+    /// is missing.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    pub async fn wish_history(&self, market: &Market, start: HistoryStart) -> Result<(), StoreError> {
+        on_backend!(self, database => database.wish_history(market, start).await)
+    }
+
+    /// No history of `markets` is wished any more: their chains are wished from where the pipeline began. What is held
+    /// stays.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    pub async fn retract_history(&self, markets: &[Market]) -> Result<(), StoreError> {
+        on_backend!(self, database => database.retract_history(markets).await)
+    }
+
+    /// The file of `day` with this hash was read to its end.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    pub async fn note_history_file(
+        &self,
+        market: &Market,
+        file: &LoadedFile,
+        now_us: i64,
+    ) -> Result<(), StoreError> {
+        on_backend!(self, database => database.note_history_file(market, file, now_us).await)
     }
 
     /// The candles that `query` asks for, by market, interval and time. Windows that are proven to have no

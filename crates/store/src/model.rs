@@ -75,6 +75,8 @@ pub struct MarketLedger {
     pub trades_held: i64,
     /// How far the exchange's own ids go, as far as it was asked.
     pub head: Option<HeadState>,
+    /// Since when trades are wished, where the first one from then on is known: microseconds since 1970, UTC.
+    pub history_from_us: Option<i64>,
     /// How many ids are wished and not accounted for.
     pub missing: i64,
     /// The newest holes, the newest first; at most [`MAX_HOLES`].

@@ -1,5 +1,6 @@
 //! The words that stand in the columns of every database.
 
+use jiff::civil::Date;
 use market::{Interval, Output, RangeKind};
 
 use crate::error::StoreError;
@@ -39,4 +40,8 @@ pub(crate) fn output_of(name: &str, interval_s: i32) -> Result<Output, StoreErro
 
 pub(crate) fn interval_of(seconds: i32) -> Result<Interval, StoreError> {
     Interval::from_seconds(seconds).map_err(|error| StoreError::Unexpected(error.to_string()))
+}
+
+pub(crate) fn day_of(text: &str) -> Result<Date, StoreError> {
+    text.parse().map_err(|error| StoreError::Unexpected(format!("history_files.day is {text:?}: {error}")))
 }

@@ -4,6 +4,7 @@ mod checks;
 mod copy;
 mod days;
 mod flush;
+mod history;
 mod queries;
 mod rebuild;
 mod types;

@@ -2,6 +2,7 @@
 
 mod checks;
 mod flush;
+mod history;
 mod queries;
 mod rebuild;
 

@@ -8,6 +8,7 @@ mod database;
 mod exactly_once;
 mod faults;
 mod head;
+mod history;
 mod rebuild;
 mod retention;
 
@@ -83,6 +84,12 @@ suite! {
     rebuild::a_rebuild_that_nobody_would_repair_is_refused,
     rebuild::empty_windows_are_rebuilt_with_their_neighbours,
     rebuild::intervals_that_do_not_divide_each_other_are_removed_whole,
+    history::trades_of_a_file_join_the_live_ones_and_are_counted_with_the_file,
+    history::a_file_is_loaded_until_it_is_read_anew,
+    history::a_wished_start_says_what_is_missing_behind_it_and_nothing_before_it,
+    history::a_start_is_wished_without_a_probe_too,
+    history::history_below_a_floor_enters_the_ledger_only,
+    history::what_cannot_be_held_of_a_file_is_set_aside_under_its_name,
     retention::days_below_the_floor_are_dropped_and_claim_nothing,
     retention::trades_below_the_floor_enter_the_ledger_only,
 }

@@ -58,6 +58,7 @@ pub(crate) async fn enter<D: FlushDatabase>(
         partitions: Vec::new(),
         markets: vec![write],
         set_aside: Vec::new(),
+        history: None,
     };
     transaction.write(&writes).await?;
     transaction.commit().await.map_err(StoreError::database("enter ids without a trade"))

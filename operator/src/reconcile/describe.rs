@@ -5,6 +5,7 @@ mod continuity;
 mod deletion;
 mod events;
 mod flow;
+mod history;
 mod resources;
 mod settle;
 mod summary;
@@ -124,6 +125,7 @@ pub fn describe(findings: &Findings<'_>, now: Timestamp) -> CryptoPipelineStatus
         lag: figures.lag,
         missing_trades: figures.missing_trades,
         unhealthy_symbols: unhealthy_symbols(findings),
+        history: history::statuses(findings, now),
         topic: topic(findings, previous),
         schema: schema(findings, previous),
         figures_time: None,
@@ -225,4 +227,17 @@ fn listed<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
     let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
+}
+
+/// `1,203`.
+fn with_separators(count: impl ToString) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }

@@ -9,11 +9,13 @@ mod workloads;
 use std::collections::BTreeSet;
 
 use crds::condition::Reason;
+use crds::history;
 use crds::pod_template::PodTemplate;
 use crds::rules::{Violation, violations};
 use crds::spec::SecretKey;
 use crds::worker_settings::{AggregatorSettings, PipelineId, ProducerSettings, RepairerSettings};
 use crds::{CryptoPipeline, CryptoPipelineSpec};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use market::Market;
 
@@ -126,7 +128,7 @@ impl Complaint {
     }
 }
 
-/// What should be, for a pipeline in `place` of which `observed` is known.
+/// What should be at `now`, for a pipeline in `place` of which `observed` is known.
 ///
 /// # Errors
 /// Every rule that the spec breaks: nothing is done for such a pipeline.
@@ -134,8 +136,10 @@ pub fn plan(
     pipeline: &CryptoPipeline,
     observed: &Observed,
     place: Place<'_>,
+    now: Timestamp,
 ) -> Result<PipelinePlan, Vec<Violation>> {
     let mut broken = violations(pipeline);
+    broken.extend(history::violations(pipeline, now));
     broken.extend(missing_in(&pipeline.spec, place));
     if !broken.is_empty() {
         return Err(broken);

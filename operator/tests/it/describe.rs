@@ -2,7 +2,10 @@
 
 use crds::candle_interval::CandleInterval;
 use crds::condition::Reason;
-use crds::worker_status::{DependencyStatus, SymbolState, UnavailableHole, UndecidedCheck};
+use crds::worker_status::{
+    DependencyStatus, SourceHistoryStatus, SymbolHistoryStatus, SymbolState, UnavailableFile,
+    UnavailableHole, UndecidedCheck,
+};
 use crds::{CryptoPipeline, CryptoPipelineStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use operator::reconcile::apply::Applied;
@@ -13,13 +16,13 @@ use operator::reconcile::plan::{Complaint, Place, plan};
 use store::{CheckCount, CheckVerdict, Difference, DifferingCandle, HeadState, Hole};
 
 use crate::world::{
-    NOW, away, empty_world, fixture, minimal, other_owner, running_world, schema_as_needed, second,
+    NOW, away, empty_world, fine, fixture, minimal, other_owner, running_world, schema_as_needed, second,
 };
 use crate::world::{known, producer, report};
 
 fn status(pipeline: &CryptoPipeline, observed: &Observed, applied: &Applied) -> CryptoPipelineStatus {
-    let plan = plan(pipeline, observed, Place::Cluster);
     let now = second(NOW);
+    let plan = plan(pipeline, observed, Place::Cluster, now);
     let holes = count_holes(&mut HoleWatch::default(), observed, now);
     let plan = plan.as_ref().map_err(Vec::as_slice);
     describe(&Findings { pipeline, observed, plan, applied, holes: holes.as_ref() }, now)
@@ -272,7 +275,7 @@ fn workers_that_are_cut_off_are_said_with_the_cause() {
 fn missing_trades_are_named_with_their_ids() {
     let pipeline = fixture("minimal");
     let observed = running_world(&pipeline);
-    let plan = plan(&pipeline, &observed, Place::Cluster).unwrap();
+    let plan = plan(&pipeline, &observed, Place::Cluster, second(NOW)).unwrap();
     let missing =
         Missing { trades: 1_203, holes: vec![Hole { first_id: 5_412_300_001, last_id: 5_412_301_203 }] };
     let mut holes = HoleReport::default();
@@ -325,7 +328,7 @@ fn why_a_hole_stays_open_is_said() {
         last_id: 12,
         reason: "the exchange does not have these trades (any more)".to_owned(),
     }];
-    let plan = plan(&pipeline, &observed, Place::Cluster).unwrap();
+    let plan = plan(&pipeline, &observed, Place::Cluster, second(NOW)).unwrap();
     let mut holes = HoleReport::default();
     let missing = Missing { trades: 3, holes: vec![Hole { first_id: 10, last_id: 12 }] };
     holes.missing.insert(market::Market::new("binance", "BTCUSDT"), missing);
@@ -342,6 +345,77 @@ fn why_a_hole_stays_open_is_said() {
         "binance:BTCUSDT misses 3 trades (ids 10..12); repair of binance:BTCUSDT: the exchange does not have these \
          trades (any more)"
     );
+}
+
+/// The full pipeline, of whose history the repairer tells this.
+fn with_history(symbol: SymbolHistoryStatus, trades_per_second: u64, seconds_left: Option<u64>) -> Observed {
+    let pipeline = fixture("full");
+    let mut observed = running_world(&pipeline);
+    let Reading::Known { value: reports, .. } = &mut observed.workers else { unreachable!() };
+    let spot = SourceHistoryStatus {
+        trades_per_second,
+        seconds_left,
+        dumps: fine(),
+        symbols: [("BTCUSDT".to_owned(), symbol.clone()), ("SOLUSDT".to_owned(), symbol)].into(),
+        ..SourceHistoryStatus::default()
+    };
+    reports.repairers[0].answer.as_mut().unwrap().history = [("spot".to_owned(), spot)].into();
+    observed
+}
+
+#[test]
+fn history_that_is_loading_is_told_with_what_is_missing_and_how_far_it_is() {
+    let pipeline = fixture("full");
+    let bad = UnavailableFile { file: "x.zip".to_owned(), reason: "x.zip is corrupt".to_owned() };
+    let symbol =
+        SymbolHistoryStatus { days: 90, days_loaded: 45, unavailable: vec![bad], ..Default::default() };
+    let mut observed = with_history(symbol, 12_000, Some(181));
+    let plan = plan(&pipeline, &observed, Place::Cluster, second(NOW)).unwrap();
+    let mut holes = HoleReport::default();
+    let missing = Missing { trades: 5_000, holes: vec![Hole { first_id: 1, last_id: 5_000 }] };
+    holes.missing.insert(market::Market::new("binance", "BTCUSDT"), missing);
+    let applied = Applied::default();
+    let describe_with = |observed: &Observed| {
+        let (pipeline, plan) = (&pipeline, Ok(&plan));
+        describe(&Findings { pipeline, observed, plan, applied: &applied, holes: Some(&holes) }, second(NOW))
+    };
+    let status = describe_with(&observed);
+    assert_eq!(said(&status, "DataContinuous"), "False/TradesMissing");
+    assert_eq!(
+        condition(&status, "DataContinuous").message,
+        "binance:BTCUSDT misses 5,000 trades (ids 1..5000); history of source spot: 90 of 180 files loaded, \
+         12,000 trades a second, about 4 min left, not usable: x.zip is corrupt and 1 more"
+    );
+    let history = &status.history[0];
+    assert_eq!((history.source.as_str(), history.files, history.files_loaded), ("spot", Some(180), Some(90)));
+    // By whole minutes.
+    assert_eq!(history.estimated_end.as_ref().unwrap().0, second(NOW + 181 - (NOW + 181) % 60 + 60));
+    observed.workers = away("not answered");
+    let silent = describe_with(&observed);
+    assert_eq!((silent.history[0].files, silent.history[0].estimated_end.clone()), (None, None));
+}
+
+#[test]
+fn nothing_is_continuous_before_the_first_trade_of_the_history_is_known() {
+    let pipeline = fixture("full");
+    let loaded = SymbolHistoryStatus { days: 90, days_loaded: 90, ..Default::default() };
+    let known_from = |from_us: Option<i64>| {
+        let mut observed = with_history(loaded.clone(), 0, Some(0));
+        let Reading::Known { value: schema, .. } = &mut observed.schema else { unreachable!() };
+        for ledger in &mut schema.ledgers {
+            ledger.history_from_us = from_us;
+        }
+        status(&pipeline, &observed, &Applied::default())
+    };
+    let wished_us = pipeline.spec.sources[0].history.as_ref().unwrap().from.0.as_microsecond();
+    assert_eq!(said(&known_from(Some(wished_us)), "DataContinuous"), "True/ChainUnbroken");
+    assert_eq!(said(&known_from(Some(wished_us - 1)), "DataContinuous"), "True/ChainUnbroken");
+    for not_known in [None, Some(wished_us + 1)] {
+        let status = known_from(not_known);
+        assert_eq!(said(&status, "DataContinuous"), "Unknown/HistoryNotBegun");
+        let message = &condition(&status, "DataContinuous").message;
+        assert!(message.ends_with("of binance:BTCUSDT, binance:SOLUSDT"), "{message}");
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use crds::condition::Reason;
 use crds::status::{SchemaStatus, TopicStatus};
 use crds::{CryptoPipeline, CryptoPipelineStatus};
+use operator::reconcile::apply::Applied;
+use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::observe::{Failure, Observed, Reading, SchemaState, SecretState, TopicState};
 use operator::reconcile::plan::{Place, SchemaStep, TopicStep, WorkloadStep, plan};
 use store::{LATEST_SCHEMA_VERSION, Owner};
@@ -20,6 +22,13 @@ fn in_use(mut pipeline: CryptoPipeline) -> CryptoPipeline {
     let topic = TopicStatus { name: "crypto-trades".to_owned(), id: topic.description.id, created: true };
     pipeline.status = Some(CryptoPipelineStatus { topic: Some(topic), ..CryptoPipelineStatus::default() });
     pipeline
+}
+
+fn described(pipeline: &CryptoPipeline, observed: &Observed) -> CryptoPipelineStatus {
+    let plan = planned(pipeline, observed);
+    let applied = Applied::default();
+    let findings = Findings { pipeline, observed, plan: Ok(&plan), applied: &applied, holes: None };
+    describe(&findings, second(NOW))
 }
 
 /// The running world with another topic in it.
@@ -279,17 +288,53 @@ fn a_repairer_runs_unless_it_is_switched_off() {
 }
 
 #[test]
+fn the_repairer_alone_depends_on_history() {
+    let pipeline = fixture("full");
+    let wished = planned(&pipeline, &empty_world()).workloads;
+    let history = wished.repairer.as_ref().unwrap().settings.history.as_ref().unwrap();
+    assert_eq!(history.sources.keys().collect::<Vec<_>>(), ["spot"]);
+    let spot = &history.sources["spot"];
+    assert_eq!(spot.dumps_url, "https://data.binance.vision");
+    assert_eq!(spot.from, "2026-01-01T00:00:00Z".parse().unwrap());
+    assert_eq!(history.intervals, wished.aggregator.settings.aggregation.intervals);
+    let mut without = pipeline.clone();
+    without.spec.sources[0].history = None;
+    let without = planned(&without, &empty_world()).workloads;
+    assert_eq!(without.repairer.unwrap().settings.history, None);
+    assert_eq!((without.producers, without.aggregator), (wished.producers, wished.aggregator));
+}
+
+#[test]
+fn a_start_that_cannot_be_is_refused_with_field_value_and_rule() {
+    let mut pipeline = fixture("full");
+    let refused = |pipeline: &CryptoPipeline, now: i64| {
+        plan(pipeline, &empty_world(), Place::Cluster, second(now)).err().unwrap_or_default()
+    };
+    let year_s = 365 * 86_400;
+    let broken = refused(&pipeline, NOW + year_s);
+    assert_eq!(broken[0].field, "spec.sources[0].history.from");
+    assert!(
+        broken[0].rule.starts_with("2026-01-01T00:00:00Z lies before what database.retention"),
+        "{broken:?}"
+    );
+    // Once it was accepted, time may pass.
+    let observed = running_world(&pipeline);
+    pipeline.status = Some(described(&pipeline, &observed));
+    assert_eq!(refused(&pipeline, NOW + year_s), []);
+}
+
+#[test]
 fn a_cluster_needs_broker_and_database_and_a_machine_has_them() {
     let bare = minimal(|pipeline| {
         pipeline.spec.kafka = None;
         pipeline.spec.database = None;
     });
-    let broken = plan(&bare, &empty_world(), Place::Cluster).unwrap_err();
+    let broken = plan(&bare, &empty_world(), Place::Cluster, second(NOW)).unwrap_err();
     let fields: Vec<&str> = broken.iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(fields, ["spec.kafka", "spec.database"]);
     let here = Place::Machine { embedded_broker: "127.0.0.1:40000" };
     let observed = Observed { secret: SecretState::NotNeeded, ..empty_world() };
-    let plan = plan(&bare, &observed, here).unwrap();
+    let plan = plan(&bare, &observed, here, second(NOW)).unwrap();
     let kafka = &plan.workloads.aggregator.settings.kafka;
     assert_eq!((kafka.bootstrap_servers.as_str(), kafka.topic.as_str()), ("127.0.0.1:40000", "markets"));
     assert_eq!(plan.workloads.step, WorkloadStep::Apply);

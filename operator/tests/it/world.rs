@@ -15,7 +15,8 @@ use operator::reconcile::plan::{PipelinePlan, Place, plan};
 use runtime::kafka_admin::TopicDescription;
 use store::{HeadState, LATEST_SCHEMA_VERSION, MarketLedger, Owner, PartitionPosition};
 
-pub(crate) const NOW: i64 = 1_000_000;
+/// 2026-09-21: after the starts that the fixtures name.
+pub(crate) const NOW: i64 = 1_790_000_000;
 const TOPIC_ID: &str = "topic-id";
 
 /// The pipeline of `tests/fixtures/<case>/pipeline.yaml`.
@@ -36,7 +37,7 @@ pub(crate) fn second(second: i64) -> Timestamp {
 }
 
 pub(crate) fn planned(pipeline: &CryptoPipeline, observed: &Observed) -> PipelinePlan {
-    plan(pipeline, observed, Place::Cluster).unwrap()
+    plan(pipeline, observed, Place::Cluster, second(NOW)).unwrap()
 }
 
 pub(crate) fn known<T>(value: T) -> Reading<T> {
@@ -130,6 +131,7 @@ pub(crate) fn schema_as_needed(pipeline: &CryptoPipeline) -> SchemaState {
         last_trade_time_us: Some(NOW * 1_000_000),
         trades_held: 50,
         head: Some(HeadState { last_id: 50, probed_at_us: NOW * 1_000_000 }),
+        history_from_us: history_from_us(pipeline, market),
         missing: 0,
         holes: Vec::new(),
     };
@@ -140,6 +142,13 @@ pub(crate) fn schema_as_needed(pipeline: &CryptoPipeline) -> SchemaState {
         ledgers: plan.markets.iter().map(ledger).collect(),
         checks: CandleChecks::default(),
     }
+}
+
+/// The start that the pipeline wishes for a market.
+fn history_from_us(pipeline: &CryptoPipeline, market: &market::Market) -> Option<i64> {
+    let of_market = |source: &&crds::spec::SourceSpec| source.effective_venue() == market.venue.as_str();
+    let source = pipeline.spec.sources.iter().find(of_market)?;
+    Some(source.history.as_ref()?.from.0.as_microsecond())
 }
 
 pub(crate) fn other_owner() -> Owner {

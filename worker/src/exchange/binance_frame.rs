@@ -132,7 +132,7 @@ fn in_microseconds(time: i64) -> Result<i64, FrameError> {
 }
 
 /// A time of the exchange in microseconds, whichever unit its server uses; `None` before 1970.
-pub(super) fn read_time_us(time: i64) -> Option<i64> {
+pub(in crate::exchange) fn read_time_us(time: i64) -> Option<i64> {
     match time {
         ..=0 => None,
         milliseconds @ ..FIRST_MICROSECOND_TIME => Some(milliseconds * 1_000),

@@ -1,6 +1,7 @@
 //! Binance's REST interface: one client per source, which stays below half of what the exchange allows an address. What
 //! is asked stands in the modules below.
 
+mod first_trade;
 mod head;
 mod klines;
 mod listing;

@@ -9,7 +9,9 @@ use crds::worker_settings::SourceSettings;
 use jiff::Timestamp;
 use market::Market;
 use runtime::error_chain::error_chain;
-use store::{HeadProbe, HoleWatch, IdsWithoutTrade, LedgerLook, MarketLedger, PartitionPosition, Store};
+use store::{
+    HeadProbe, Hole, HoleWatch, IdsWithoutTrade, LedgerLook, MarketLedger, PartitionPosition, Store,
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +21,7 @@ use super::reply::{Reply, sort_out};
 use super::state::RepairerState;
 use super::timings::RepairTimings;
 use crate::exchange::{BinanceRest, MOST_TRADES, NewestTrade, RestError};
+use crate::history::HistoryClaims;
 use crate::verify::{Step, Verifier, VerifyError};
 
 /// How often the stored positions are looked at while published trades are on their way to the ledger.
@@ -34,6 +37,10 @@ pub(super) struct SourceRepairer {
     rest: BinanceRest,
     store: Store,
     publisher: Arc<RepairPublisher>,
+    /// What daily files are about to bring; none where no history is wished.
+    claims: Option<Arc<HistoryClaims>>,
+    /// Whether the ledger may still wish a history that the settings no longer do.
+    may_wish_history: bool,
     state: Arc<RepairerState>,
     timings: RepairTimings,
     topic: String,
@@ -80,6 +87,7 @@ impl SourceRepairer {
         topic: String,
         store: Store,
         publisher: Arc<RepairPublisher>,
+        claims: Option<Arc<HistoryClaims>>,
         state: Arc<RepairerState>,
         timings: RepairTimings,
     ) -> Result<Self, RestError> {
@@ -91,6 +99,8 @@ impl SourceRepairer {
             symbols: source.symbols,
             store,
             publisher,
+            may_wish_history: claims.is_none(),
+            claims,
             state,
             timings,
             topic,
@@ -196,6 +206,10 @@ impl SourceRepairer {
 
     /// Brings the queue to what the ledger misses.
     async fn look(&mut self) -> Result<(), StepError> {
+        if self.may_wish_history {
+            self.store.retract_history(&self.markets()).await?;
+            self.may_wish_history = false;
+        }
         let read_at = Timestamp::now();
         let positions = self.store.positions(&self.topic).await?;
         let ledgers = self.ledgers().await?;
@@ -214,13 +228,21 @@ impl SourceRepairer {
             ends: ends.as_deref().map(|ends| (ends, ends_at)),
         };
         let report = self.watch.update(&look, Timestamp::now());
-        let holes = report
-            .missing
-            .iter()
-            .flat_map(|(market, missing)| missing.holes.iter().map(move |hole| (market, *hole)));
+        let holes = report.missing.iter().flat_map(|(market, missing)| {
+            let left = |hole: &Hole| match &self.claims {
+                Some(claims) => claims.unclaimed(market, *hole).collect(),
+                None => vec![*hole],
+            };
+            missing.holes.iter().flat_map(left).map(move |hole| (market, hole))
+        });
         self.queue.update(holes, Instant::now());
         self.state.note_unavailable(&self.name, self.queue.unavailable());
         Ok(())
+    }
+
+    fn markets(&self) -> Vec<Market> {
+        let market = |symbol: &String| Market::new(self.venue.clone(), symbol.clone());
+        self.symbols.iter().map(market).collect()
     }
 
     async fn ledgers(&self) -> Result<Vec<MarketLedger>, store::StoreError> {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crds::worker_status::{DependencyStatus, RepairerStatus, UnavailableHole, UndecidedCheck};
+use crds::worker_status::{
+    DependencyStatus, RepairerStatus, SourceHistoryStatus, UnavailableHole, UndecidedCheck,
+};
 use market::Market;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +21,7 @@ pub struct RepairerState {
     trades_repaired: Counter,
     ids_voided: Counter,
     candles_checked: Family<VerdictLabel, Counter>,
+    history_trades: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,15 +47,17 @@ impl RepairerState {
             exchanges: sources.map(|source| (source.to_owned(), not_yet())).collect(),
             ..RepairerStatus::default()
         };
-        let (trades_repaired, ids_voided) = (Counter::default(), Counter::default());
+        let (trades_repaired, ids_voided, history_trades) = <(Counter, Counter, Counter)>::default();
         let registry = registry.sub_registry_with_prefix("cryptopipeline_repairer");
         registry.register("trades_repaired", "Missing trades that were published", trades_repaired.clone());
         registry.register("ids_voided", "Missing ids that were found not to exist", ids_voided.clone());
         let candles_checked = Family::default();
         let help = "Candles that were compared with the exchange's own, by verdict";
         registry.register("candles_checked", help, candles_checked.clone());
+        let help = "Trades of daily files that were new to the ledger";
+        registry.register("history_trades_loaded", help, history_trades.clone());
         let inner = Mutex::new(Inner { status, ..Inner::default() });
-        Self { inner, trades_repaired, ids_voided, candles_checked }
+        Self { inner, trades_repaired, ids_voided, candles_checked, history_trades }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -60,7 +65,7 @@ impl RepairerState {
     }
 
     /// The database answered, or why it did not.
-    pub(super) fn note_database(&self, answer: Result<(), String>) {
+    pub(crate) fn note_database(&self, answer: Result<(), String>) {
         self.inner().status.database = dependency(answer);
     }
 
@@ -70,7 +75,7 @@ impl RepairerState {
     }
 
     /// The exchange of `source` answered, or why it did not.
-    pub(super) fn note_exchange(&self, source: &str, answer: Result<(), String>) {
+    pub(crate) fn note_exchange(&self, source: &str, answer: Result<(), String>) {
         self.inner().status.exchanges.insert(source.to_owned(), dependency(answer));
     }
 
@@ -102,6 +107,29 @@ impl RepairerState {
     /// The differences of `source` that are being decided, or cannot be.
     pub(super) fn note_undecided(&self, source: &str, undecided: Vec<UndecidedCheck>) {
         self.inner().undecided.insert(source.to_owned(), undecided);
+    }
+
+    /// The history of `source` is to be loaded.
+    pub(crate) fn begin_history(&self, source: &str, status: SourceHistoryStatus) {
+        let dumps = DependencyStatus { available: false, message: "not asked yet".to_owned() };
+        let status = SourceHistoryStatus { dumps, ..status };
+        self.inner().status.history.insert(source.to_owned(), status);
+    }
+
+    /// The host of the daily files of `source` answered, or why it did not.
+    pub(crate) fn note_dumps(&self, source: &str, answer: Result<(), String>) {
+        self.note_history(source, |history| history.dumps = dependency(answer));
+    }
+
+    /// The history of `source` is another than before.
+    pub(crate) fn note_history(&self, source: &str, change: impl FnOnce(&mut SourceHistoryStatus)) {
+        if let Some(history) = self.inner().status.history.get_mut(source) {
+            change(history);
+        }
+    }
+
+    pub(crate) fn count_history(&self, trades: u64) {
+        self.history_trades.inc_by(trades);
     }
 
     /// The holes of `source` that were asked for in vain.

@@ -20,6 +20,12 @@ pub struct RepairTimings {
     pub confirmation: Duration,
     /// Of the comparison of candles.
     pub verify: VerifyTimings,
+    /// Between two looks at which daily files there are.
+    pub history_plan_interval: Duration,
+    /// After a daily file could not be had or used the first time; doubled each time.
+    pub file_retry: Duration,
+    /// Between two tries of such a file at most.
+    pub longest_file_retry: Duration,
 }
 
 impl Default for RepairTimings {
@@ -31,6 +37,9 @@ impl Default for RepairTimings {
             void_age: Duration::from_secs(600),
             confirmation: Duration::from_secs(30),
             verify: VerifyTimings::default(),
+            history_plan_interval: Duration::from_secs(1_800),
+            file_retry: Duration::from_secs(60),
+            longest_file_retry: Duration::from_secs(3_600),
         };
         #[cfg(feature = "test-switches")]
         let timings = crate::test_switches::shorten_repair(timings);

@@ -4,6 +4,7 @@
 mod aggregate;
 mod broker;
 mod exchange;
+mod history;
 mod lab;
 mod produce;
 mod producer;

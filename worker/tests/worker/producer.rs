@@ -77,22 +77,29 @@ impl TestProducer {
         timings: Timings,
         gate: FlowGate,
     ) -> Self {
-        Self::start_as(settings(exchange, symbols, &kafka.bootstrap_servers), kafka, timings, gate)
+        let settings = settings(exchange, symbols, &kafka.bootstrap_servers);
+        Self::run(settings, kafka, timings, gate)
     }
 
     /// With short waits, into the topic of `lab`.
     pub(crate) fn start_in(lab: &Lab, exchange: &Running, symbols: &[&str]) -> Self {
-        let mut settings = settings(exchange, symbols, &lab.connection.bootstrap_servers);
-        settings.kafka.topic = lab.topic.clone();
-        Self::start_as(settings, lab.connection.clone(), short_timings(), FlowGate::unlimited())
+        Self::start_on(&lab.topic, exchange, symbols, lab.connection.clone(), short_timings())
     }
 
-    fn start_as(
-        settings: ProducerSettings,
+    /// One that writes to another topic than the embedded broker's.
+    pub(crate) fn start_on(
+        topic: &str,
+        exchange: &Running,
+        symbols: &[&str],
         kafka: KafkaConnection,
         timings: Timings,
-        gate: FlowGate,
     ) -> Self {
+        let mut settings = settings(exchange, symbols, &kafka.bootstrap_servers);
+        settings.kafka.topic = topic.to_owned();
+        Self::run(settings, kafka, timings, FlowGate::unlimited())
+    }
+
+    fn run(settings: ProducerSettings, kafka: KafkaConnection, timings: Timings, gate: FlowGate) -> Self {
         let state = Arc::new(ProducerState::new(&settings.source));
         let (gate, shutdown) = (Arc::new(gate), CancellationToken::new());
         let context = ProduceContext { kafka, state: Arc::clone(&state), gate: Arc::clone(&gate), timings };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::worker_settings::{KafkaSettings, LedgerSettings, PipelineId, RepairerSettings};
+use crds::worker_settings::{HistorySettings, KafkaSettings, LedgerSettings, PipelineId, RepairerSettings};
 use crds::worker_status::RepairerStatus;
 use exchange_sim::{Command, Running, SimulatorConfig, Speed, Trade, TradeLog};
 use prometheus_client::registry::Registry;
@@ -30,12 +30,22 @@ pub(crate) struct Repairer {
 
 impl Repairer {
     pub(crate) fn start(lab: &Lab, exchange: &Running, timings: RepairTimings) -> Self {
+        Self::with_history(lab, exchange, timings, None)
+    }
+
+    pub(crate) fn with_history(
+        lab: &Lab,
+        exchange: &Running,
+        timings: RepairTimings,
+        history: Option<HistorySettings>,
+    ) -> Self {
         let producer = settings(exchange, &[SYMBOL], &lab.connection.bootstrap_servers);
         let settings = RepairerSettings {
             pipeline: PipelineId { namespace: "test".into(), name: lab.topic.clone(), uid: "1".into() },
             sources: vec![producer.source],
             kafka: KafkaSettings { topic: lab.topic.clone(), ..producer.kafka },
             database: LedgerSettings { schema: lab.schema.clone() },
+            history,
         };
         let state = Arc::new(RepairerState::new(["spot"].into_iter(), &mut Registry::default()));
         let context = RepairContext {
@@ -58,6 +68,12 @@ impl Repairer {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.task).await.expect("it does not end").unwrap().unwrap();
     }
+
+    /// Ends it as a kill would, in the middle of whatever it does.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
 }
 
 /// Probes as often as the exchange's clock allows, which runs a hundred times as fast here.
@@ -72,6 +88,9 @@ pub(crate) fn quick_timings() -> RepairTimings {
             older_pause: Duration::from_millis(500),
             second_look: Duration::from_millis(300),
         },
+        history_plan_interval: Duration::from_secs(1),
+        file_retry: Duration::from_millis(200),
+        longest_file_retry: Duration::from_millis(400),
         ..RepairTimings::default()
     }
 }

@@ -20,7 +20,7 @@ use store::{ConnectOptions, Store};
 use tokio::sync::mpsc;
 
 use super::embedded_broker::EmbeddedBroker;
-use super::progress::Figures;
+use super::progress::{Figures, HistoryFigures};
 use super::workers::{Ground, Workers};
 use crate::place::DatabasePlace;
 
@@ -53,7 +53,8 @@ impl Machine {
         // Without an API server nobody gives out uids: the same pipeline here is the same owner tomorrow.
         pipeline.metadata.uid = Some(format!("local-{name}"));
         pipeline.metadata.generation = Some(1);
-        let planned = plan(&pipeline, &Observed::default(), Place::Machine { embedded_broker: "" });
+        let place = Place::Machine { embedded_broker: "" };
+        let planned = plan(&pipeline, &Observed::default(), place, Timestamp::now());
         let planned = planned.map_err(|broken| {
             anyhow::Error::msg(broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         })?;
@@ -128,7 +129,7 @@ impl Machine {
         self.observed = self.observe(now).await;
         let embedded_broker =
             self.ground.broker.as_ref().map_or("", |broker| &broker.connection.bootstrap_servers);
-        let planned = plan(&self.pipeline, &self.observed, Place::Machine { embedded_broker });
+        let planned = plan(&self.pipeline, &self.observed, Place::Machine { embedded_broker }, now);
         let mut applied = Applied::default();
         if let Ok(planned) = &planned {
             self.apply(planned, &mut applied).await;
@@ -204,12 +205,16 @@ impl Machine {
         let symbols =
             status.and_then(|status| status.symbols).and_then(|symbols| usize::try_from(symbols).ok());
         let ledgers = self.observed.schema.value().map(|schema| schema.ledgers.as_slice());
+        let live: u64 = reports.answered_aggregators().map(|status| status.trades_new).sum();
+        let sources = || reports.answered_repairers().flat_map(|status| status.history.values());
+        let of_history: u64 = sources().map(|source| source.trades_loaded).sum();
         Figures {
-            trades: reports.answered_aggregators().map(|status| status.trades_new).sum(),
+            trades: live + of_history,
             lag: self.observed.lag(),
             streaming: states.filter(|state| *state == SymbolState::Streaming).count(),
             symbols: symbols.unwrap_or_default(),
             missing: ledgers.map(|ledgers| ledgers.iter().map(|ledger| ledger.missing).sum()),
+            history: HistoryFigures::of(sources()),
         }
     }
 

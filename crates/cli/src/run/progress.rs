@@ -4,6 +4,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use crds::worker_status::SourceHistoryStatus;
+
 /// Between two lines where they cannot be renewed in place.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 /// The rate is that of the last so many seconds.
@@ -12,7 +14,7 @@ const RATE_WINDOW: Duration = Duration::from_secs(5);
 /// The figures of one look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Figures {
-    /// Trades in the database that came since the start.
+    /// Trades in the database that came since the start, those of history included.
     pub(super) trades: u64,
     /// Records published and not committed, where that is known.
     pub(super) lag: Option<i64>,
@@ -22,6 +24,44 @@ pub(super) struct Figures {
     pub(super) symbols: usize,
     /// Missing trades, where that is known.
     pub(super) missing: Option<i64>,
+    /// How far history is, where it is wished and not all there.
+    pub(super) history: Option<HistoryFigures>,
+}
+
+/// How far history is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct HistoryFigures {
+    /// Daily files.
+    pub(super) files: u32,
+    /// Of which so many are loaded, or hold nothing that is missing.
+    pub(super) loaded: u32,
+    /// Trades a second over the last minute.
+    pub(super) rate: u64,
+    /// How long the rest takes at that rate, where that can be told; 0 where nothing more can be loaded for now.
+    pub(super) seconds_left: Option<u64>,
+}
+
+impl HistoryFigures {
+    /// The figures of all sources together; `None` where no history is wished, or all of it is loaded.
+    pub(super) fn of<'a>(sources: impl Iterator<Item = &'a SourceHistoryStatus>) -> Option<Self> {
+        let figures = sources.map(|source| {
+            let days = source.symbols.values().map(|symbol| (symbol.days, symbol.days_loaded));
+            let (files, loaded) = days.fold((0, 0), |sum, days| (sum.0 + days.0, sum.1 + days.1));
+            Self { files, loaded, rate: source.trades_per_second, seconds_left: source.seconds_left }
+        });
+        let together = figures.reduce(|left, right| Self {
+            files: left.files + right.files,
+            loaded: left.loaded + right.loaded,
+            rate: left.rate + right.rate,
+            // Sources are loaded side by side.
+            seconds_left: left.seconds_left.zip(right.seconds_left).map(|(left, right)| left.max(right)),
+        })?;
+        (together.loaded < together.files || together.is_loading()).then_some(together)
+    }
+
+    const fn is_loading(self) -> bool {
+        !matches!(self.seconds_left, Some(0))
+    }
 }
 
 /// The progress line.
@@ -78,7 +118,10 @@ impl Progress {
     fn note(&mut self, figures: &Figures, now: Instant) {
         self.looks.retain(|(at, _)| *at + RATE_WINDOW > now);
         self.looks.push((now, figures.trades));
-        let is_quiet = figures.trades > 0 && figures.trades == self.received && figures.lag == Some(0);
+        let is_quiet = figures.trades > 0
+            && figures.trades == self.received
+            && figures.lag == Some(0)
+            && !figures.history.is_some_and(HistoryFigures::is_loading);
         self.quiet_since = if is_quiet { self.quiet_since.or(Some(now)) } else { None };
         self.received = figures.trades;
     }
@@ -101,8 +144,9 @@ impl Progress {
 
 fn line(figures: &Figures, rate: u64) -> String {
     let known = |figure: Option<i64>| figure.map_or("?".to_owned(), |figure| figure.to_string());
+    let history = figures.history.map(history).unwrap_or_default();
     format!(
-        "{} trades  {rate}/s  lag {}  symbols {}/{}  missing {}",
+        "{} trades  {rate}/s  lag {}  symbols {}/{}  missing {}{history}",
         figures.trades,
         known(figures.lag),
         figures.streaming,
@@ -111,13 +155,62 @@ fn line(figures: &Figures, rate: u64) -> String {
     )
 }
 
+/// `  history 3/7 files 12000/s 4 min left`.
+fn history(history: HistoryFigures) -> String {
+    let HistoryFigures { files, loaded, rate, seconds_left } = history;
+    let left = match seconds_left {
+        Some(0) => String::new(),
+        Some(seconds) => format!(" {} min left", seconds.div_ceil(60)),
+        None => " ? min left".to_owned(),
+    };
+    format!("  history {loaded}/{files} files {rate}/s{left}")
+}
+
 #[cfg(test)]
 mod tests {
+    use crds::worker_status::SymbolHistoryStatus;
+
     use super::*;
 
     #[test]
+    fn history_is_shown_until_it_is_loaded() {
+        let source = |days, days_loaded, trades_per_second, seconds_left| {
+            let symbol = SymbolHistoryStatus { days, days_loaded, ..SymbolHistoryStatus::default() };
+            let symbols = [("A".to_owned(), symbol.clone()), ("B".to_owned(), symbol)].into();
+            SourceHistoryStatus { symbols, trades_per_second, seconds_left, ..SourceHistoryStatus::default() }
+        };
+        let shown = |sources: &[SourceHistoryStatus]| HistoryFigures::of(sources.iter()).map(history);
+        let text = |sources: &[SourceHistoryStatus]| shown(sources).unwrap_or_default();
+        assert_eq!(text(&[]), "");
+        assert_eq!(text(&[source(0, 0, 0, None)]), "  history 0/0 files 0/s ? min left");
+        assert_eq!(text(&[source(5, 2, 900, Some(61))]), "  history 4/10 files 900/s 2 min left");
+        let both = [source(5, 2, 900, Some(61)), source(1, 1, 100, Some(600))];
+        assert_eq!(text(&both), "  history 6/12 files 1000/s 10 min left");
+        // What is left cannot be had.
+        assert_eq!(text(&[source(5, 4, 0, Some(0))]), "  history 8/10 files 0/s");
+        assert_eq!(text(&[source(5, 5, 0, Some(0))]), "");
+    }
+
+    #[test]
+    fn nothing_is_idle_while_history_is_loaded() {
+        let mut progress = Progress::new();
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let figures = |seconds_left| {
+            let history = Some(HistoryFigures { files: 2, seconds_left, ..HistoryFigures::default() });
+            Figures { trades: 5, lag: Some(0), history, ..Figures::default() }
+        };
+        for (seconds, seconds_left) in [(0, None), (1, None), (2, Some(9)), (3, Some(0))] {
+            assert_eq!(progress.idle_for(at(seconds)), None);
+            progress.note(&figures(seconds_left), at(seconds));
+        }
+        assert_eq!(progress.idle_for(at(5)), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
     fn the_line_has_every_figure_and_says_what_is_not_known() {
-        let figures = Figures { trades: 1_200, lag: None, streaming: 4, symbols: 5, missing: Some(3) };
+        let figures =
+            Figures { trades: 1_200, lag: None, streaming: 4, symbols: 5, missing: Some(3), history: None };
         assert_eq!(line(&figures, 55), "1200 trades  55/s  lag ?  symbols 4/5  missing 3");
     }
 

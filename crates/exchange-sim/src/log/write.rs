@@ -46,17 +46,8 @@ impl LogWriter {
     /// Where its file cannot be made or written.
     pub(crate) fn append(&mut self, trade: &Trade, time_us: i64) -> Result<(), WriteLogError> {
         let open = self.file_of_day(time_us.div_euclid(DAY_US))?;
-        writeln!(
-            open.output,
-            "{},{:.8},{:.8},{:.8},{},{},True",
-            trade.id,
-            trade.price,
-            trade.quantity,
-            trade.quote_quantity(),
-            time_us,
-            if trade.buyer_is_maker { "True" } else { "False" },
-        )
-        .map_err(|source| WriteLogError { path: open.path.clone(), source })
+        write_row(&mut open.output, trade, time_us)
+            .map_err(|source| WriteLogError { path: open.path.clone(), source })
     }
 
     /// Hands all that was added to the system, so that other programs can read it.
@@ -83,6 +74,23 @@ impl LogWriter {
             }
         }
     }
+}
+
+/// Writes the row of `trade` with `time`, in whichever unit that is.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(crate) fn write_row(output: &mut impl Write, trade: &Trade, time: i64) -> io::Result<()> {
+    writeln!(
+        output,
+        "{},{:.8},{:.8},{:.8},{},{},True",
+        trade.id,
+        trade.price,
+        trade.quantity,
+        trade.quote_quantity(),
+        time,
+        if trade.buyer_is_maker { "True" } else { "False" },
+    )
 }
 
 /// `20454` is `2026-01-01`.

@@ -26,7 +26,7 @@ impl Speed {
 /// Which times the trades are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// All times are shifted by whole minutes, so that the log begins in the minute in which playing begins.
+    /// All times are shifted by whole minutes, so that playing begins in the current minute.
     Now,
     /// The times of the log.
     Recorded,
@@ -38,6 +38,8 @@ pub(crate) struct Clock {
     speed: Speed,
     start: Start,
     log_start_us: i64,
+    /// How much of the log lies before the beginning.
+    past_us: i64,
     beginning: OnceLock<Beginning>,
 }
 
@@ -48,9 +50,10 @@ struct Beginning {
 }
 
 impl Clock {
-    /// A clock for logs whose first trade is at `log_start_us`.
-    pub(crate) fn new(speed: Speed, start: Start, log_start_us: i64) -> Self {
-        Self { speed, start, log_start_us, beginning: OnceLock::new() }
+    /// A clock for logs whose first trade is at `log_start_us`, and of which `past` is over when playing begins.
+    pub(crate) fn new(speed: Speed, start: Start, log_start_us: i64, past: Duration) -> Self {
+        let past_us = i64::try_from(past.as_micros()).unwrap_or(i64::MAX);
+        Self { speed, start, log_start_us, past_us, beginning: OnceLock::new() }
     }
 
     pub(crate) fn is_as_fast_as_read(&self) -> bool {
@@ -67,7 +70,9 @@ impl Clock {
         let beginning = self.beginning.get_or_init(|| {
             let minutes = |time_us: i64| time_us.div_euclid(MINUTE_US);
             let shift_us = match self.start {
-                Start::Now => (minutes(wall_now_us()) - minutes(self.log_start_us)) * MINUTE_US,
+                Start::Now => {
+                    (minutes(wall_now_us()) - minutes(self.log_start_us + self.past_us)) * MINUTE_US
+                }
                 Start::Recorded => 0,
             };
             Beginning { shift_us, at: Instant::now() }
@@ -89,12 +94,12 @@ impl Clock {
         }
         let elapsed_us = i64::try_from(beginning.at.elapsed().as_micros()).unwrap_or(i64::MAX);
         let played_us = elapsed_us.saturating_mul(i64::from(factor.get()));
-        Some((self.log_start_us + beginning.shift_us).saturating_add(played_us))
+        Some(self.start_us().saturating_add(played_us))
     }
 
-    /// When the log begins, in the time of the market.
+    /// When playing begins, in the time of the market.
     pub(crate) fn start_us(&self) -> i64 {
-        self.log_start_us + self.shift_us().unwrap_or(0)
+        self.log_start_us + self.past_us + self.shift_us().unwrap_or(0)
     }
 
     /// How long to wait until the market has moved on by `market_us`.
@@ -121,7 +126,7 @@ mod tests {
 
     #[test]
     fn recorded_times_stay_and_the_clock_begins_with_the_log() {
-        let clock = Clock::new(Speed::from_factor(10), Start::Recorded, LOG_START_US);
+        let clock = Clock::new(Speed::from_factor(10), Start::Recorded, LOG_START_US, Duration::ZERO);
         assert_eq!((clock.now_us(), clock.shift_us()), (None, None));
         assert_eq!(clock.begin(), 0);
         let first_us = clock.now_us().unwrap();
@@ -131,7 +136,7 @@ mod tests {
 
     #[test]
     fn now_shifts_by_whole_minutes_into_the_current_one() {
-        let clock = Clock::new(Speed::from_factor(1), Start::Now, LOG_START_US);
+        let clock = Clock::new(Speed::from_factor(1), Start::Now, LOG_START_US, Duration::ZERO);
         let shift_us = clock.begin();
         assert_eq!(shift_us % MINUTE_US, 0);
         assert_eq!(clock.begin(), shift_us);
@@ -140,15 +145,27 @@ mod tests {
     }
 
     #[test]
+    fn the_past_lies_before_the_beginning() {
+        let past = Duration::from_secs(86_400);
+        let recorded = Clock::new(Speed::from_factor(10), Start::Recorded, LOG_START_US, past);
+        recorded.begin();
+        assert_eq!(recorded.start_us(), LOG_START_US + 86_400_000_000);
+        assert!(recorded.now_us().unwrap() >= recorded.start_us());
+        let now = Clock::new(Speed::from_factor(1), Start::Now, LOG_START_US, past);
+        let log_start_us = LOG_START_US + now.begin();
+        assert!((wall_now_us() - log_start_us - 86_400_000_000).abs() < 2 * MINUTE_US);
+    }
+
+    #[test]
     fn a_faster_market_is_waited_for_a_shorter_time() {
-        let clock = Clock::new(Speed::from_factor(10), Start::Recorded, LOG_START_US);
+        let clock = Clock::new(Speed::from_factor(10), Start::Recorded, LOG_START_US, Duration::ZERO);
         assert_eq!(clock.waiting_time(1_000_000), Duration::from_millis(100));
         assert_eq!(clock.waiting_time(-5), Duration::ZERO);
     }
 
     #[test]
     fn only_readers_move_a_market_without_speed() {
-        let clock = Clock::new(Speed::from_factor(0), Start::Recorded, LOG_START_US);
+        let clock = Clock::new(Speed::from_factor(0), Start::Recorded, LOG_START_US, Duration::ZERO);
         clock.begin();
         assert!(clock.is_as_fast_as_read());
         assert_eq!(clock.now_us(), None);

@@ -34,7 +34,10 @@ pub(super) fn newest(exchange: &Exchange, parameters: &Parameters) -> Result<Str
 /// `/api/v3/historicalTrades`: `limit` trades from `fromId` on, or the newest.
 pub(super) fn historical(exchange: &Exchange, parameters: &Parameters) -> Result<String, ApiError> {
     let Some(from_id) = parameters.number("fromId")? else { return newest(exchange, parameters) };
-    let (view, limit) = (parameters.played(exchange)?, parameters.limit()?);
+    let (market, limit) = (parameters.market(exchange)?, parameters.limit()?);
+    let view = parameters.played(exchange)?;
+    // What is asked for further back than there is begins where there is something.
+    let from_id = from_id.max(market.faults.first_known_id());
     let rows: Vec<Row> = view
         .trades_from(view.index_of_id(from_id))
         .take(limit)

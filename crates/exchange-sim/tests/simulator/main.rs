@@ -7,6 +7,7 @@
 )]
 
 mod common;
+mod dumps;
 mod faults;
 mod limits;
 mod recordings;

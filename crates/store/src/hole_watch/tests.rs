@@ -28,6 +28,7 @@ fn ledger(symbol: &str, missing: i64, holes: &[(i64, i64)]) -> MarketLedger {
         last_trade_time_us: Some(0),
         trades_held: 900,
         head: None,
+        history_from_us: None,
         missing,
         holes: holes.iter().map(|&(first_id, last_id)| Hole { first_id, last_id }).collect(),
     }

@@ -6,6 +6,7 @@ use sqlx::{PgConnection, Postgres, Row, Transaction};
 
 use super::PostgresDatabase;
 use super::copy::copy_trades;
+use super::history::write_history;
 use super::types::{Numeric, Time};
 use crate::error::StoreError;
 use crate::flush::{
@@ -190,7 +191,8 @@ impl FlushTransaction for Transaction<'static, Postgres> {
         write_folds(self, &writes.markets).await.map_err(StoreError::database("write the folds"))?;
         write_heads(self, &writes.markets).await.map_err(StoreError::database("write the symbols"))?;
         write_set_aside(self, writes).await.map_err(StoreError::database("set records aside"))?;
-        write_offsets(self, writes).await.map_err(StoreError::database("write the partition offsets"))
+        write_offsets(self, writes).await.map_err(StoreError::database("write the partition offsets"))?;
+        write_history(self, writes).await.map_err(StoreError::database("count the trades of a file"))
     }
 
     async fn commit(self) -> Result<(), sqlx::Error> {
@@ -402,6 +404,9 @@ async fn write_set_aside(connection: &mut PgConnection, writes: &FlushWrites) ->
 }
 
 async fn write_offsets(connection: &mut PgConnection, writes: &FlushWrites) -> Result<(), sqlx::Error> {
+    if writes.partitions.is_empty() {
+        return Ok(());
+    }
     let column =
         |counter: fn(&PartitionWrite) -> i64| -> Vec<i64> { writes.partitions.iter().map(counter).collect() };
     sqlx::query(

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection, Transaction};
 
+use super::history::write_history;
 use super::{SqliteDatabase, fixed};
 use crate::error::StoreError;
 use crate::flush::{
@@ -177,7 +178,8 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
             .await
             .map_err(StoreError::database("write the symbols"))?;
         write_set_aside(self, writes).await.map_err(StoreError::database("set records aside"))?;
-        write_offsets(self, writes).await.map_err(StoreError::database("write the partition offsets"))
+        write_offsets(self, writes).await.map_err(StoreError::database("write the partition offsets"))?;
+        write_history(self, writes).await.map_err(StoreError::database("count the trades of a file"))
     }
 
     async fn commit(self) -> Result<(), sqlx::Error> {

@@ -54,8 +54,10 @@ impl SqliteDatabase {
         let rows = sqlx::query(
             "SELECT symbol_id, venue, symbol, last_trade_id, last_trade_time_us, trades_held, last_id, probed_at_us,
                     (SELECT min(first_id) FROM trade_ranges AS ranges
-                     WHERE ranges.symbol_id = symbol_head.symbol_id AND ranges.kind = 'held')
-             FROM symbol_head LEFT JOIN head_probes USING (symbol_id) ORDER BY venue, symbol, series",
+                     WHERE ranges.symbol_id = symbol_head.symbol_id AND ranges.kind = 'held'),
+                    from_time_us
+             FROM symbol_head LEFT JOIN head_probes USING (symbol_id) LEFT JOIN history_starts USING (symbol_id)
+             ORDER BY venue, symbol, series",
         )
         .fetch_all(&self.pool)
         .await
@@ -71,6 +73,7 @@ impl SqliteDatabase {
                 .get::<Option<i64>, _>(6)
                 .zip(row.get::<Option<i64>, _>(7))
                 .map(|(last_id, probed_at_us)| HeadState { last_id, probed_at_us }),
+            history_from_us: row.get(9),
         };
         Ok(rows.iter().map(head).collect())
     }

@@ -114,8 +114,10 @@ async fn flush_with(
     fault: Fault,
 ) -> Result<FlushReport, FlushError> {
     match database.store.backend.clone() {
-        Backend::Postgres(database) => flusher.flush_to(&Faulty { database, fault }, batch, NOW_US).await,
-        Backend::Sqlite(database) => flusher.flush_to(&Faulty { database, fault }, batch, NOW_US).await,
+        Backend::Postgres(database) => {
+            flusher.flush_to(&Faulty { database, fault }, batch, None, NOW_US).await
+        }
+        Backend::Sqlite(database) => flusher.flush_to(&Faulty { database, fault }, batch, None, NOW_US).await,
     }
 }
 

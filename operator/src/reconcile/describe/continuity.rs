@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use market::Market;
 use store::{Hole, MarketLedger};
 
-use super::{Findings, Verdict, listed, resources, with_separators};
+use super::{Findings, Verdict, history, listed, resources, with_separators};
 use crate::reconcile::holes::Missing;
 use crate::reconcile::observe::{Reading, SchemaState, WorkerReports};
 use crate::reconcile::plan::markets;
@@ -32,7 +32,8 @@ pub(super) fn data_continuous(findings: &Findings<'_>, now: Timestamp) -> Verdic
     let missing: Vec<String> =
         missing.map(|(market, missing)| format!("{market} misses {}", missing_text(missing))).collect();
     if !missing.is_empty() {
-        let message = format!("{}{}", listed(missing), why_open(findings, &wished));
+        let message =
+            format!("{}{}{}", listed(missing), why_open(findings, &wished), history::remark(findings));
         return Verdict::no(Reason::TradesMissing, message);
     }
     let unconfirmed: Vec<_> = holes.unconfirmed.keys().filter(|market| wished.contains(market)).collect();
@@ -46,6 +47,16 @@ pub(super) fn data_continuous(findings: &Findings<'_>, now: Timestamp) -> Verdic
     let without: Vec<_> = without.collect();
     if !without.is_empty() {
         return Verdict::unknown(Reason::NoTradesYet, format!("no trade is held of {}", listed(without)));
+    }
+    let not_begun = history::not_begun(findings, &schema.ledgers);
+    if !not_begun.is_empty() {
+        let message = format!(
+            "the exchange has not told yet where the history begins of {}{}{}",
+            listed(not_begun),
+            why_not_told(findings),
+            history::remark(findings)
+        );
+        return Verdict::unknown(Reason::HistoryNotBegun, message);
     }
     let not_probed = not_probed(schema, &wished, now);
     if !not_probed.is_empty() {
@@ -97,6 +108,16 @@ fn why_not_probed(findings: &Findings<'_>) -> String {
     if !findings.pipeline.spec.repair.enabled {
         return "without spec.repair.enabled nobody asks for".to_owned();
     }
+    let cause = trouble_of_the_repairer(findings).map(|cause| format!("{cause}; ")).unwrap_or_default();
+    format!("{cause}nobody has asked for")
+}
+
+fn why_not_told(findings: &Findings<'_>) -> String {
+    trouble_of_the_repairer(findings).map(|cause| format!(": {cause}")).unwrap_or_default()
+}
+
+/// Why the repairer does not get on, where it or the cluster says so.
+fn trouble_of_the_repairer(findings: &Findings<'_>) -> Option<String> {
     let problem = findings.observed.workloads.repairer.as_ref().and_then(|workload| workload.problem.clone());
     let reports = findings.observed.workers.value();
     let exchange = reports.into_iter().flat_map(WorkerReports::answered_repairers).find_map(|repairer| {
@@ -104,8 +125,7 @@ fn why_not_probed(findings: &Findings<'_>) -> String {
             format!("the repairer does not reach the exchange of source {source}: {}", exchange.message)
         })
     });
-    let cause = problem.or(exchange).map(|cause| format!("{cause}; ")).unwrap_or_default();
-    format!("{cause}nobody has asked for")
+    problem.or(exchange)
 }
 
 /// What the repairer says of holes that stay open.

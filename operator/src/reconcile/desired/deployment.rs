@@ -7,9 +7,9 @@ use crds::pod_template::PodTemplate;
 use crds::worker_settings::DATABASE_URL_ENV;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
-    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
-    SecretKeySelector, SecurityContext, Volume, VolumeMount,
+    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
+    EnvVarSource, HTTPGetAction, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
+    SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -24,6 +24,8 @@ use super::names::{
 use crate::reconcile::plan::{ProducerPlan, RepairerPlan, WorkloadsPlan};
 
 const SETTINGS_FOLDER: &str = "/etc/cryptopipeline";
+/// The volume for files that are kept for a while.
+const SCRATCH: &str = "scratch";
 const SETTINGS_CHECKSUM: &str = "cryptopipeline.dev/settings-checksum";
 const DATABASE_CHECKSUM: &str = "cryptopipeline.dev/database-checksum";
 /// Where the workers answer `/livez`, `/readyz`, `/metrics` and `/status`.
@@ -43,6 +45,8 @@ struct RolePods<'a> {
     resources: ResourceRequirements,
     env: Vec<EnvVar>,
     checksums: BTreeMap<String, String>,
+    /// Whether they keep files for a while: their root is read-only.
+    scratch: bool,
 }
 
 pub(super) fn producer_deployment(
@@ -62,6 +66,7 @@ pub(super) fn producer_deployment(
         resources: resources("50m", "48Mi", "256Mi"),
         env: Vec::new(),
         checksums: BTreeMap::from([(SETTINGS_CHECKSUM.to_owned(), checksum(settings))]),
+        scratch: false,
     };
     deployment(owner, pods, image)
 }
@@ -83,6 +88,7 @@ pub(super) fn aggregator_deployment(
         resources: resources("100m", "96Mi", "512Mi"),
         env: database_url(workloads),
         checksums: with_database(workloads, settings),
+        scratch: false,
     };
     deployment(owner, pods, image)
 }
@@ -105,6 +111,8 @@ pub(super) fn repairer_deployment(
         resources: resources("20m", "48Mi", "256Mi"),
         env: database_url(workloads),
         checksums: with_database(workloads, settings),
+        // A daily file is verified as a whole before anything of it is used.
+        scratch: repairer.settings.history.is_some(),
     };
     deployment(owner, pods, image)
 }
@@ -168,6 +176,11 @@ fn pod_template(owner: &Owner<'_>, name: &str, pods: RolePods<'_>, image: &Worke
         config_map: Some(ConfigMapVolumeSource { name: name.to_owned(), ..ConfigMapVolumeSource::default() }),
         ..Volume::default()
     };
+    let scratch_volume = pods.scratch.then(|| Volume {
+        name: SCRATCH.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource::default()),
+        ..Volume::default()
+    });
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
@@ -185,7 +198,7 @@ fn pod_template(owner: &Owner<'_>, name: &str, pods: RolePods<'_>, image: &Worke
             affinity: template.affinity.clone(),
             image_pull_secrets: Some(template.image_pull_secrets.clone())
                 .filter(|secrets| !secrets.is_empty()),
-            volumes: Some(vec![settings_volume]),
+            volumes: Some(std::iter::once(settings_volume).chain(scratch_volume).collect()),
             containers: vec![container(pods, image)],
             ..PodSpec::default()
         }),
@@ -200,6 +213,14 @@ fn container(pods: RolePods<'_>, image: &WorkerImage) -> Container {
         "--listen",
         &format!("0.0.0.0:{WORKER_PORT}"),
     ];
+    let mount = |name: &str, path: &str, read_only| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only,
+        ..VolumeMount::default()
+    };
+    let scratch_mount = pods.scratch.then(|| mount(SCRATCH, "/tmp", None));
+    let settings_mount = mount("settings", SETTINGS_FOLDER, Some(true));
     let mut env = pods.env;
     env.extend(pods.template.env.clone());
     Container {
@@ -218,12 +239,7 @@ fn container(pods: RolePods<'_>, image: &WorkerImage) -> Container {
         readiness_probe: Some(probe("/readyz", 5, 2)),
         resources: Some(pods.template.resources.clone().unwrap_or(pods.resources)),
         security_context: Some(container_security()),
-        volume_mounts: Some(vec![VolumeMount {
-            name: "settings".to_owned(),
-            mount_path: SETTINGS_FOLDER.to_owned(),
-            read_only: Some(true),
-            ..VolumeMount::default()
-        }]),
+        volume_mounts: Some(std::iter::once(settings_mount).chain(scratch_mount).collect()),
         ..Container::default()
     }
 }

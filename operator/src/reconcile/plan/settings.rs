@@ -1,10 +1,12 @@
 //! From the spec to the files that the workers read.
 
+use std::collections::BTreeMap;
+
 use crds::CryptoPipelineSpec;
 use crds::spec::SourceSpec;
 use crds::worker_settings::{
-    AggregationSettings, AggregatorSettings, DatabaseSettings, ExchangeKind, KafkaSettings, LedgerSettings,
-    PipelineId, ProducerSettings, RepairerSettings, SourceSettings,
+    AggregationSettings, AggregatorSettings, DatabaseSettings, ExchangeKind, HistorySettings, KafkaSettings,
+    LedgerSettings, PipelineId, ProducerSettings, RepairerSettings, SourceHistorySettings, SourceSettings,
 };
 
 use super::{Place, WishedTopic};
@@ -34,13 +36,29 @@ pub(super) fn repairer_settings(
         sources: spec.sources.iter().map(source_settings).collect(),
         kafka: kafka_settings(spec, place, topic),
         database: LedgerSettings { schema: super::schema::name_of(spec) },
+        history: history_settings(spec),
     }
 }
 
+/// `None` where no source has history: the repairer then depends on nothing that is made of the trades.
+fn history_settings(spec: &CryptoPipelineSpec) -> Option<HistorySettings> {
+    let wished = spec.sources.iter().filter_map(|source| {
+        let from = source.history.as_ref()?.from.0;
+        let dumps = source.endpoints.as_ref().and_then(|endpoints| endpoints.dumps.as_ref());
+        let dumps_url = chosen(dumps, own_endpoints(source.exchange).dumps);
+        Some((source.name.clone(), SourceHistorySettings { from, dumps_url }))
+    });
+    let sources: BTreeMap<_, _> = wished.collect();
+    (!sources.is_empty()).then(|| HistorySettings {
+        sources,
+        intervals: intervals(spec),
+        store_trades: spec.aggregation.store_trades,
+    })
+}
+
 fn source_settings(source: &SourceSpec) -> SourceSettings {
-    let Endpoints { websocket, rest } = own_endpoints(source.exchange);
+    let Endpoints { websocket, rest, .. } = own_endpoints(source.exchange);
     let endpoints = source.endpoints.as_ref();
-    let chosen = |chosen: Option<&String>, own: &str| chosen.map_or(own, String::as_str).to_owned();
     let mut symbols = source.symbols.clone();
     symbols.sort_unstable();
     SourceSettings {
@@ -59,8 +77,6 @@ pub(super) fn aggregator_settings(
     place: Place<'_>,
     topic: &WishedTopic,
 ) -> AggregatorSettings {
-    let mut intervals = spec.aggregation.intervals.clone();
-    intervals.sort_unstable();
     let retention = spec.database.as_ref().map(|database| &database.retention);
     AggregatorSettings {
         pipeline: id.clone(),
@@ -71,11 +87,18 @@ pub(super) fn aggregator_settings(
             candles_retention_s: retention.and_then(|kept| kept.candles.as_ref()?.seconds()),
         },
         aggregation: AggregationSettings {
-            intervals: intervals.into_iter().map(|interval| interval.as_str().to_owned()).collect(),
+            intervals: intervals(spec),
             store_trades: spec.aggregation.store_trades,
             flush_interval_ms: spec.aggregation.flush_interval_ms().unwrap_or_default(),
         },
     }
+}
+
+/// Sorted by length.
+fn intervals(spec: &CryptoPipelineSpec) -> Vec<String> {
+    let mut intervals = spec.aggregation.intervals.clone();
+    intervals.sort_unstable();
+    intervals.into_iter().map(|interval| interval.as_str().to_owned()).collect()
 }
 
 fn kafka_settings(spec: &CryptoPipelineSpec, place: Place<'_>, topic: &WishedTopic) -> KafkaSettings {
@@ -90,15 +113,22 @@ fn kafka_settings(spec: &CryptoPipelineSpec, place: Place<'_>, topic: &WishedTop
     }
 }
 
+fn chosen(chosen: Option<&String>, own: &str) -> String {
+    chosen.map_or(own, String::as_str).to_owned()
+}
+
 struct Endpoints {
     websocket: &'static str,
     rest: &'static str,
+    dumps: &'static str,
 }
 
 const fn own_endpoints(exchange: ExchangeKind) -> Endpoints {
     match exchange {
-        ExchangeKind::Binance => {
-            Endpoints { websocket: "wss://stream.binance.com:9443", rest: "https://api.binance.com" }
-        }
+        ExchangeKind::Binance => Endpoints {
+            websocket: "wss://stream.binance.com:9443",
+            rest: "https://api.binance.com",
+            dumps: "https://data.binance.vision",
+        },
     }
 }
