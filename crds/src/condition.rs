@@ -122,6 +122,8 @@ pub enum Reason {
     TradesMissing,
     /// History is wished, and its first trade is not known yet.
     HistoryNotBegun,
+    /// Trades exist that cannot be held.
+    TradesRefused,
     /// Ids are missing that may still wait in the topic.
     HoleUnconfirmed,
     /// No trade is missing up to the last id that the exchange has.

@@ -124,6 +124,8 @@ pub struct RepairerStatus {
     pub trades_repaired: u64,
     /// Ids that were found not to exist since the start.
     pub ids_voided: u64,
+    /// Missing trades that were found to exist and cannot be held since the start.
+    pub trades_refused: u64,
     /// Holes that were asked for in vain, and why they are still open.
     pub unavailable: Vec<UnavailableHole>,
     /// Candles compared with the exchange's own since the start, by verdict.

@@ -92,9 +92,16 @@ class Rig:
             self.proxy.close()
         if self.api is not None:
             with contextlib.suppress(Failed):
+                self._let_go()
                 self.api.kubectl("delete", "cpl", "--all", "--namespace", self.namespace, "--wait=false")
                 self.api.kubectl("delete", "namespace", self.namespace, "--wait=false")
         self._down()
+
+    def _let_go(self) -> None:
+        """Nobody is there any more who could finish a deletion: what is left must not hold up the namespace."""
+        listed = json.loads(self.api.kubectl("get", "cpl", "--namespace", self.namespace, "-o", "json"))
+        for item in listed["items"]:
+            self.api.patch("cryptopipelines", item["metadata"]["name"], {"metadata": {"finalizers": []}})
 
     def _kill_leftovers(self) -> None:
         for process in Path("/proc").glob("[0-9]*"):

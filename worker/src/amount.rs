@@ -1,6 +1,6 @@
 //! Prices and quantities as exchanges and records write them: decimal text that must be above zero.
 
-use market::{Fixed8, ParseFixedError};
+use market::{Fixed8, ParseFixedError, RefusalReason};
 
 /// Why a text is no price or quantity, as a word that counts and tables can use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,12 +49,22 @@ impl AmountError {
     /// A short stable word for counters and tables.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
+        match self.refusal() {
+            Some(refusal) => refusal.as_str(),
+            None => "not_a_number",
+        }
+    }
+
+    /// Why a trade with these amounts is refused for good; `None` where they cannot even be read, so that nothing is
+    /// known of the trade.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<RefusalReason> {
         match self {
-            Self::NotANumber { .. } => "not_a_number",
-            Self::TooManyDecimals { .. } => "too_many_decimals",
-            Self::TooLarge { .. } | Self::ValueTooLarge { .. } => "too_large",
-            Self::PriceNotPositive(_) => "price_not_positive",
-            Self::QuantityNotPositive(_) => "quantity_not_positive",
+            Self::NotANumber { .. } => None,
+            Self::TooManyDecimals { .. } => Some(RefusalReason::TooManyDecimals),
+            Self::TooLarge { .. } | Self::ValueTooLarge { .. } => Some(RefusalReason::TooLarge),
+            Self::PriceNotPositive(_) => Some(RefusalReason::PriceNotPositive),
+            Self::QuantityNotPositive(_) => Some(RefusalReason::QuantityNotPositive),
         }
     }
 }

@@ -16,7 +16,11 @@ mod binance_rest;
 pub use binance_dumps::{
     BinanceDumps, DumpError, RowError, RowProblem, dump_name, read_steps as read_dump_steps,
 };
-pub use binance_rest::{BinanceRest, Kline, MOST_KLINES, MOST_TRADES, NewestTrade, RestError};
+pub use binance_frame::parse_frame;
+pub use binance_rest::{
+    AskedTrade, BinanceRest, ExchangeInfo, Kline, MOST_KLINES, MOST_TRADES, NewestTrade, RestError,
+    read_exchange_info, read_historical_trades, read_newest_trades,
+};
 
 /// What a frame of a trade stream says.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,11 +67,11 @@ pub enum FrameError {
     #[error("symbol {0:?} was not subscribed")]
     UnexpectedSymbol(String),
     /// Trade ids are consecutive from zero upwards.
-    #[error("trade id {0} is negative")]
-    NegativeId(i64),
-    /// A time before 1970.
-    #[error("time {0} is not after 1970")]
-    TimeNotPositive(i64),
+    #[error("trade id {0} can be no trade's")]
+    IdOutOfRange(i64),
+    /// A time before 1970 or after 9998.
+    #[error("time {0} lies outside of the years 1970 to 9998")]
+    TimeOutOfRange(i64),
     /// The price or the quantity cannot be held.
     #[error(transparent)]
     Amount(#[from] AmountError),
@@ -86,8 +90,8 @@ impl FrameError {
             Self::MissingField(_) => "missing_field",
             Self::UnexpectedEvent(_) => "unexpected_event",
             Self::UnexpectedSymbol(_) => "unexpected_symbol",
-            Self::NegativeId(_) => "negative_id",
-            Self::TimeNotPositive(_) => "time_not_positive",
+            Self::IdOutOfRange(_) => "id_out_of_range",
+            Self::TimeOutOfRange(_) => "time_out_of_range",
             Self::Amount(error) => error.reason(),
             Self::BinaryFrame(_) => "binary_frame",
         }

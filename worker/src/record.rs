@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use market::{Market, Trade};
+use market::{Market, RefusedTrade, Trade, is_trade_id, is_trade_time};
 use serde::Deserialize;
 
 use crate::amount::{AmountError, read_amounts};
@@ -95,15 +95,26 @@ pub enum RecordError {
     /// A field is absent or null.
     #[error("field {0} is missing")]
     MissingField(&'static str),
-    /// Without a name nobody knows which market the trade belongs to.
-    #[error("field {0} is empty")]
-    EmptyName(&'static str),
+    /// Without a name nobody knows which market the trade belongs to, and not every text can be stored as one.
+    #[error("field {0} is empty, longer than {LONGEST_NAME} characters or holds control characters")]
+    BadName(&'static str),
     /// Trade ids are consecutive from zero upwards.
-    #[error("trade_id {0} is negative")]
-    NegativeId(i64),
-    /// The price or the quantity cannot be held.
+    #[error("trade_id {0} can be no trade's")]
+    IdOutOfRange(i64),
+    /// A time before 1970 or after 9998.
+    #[error("{field} {time_us} lies outside of the years 1970 to 9998")]
+    TimeOutOfRange {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        time_us: i64,
+    },
+    /// The price or the quantity is no number.
     #[error(transparent)]
-    Amount(#[from] AmountError),
+    Amount(AmountError),
+    /// The record is fine, its trade cannot be held.
+    #[error("trade {} of {} cannot be held", .0.trade.trade_id, .0.market)]
+    Refused(Box<RefusedRecord>, #[source] AmountError),
 }
 
 impl RecordError {
@@ -115,12 +126,25 @@ impl RecordError {
             Self::NotAnObject => "not_an_object",
             Self::WrongType(_) => "wrong_type",
             Self::MissingField(_) => "missing_field",
-            Self::EmptyName(_) => "empty_name",
-            Self::NegativeId(_) => "negative_id",
-            Self::Amount(error) => error.reason(),
+            Self::BadName(_) => "bad_name",
+            Self::IdOutOfRange(_) => "id_out_of_range",
+            Self::TimeOutOfRange { .. } => "time_out_of_range",
+            Self::Amount(error) | Self::Refused(_, error) => error.reason(),
         }
     }
 }
+
+/// What is known of a trade that cannot be held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// Whose trade it is.
+    pub market: Market,
+    /// Which one, and why it cannot be held.
+    pub trade: RefusedTrade,
+}
+
+/// More than any venue or symbol has; every database indexes it.
+const LONGEST_NAME: usize = 64;
 
 /// The fields as they stand in the value. All are optional here, so that an absent one has a name.
 #[derive(Deserialize)]
@@ -156,20 +180,24 @@ pub fn decode_value(value: &[u8]) -> Result<DecodedRecord<'_>, RecordError> {
     let venue = name("venue", fields.venue)?;
     let symbol = name("symbol", fields.symbol)?;
     let trade_id = present("trade_id", fields.trade_id)?;
-    if trade_id < 0 {
-        return Err(RecordError::NegativeId(trade_id));
+    if !is_trade_id(trade_id) {
+        return Err(RecordError::IdOutOfRange(trade_id));
     }
-    let (price, quantity) =
-        read_amounts(&present("price", fields.price)?.0, &present("quantity", fields.quantity)?.0)?;
-    let trade = Trade {
-        trade_id,
-        price,
-        quantity,
-        trade_time_us: present("trade_time_us", fields.trade_time_us)?,
-        event_time_us: present("event_time_us", fields.event_time_us)?,
-        received_time_us: present("received_time_us", fields.received_time_us)?,
-        buyer_is_maker: present("buyer_is_maker", fields.buyer_is_maker)?,
-    };
+    let trade_time_us = time("trade_time_us", fields.trade_time_us)?;
+    let event_time_us = time("event_time_us", fields.event_time_us)?;
+    let received_time_us = time("received_time_us", fields.received_time_us)?;
+    let buyer_is_maker = present("buyer_is_maker", fields.buyer_is_maker)?;
+    let (price, quantity) = (present("price", fields.price)?, present("quantity", fields.quantity)?);
+    let (price, quantity) = read_amounts(&price.0, &quantity.0).map_err(|error| match error.refusal() {
+        Some(reason) => {
+            let market = Market::new(venue.as_ref(), symbol.as_ref());
+            let trade = RefusedTrade { trade_id, trade_time_us, reason };
+            RecordError::Refused(Box::new(RefusedRecord { market, trade }), error)
+        }
+        None => RecordError::Amount(error),
+    })?;
+    let trade =
+        Trade { trade_id, price, quantity, trade_time_us, event_time_us, received_time_us, buyer_is_maker };
     Ok(DecodedRecord { venue, symbol, trade })
 }
 
@@ -177,9 +205,18 @@ fn present<T>(field: &'static str, value: Option<T>) -> Result<T, RecordError> {
     value.ok_or(RecordError::MissingField(field))
 }
 
+fn time(field: &'static str, value: Option<i64>) -> Result<i64, RecordError> {
+    let time_us = present(field, value)?;
+    if is_trade_time(time_us) { Ok(time_us) } else { Err(RecordError::TimeOutOfRange { field, time_us }) }
+}
+
 fn name<'a>(field: &'static str, value: Option<JsonText<'a>>) -> Result<Cow<'a, str>, RecordError> {
     let JsonText(name) = present(field, value)?;
-    if name.is_empty() { Err(RecordError::EmptyName(field)) } else { Ok(name) }
+    let is_short = name.chars().nth(LONGEST_NAME).is_none();
+    if name.is_empty() || !is_short || name.chars().any(char::is_control) {
+        return Err(RecordError::BadName(field));
+    }
+    Ok(name)
 }
 
 #[cfg(test)]
@@ -236,10 +273,16 @@ mod tests {
             (r#""0.013""#, r#""-0.013""#, "quantity_not_positive"),
             (r#""0.013""#, r#""99999999999999999999999""#, "too_large"),
             (r#""0.013""#, "null", "missing_field"),
-            ("5412300001", "-1", "negative_id"),
+            ("5412300001", "-1", "id_out_of_range"),
+            ("5412300001", "9007199254740992", "id_out_of_range"),
+            ("1767225600124000", "0", "time_out_of_range"),
+            ("1767225600125000", "253370764800000000", "time_out_of_range"),
+            ("1767225600130123", "-1", "time_out_of_range"),
             ("5412300001", "1.5", "wrong_type"),
             ("5412300001", "9223372036854775808", "wrong_type"),
-            (r#""binance""#, r#""""#, "empty_name"),
+            (r#""binance""#, r#""""#, "bad_name"),
+            (r#""BTCUSDT""#, r#""BTC\u0000USDT""#, "bad_name"),
+            (r#""BTCUSDT""#, &format!("{:?}", "B".repeat(65)), "bad_name"),
             ("buyer_is_maker", "buyer_is_taker", "missing_field"),
             ("event_time_us", "trade_id", "wrong_type"),
             ("}", "", "not_json"),
@@ -249,6 +292,20 @@ mod tests {
             assert_ne!(damaged, VALUE);
             assert_eq!(decode_value(damaged.as_bytes()).unwrap_err().reason(), reason, "{damaged}");
         }
+    }
+
+    #[test]
+    fn a_trade_that_cannot_be_held_is_known_by_its_id() {
+        let value = VALUE.replace("94250.15", "94250.123456789");
+        let error = decode_value(value.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "trade 5412300001 of binance:BTCUSDT cannot be held");
+        let RecordError::Refused(refused, _) = error else { panic!("{error:?}") };
+        let reason = market::RefusalReason::TooManyDecimals;
+        let Trade { trade_id, trade_time_us, .. } = trade();
+        assert_eq!(refused.trade, RefusedTrade { trade_id, trade_time_us, reason });
+        // What is no number at all says nothing of the trade.
+        let damaged = VALUE.replace("94250.15", "9425O.15");
+        assert!(matches!(decode_value(damaged.as_bytes()), Err(RecordError::Amount(_))));
     }
 
     #[test]
@@ -270,11 +327,11 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_again(
-            venue in ".{1,12}",
-            symbol in ".{1,12}",
-            trade_id in 0..i64::MAX,
+            venue in "\\PC{1,12}",
+            symbol in "\\PC{1,12}",
+            trade_id in 0..=market::HIGHEST_TRADE_ID,
             (price, quantity) in amounts(),
-            times in any::<[i64; 3]>(),
+            times in prop::array::uniform3(1..253_370_764_800_000_000_i64),
             buyer_is_maker in any::<bool>(),
         ) {
             let [trade_time_us, event_time_us, received_time_us] = times;

@@ -16,11 +16,11 @@ use crds::worker_settings::{ExchangeKind, SourceSettings};
 use crds::worker_status::UndecidedCheck;
 use hashbrown::HashMap;
 use jiff::Timestamp;
-use market::{Candle, Market};
+use market::{Candle, Market, Trade};
 use store::{CandleCheck, CheckVerdict, CheckableWindow, Difference, Store, StoreError};
 use tokio::time::{Duration, Instant};
 
-use crate::exchange::{BinanceRest, Kline, NewestTrade, RestError};
+use crate::exchange::{AskedTrade, BinanceRest, Kline, NewestTrade, RestError};
 use ask::{WindowKey, klines, window_now};
 use compare::{QuoteRule, compare, compare_with_trades};
 use proof::{Progress, Proof};
@@ -276,6 +276,12 @@ impl Verifier {
                 return Err(error.into());
             }
         };
+        // Candles over a trade that cannot be held claim nothing, so this one lies beside the window; but where the answer
+        // ends would no longer be known.
+        let Some(trades) = found(&trades) else {
+            self.put_off(&case, "the exchange has a trade beside it that cannot be held");
+            return Ok(Step::Taken(Vec::new()));
+        };
         match case.proof.take(&trades) {
             Progress::More => self.case = Some(case),
             Progress::Impossible(reason) => self.put_off(&case, reason),
@@ -355,4 +361,13 @@ fn now_us() -> i64 {
 
 fn time_text(time_us: i64) -> String {
     Timestamp::from_microsecond(time_us).map_or_else(|_| time_us.to_string(), |time| time.to_string())
+}
+
+/// All of them, where all can be held.
+fn found(asked: &[AskedTrade]) -> Option<Vec<Trade>> {
+    let trade = |asked: &AskedTrade| match asked {
+        AskedTrade::Found(trade) => Some(*trade),
+        AskedTrade::Refused(_) => None,
+    };
+    asked.iter().map(trade).collect()
 }

@@ -6,6 +6,7 @@ mod fixed;
 mod interval;
 mod plan;
 mod ranges;
+mod refusal;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 #[cfg(test)]
@@ -16,8 +17,9 @@ pub use candle::Candle;
 pub use fixed::{Fixed, Fixed8, Fixed16, Overflow, ParseFixedError};
 pub use interval::{Interval, InvalidInterval};
 pub use plan::{
-    CandleKey, Fold, LastTrade, MarketPlan, Output, PlanSettings, Record, RecordCounts, SetAsideReason,
-    StoredMarket, build_coarser, intervals_to_build, plan_market, touched_windows,
+    BuiltCandles, CandleKey, Fold, LastTrade, MarketPlan, Output, PlanSettings, Record, RecordCounts,
+    SetAsideReason, StoredMarket, build_coarser, intervals_to_build, plan_market, touched_windows,
 };
 pub use ranges::{RangeChanges, RangeKind, TradeRange, TradeRanges};
-pub use trade::{Market, Trade};
+pub use refusal::{RefusalReason, RefusedTrade};
+pub use trade::{HIGHEST_TRADE_ID, Market, Trade, is_trade_id, is_trade_time};

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use crate::{Candle, Interval, Overflow, RangeChanges, RangeKind, Trade, TradeRange, TradeRanges};
+use crate::{
+    Candle, HIGHEST_TRADE_ID, Interval, Overflow, RangeChanges, RangeKind, RefusalReason, RefusedTrade,
+    Trade, TradeRange, TradeRanges, is_trade_id, is_trade_time,
+};
 
 /// A trade of a batch, and where in the topic it stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +67,10 @@ impl PlanSettings {
 /// The names of one candle within a market: interval and open time in microseconds.
 pub type CandleKey = (Interval, i64);
 
+/// The candles of intervals that begin with a flush, made of a finer interval's. One that is to be built and does not
+/// stand here cannot be, and begins with the flush's own trades.
+pub type BuiltCandles = BTreeMap<Interval, HashMap<CandleKey, Candle>>;
+
 /// What is stored of one market, as far as a batch needs it. A plan moves it to what will be stored then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredMarket {
@@ -75,6 +82,8 @@ pub struct StoredMarket {
     pub last_trade: Option<LastTrade>,
     /// The largest step back in time seen between a trade and one with a higher id.
     pub max_inversion_us: i64,
+    /// Higher ids cannot be, as far as the exchange was asked just now; `None` where nobody knows.
+    pub highest_id: Option<i64>,
     /// Which ids are accounted for.
     pub ledger: TradeRanges,
     /// Since when each output is complete.
@@ -102,7 +111,11 @@ pub enum SetAsideReason {
     /// Its id is held already, but its time is later than that of all ids held there: the exchange
     /// numbers anew.
     IdsRestarted,
-    /// A product or a sum with it would not fit the columns.
+    /// Its id lies far above the newest one that the exchange has just told of itself.
+    IdBeyondExchange,
+    /// Its id, its time, its price or its quantity can be no trade's.
+    Impossible,
+    /// A product or a sum with it would not fit the columns: the trade is refused for good.
     Overflow,
 }
 
@@ -113,7 +126,9 @@ impl SetAsideReason {
         match self {
             Self::TimeInFuture => "time_in_future",
             Self::IdsRestarted => "ids_restarted",
-            Self::Overflow => "overflow",
+            Self::IdBeyondExchange => "id_beyond_exchange",
+            Self::Impossible => "impossible",
+            Self::Overflow => RefusalReason::Overflow.as_str(),
         }
     }
 }
@@ -153,7 +168,7 @@ pub struct MarketPlan {
 pub fn touched_windows(records: &[Record], intervals: &[Interval]) -> Vec<CandleKey> {
     let common = Interval::greatest_common(intervals);
     let mut opens: Vec<i64> = Vec::new();
-    for record in records {
+    for record in records.iter().filter(|record| record.trade.is_possible()) {
         let open_time_us = common.open_time_us(record.trade.trade_time_us);
         if opens.last() != Some(&open_time_us) {
             opens.push(open_time_us);
@@ -203,41 +218,41 @@ pub fn build_coarser(finer: &[Candle], interval: Interval) -> Result<HashMap<Can
 /// Plans the flush of one market and moves `stored` to the state after it.
 ///
 /// `stored` holds the candles of all [`touched_windows`]; `built` holds those that [`build_coarser`] made
-/// for all [`intervals_to_build`] and that have no row yet. Where a product or a sum would not fit, every
-/// new trade of this batch is set aside: a hole with a reason instead of a wrong number.
+/// for the [`intervals_to_build`] and that have no row yet. `refused` are trades that whoever decoded them
+/// could not hold; a trade with which a product or a sum would not fit joins them. They are accounted for,
+/// with their reason, and no candle over them claims to be complete.
 #[must_use]
 pub fn plan_market(
     mut records: Vec<Record>,
+    refused: &[RefusedTrade],
     stored: &mut StoredMarket,
-    built: HashMap<CandleKey, Candle>,
+    built: BuiltCandles,
     settings: &PlanSettings,
 ) -> MarketPlan {
     stored.version += 1;
     let mut plan = MarketPlan::default();
-    reconcile_folds(stored, settings, &mut plan);
+    reconcile_folds(stored, &built, settings, &mut plan);
     if !records.is_sorted_by_key(|record| record.trade.trade_id) {
         records.sort_by_key(|record| record.trade.trade_id);
     }
     let fresh = take_new(records, stored, settings, &mut plan);
-    let mut changed: HashMap<CandleKey, Candle> = built;
-    #[cfg(feature = "sabotage")]
-    let (folded, rows) = (&*crate::sabotage::for_candles(&fresh), &*crate::sabotage::for_rows(&fresh));
+    let mut changed: HashMap<CandleKey, Candle> = built.into_values().flatten().collect();
     #[cfg(not(feature = "sabotage"))]
-    let (folded, rows) = (&fresh, &fresh);
-    match fold(folded, stored, settings, &mut changed) {
-        Ok(()) => {
-            count(&fresh, &mut plan, |counts| &mut counts.new);
-            account_for(&fresh, stored, &mut plan.ranges);
-            if settings.store_trades {
-                let kept = rows.iter().map(|record| record.trade);
-                plan.trades = kept.filter(|trade| trade.trade_time_us >= settings.trades_floor_us).collect();
-            }
-        }
-        Err(Overflow) => {
-            count(&fresh, &mut plan, |counts| &mut counts.set_aside);
-            plan.set_aside.extend(fresh.into_iter().map(|record| (record, SetAsideReason::Overflow)));
-        }
+    let (fresh, overflowing) = fold_what_fits(fresh, stored, settings, &mut changed);
+    #[cfg(feature = "sabotage")]
+    let (_, overflowing) =
+        fold_what_fits(crate::sabotage::for_candles(&fresh).into_owned(), stored, settings, &mut changed);
+    count(&fresh, &mut plan, |counts| &mut counts.new);
+    account_for(&fresh, stored, &mut plan.ranges);
+    if settings.store_trades {
+        #[cfg(feature = "sabotage")]
+        let fresh = crate::sabotage::for_rows(&fresh);
+        let kept = fresh.iter().map(|record| record.trade);
+        plan.trades = kept.filter(|trade| trade.trade_time_us >= settings.trades_floor_us).collect();
     }
+    count(&overflowing, &mut plan, |counts| &mut counts.set_aside);
+    refuse(refused.iter().copied().chain(overflowing.iter().map(overflow_of)), stored, settings, &mut plan);
+    plan.set_aside.extend(overflowing.into_iter().map(|record| (record, SetAsideReason::Overflow)));
     #[cfg(feature = "sabotage")]
     crate::sabotage::spoil_candles(&mut changed);
     plan.candles = changed.iter().map(|((interval, _), candle)| (*interval, *candle)).collect();
@@ -248,14 +263,19 @@ pub fn plan_market(
 
 /// Opens the folds that begin now and closes those that this flush does not feed. A writer with other
 /// settings may do the opposite with the next flush: each opening is honest about what it missed.
-fn reconcile_folds(stored: &mut StoredMarket, settings: &PlanSettings, plan: &mut MarketPlan) {
+fn reconcile_folds(
+    stored: &mut StoredMarket,
+    built: &BuiltCandles,
+    settings: &PlanSettings,
+    plan: &mut MarketPlan,
+) {
     let held_until_us = stored.ledger.iter().map(|range| range.last_time_us).max();
     let incomplete_until_us = held_until_us.map(|time_us| time_us + stored.max_inversion_us);
     let sources: BTreeMap<Interval, Interval> = intervals_to_build(stored, settings).into_iter().collect();
     let mut wanted = BTreeMap::new();
     for output in settings.outputs() {
         let source = match output {
-            Output::Candles(interval) => sources.get(&interval),
+            Output::Candles(interval) => sources.get(&interval).filter(|_| built.contains_key(&interval)),
             Output::Trades => None,
         };
         let begun = source.and_then(|source| stored.folds.get(&Output::Candles(*source)).copied());
@@ -285,23 +305,38 @@ fn take_new(
         let held = if nothing_held { None } else { stored.ledger.covering(record.trade.trade_id) };
         let held = held.filter(|range| range.kind == RangeKind::Held);
         let counts = counts_of(plan, record.partition);
-        if record.trade.trade_time_us > settings.latest_time_us {
+        if let Some(reason) = why_unbelievable(&record.trade, held, stored, settings) {
             counts.set_aside += 1;
-            plan.set_aside.push((record, SetAsideReason::TimeInFuture));
-        } else if let Some(range) = held {
-            if record.trade.trade_time_us > range.last_time_us + stored.max_inversion_us {
-                counts.set_aside += 1;
-                plan.set_aside.push((record, SetAsideReason::IdsRestarted));
-            } else {
-                counts.duplicate += 1;
-            }
-        } else if fresh.last().is_some_and(|last| last.trade.trade_id == record.trade.trade_id) {
+            plan.set_aside.push((record, reason));
+        } else if held.is_some()
+            || fresh.last().is_some_and(|last| last.trade.trade_id == record.trade.trade_id)
+        {
             counts.duplicate += 1;
         } else {
             fresh.push(record);
         }
     }
     fresh
+}
+
+/// Why a trade is not taken at its word; `held` is the range of held trades that its id lies in.
+fn why_unbelievable(
+    trade: &Trade,
+    held: Option<&TradeRange>,
+    stored: &StoredMarket,
+    settings: &PlanSettings,
+) -> Option<SetAsideReason> {
+    if !trade.is_possible() {
+        Some(SetAsideReason::Impossible)
+    } else if trade.trade_time_us > settings.latest_time_us {
+        Some(SetAsideReason::TimeInFuture)
+    } else if trade.trade_id > stored.highest_id.unwrap_or(HIGHEST_TRADE_ID) {
+        Some(SetAsideReason::IdBeyondExchange)
+    } else if held.is_some_and(|range| trade.trade_time_us > range.last_time_us + stored.max_inversion_us) {
+        Some(SetAsideReason::IdsRestarted)
+    } else {
+        None
+    }
 }
 
 fn counts_of(plan: &mut MarketPlan, partition: i32) -> &mut RecordCounts {
@@ -317,7 +352,23 @@ fn count(records: &[Record], plan: &mut MarketPlan, counter: fn(&mut RecordCount
     }
 }
 
-/// Adds the trades to the candles of every interval: once to the longest common part of the windows, then
+/// Adds the trades to the candles and tells which of them were added, and which do not fit. These are so
+/// seldom that trying one by one is soon enough where there are any.
+fn fold_what_fits(
+    fresh: Vec<Record>,
+    stored: &StoredMarket,
+    settings: &PlanSettings,
+    changed: &mut HashMap<CandleKey, Candle>,
+) -> (Vec<Record>, Vec<Record>) {
+    match fold(&fresh, stored, settings, changed) {
+        Ok(()) => (fresh, Vec::new()),
+        Err(Overflow) => fresh
+            .into_iter()
+            .partition(|record| fold(std::slice::from_ref(record), stored, settings, changed).is_ok()),
+    }
+}
+
+/// Adds the trades to the candles of every interval, all or none: once to the longest common part of the windows, then
 /// part by part to the windows. `changed` receives the candles as they are then.
 fn fold(
     fresh: &[Record],
@@ -398,10 +449,34 @@ fn account_for(fresh: &[Record], stored: &mut StoredMarket, changes: &mut RangeC
     }
 }
 
-/// The largest step back in time within a run, and between it and the ranges around it.
+fn overflow_of(record: &Record) -> RefusedTrade {
+    let Trade { trade_id, trade_time_us, .. } = record.trade;
+    RefusedTrade { trade_id, trade_time_us, reason: RefusalReason::Overflow }
+}
+
+/// Enters refused trades into the ledger, where they can be believed: others stay a hole, which is asked for anew.
+fn refuse(
+    refused: impl Iterator<Item = RefusedTrade>,
+    stored: &mut StoredMarket,
+    settings: &PlanSettings,
+    plan: &mut MarketPlan,
+) {
+    let highest_id = stored.highest_id.unwrap_or(HIGHEST_TRADE_ID);
+    let believed = refused.filter(|trade| {
+        is_trade_id(trade.trade_id)
+            && is_trade_time(trade.trade_time_us)
+            && trade.trade_time_us <= settings.latest_time_us
+            && trade.trade_id <= highest_id
+    });
+    for trade in believed {
+        stored.ledger.insert(trade.into(), &mut plan.ranges);
+    }
+}
+
+/// The largest step back in time within a run, and between it and the held trades around it.
 fn largest_inversion_us(run: &[Record], ledger: &TradeRanges) -> i64 {
     let first_id = run.first().map_or(0, |record| record.trade.trade_id);
-    let mut latest_us = ledger.nearest_below(first_id).map_or(i64::MIN, |below| below.last_time_us);
+    let mut latest_us = ledger.held_below(first_id).map_or(i64::MIN, |below| below.last_time_us);
     let mut inversion_us = 0;
     for record in run {
         let time_us = record.trade.trade_time_us;
@@ -411,7 +486,7 @@ fn largest_inversion_us(run: &[Record], ledger: &TradeRanges) -> i64 {
             latest_us = time_us;
         }
     }
-    let above_us = ledger.nearest_above(first_id).map_or(i64::MAX, |above| above.first_time_us);
+    let above_us = ledger.held_above(first_id).map_or(i64::MAX, |above| above.first_time_us);
     inversion_us.max(latest_us.saturating_sub(above_us))
 }
 

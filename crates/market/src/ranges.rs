@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, RangeInclusive};
 
+use crate::RefusalReason;
+
 /// What is known of the ids of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RangeKind {
@@ -10,8 +12,23 @@ pub enum RangeKind {
     Held,
     /// The exchange says that these ids do not exist.
     Void,
-    /// The trades exist and cannot be represented.
-    Refused,
+    /// The trades exist and cannot be held.
+    Refused(RefusalReason),
+}
+
+impl RangeKind {
+    /// Whether this is believed where `other` was said before: that an id has a trade against that it has none, and a
+    /// trade that can be held against one that cannot.
+    const fn outranks(self, other: Self) -> bool {
+        const fn rank(kind: RangeKind) -> u8 {
+            match kind {
+                RangeKind::Void => 0,
+                RangeKind::Refused(_) => 1,
+                RangeKind::Held => 2,
+            }
+        }
+        rank(self) > rank(other)
+    }
 }
 
 /// A run of consecutive trade ids of one kind.
@@ -87,6 +104,21 @@ impl TradeRanges {
         self.by_first_id.range((Bound::Excluded(id), Bound::Unbounded)).next().map(|(_, range)| range)
     }
 
+    /// The held range nearest to `id` whose ids are lower.
+    #[must_use]
+    pub fn held_below(&self, id: i64) -> Option<&TradeRange> {
+        let mut below = self.by_first_id.range(..id).rev().map(|(_, range)| range);
+        below.find(|range| range.kind == RangeKind::Held && range.last_id < id)
+    }
+
+    /// The held range nearest to `id` whose ids are higher.
+    #[must_use]
+    pub fn held_above(&self, id: i64) -> Option<&TradeRange> {
+        let mut above =
+            self.by_first_id.range((Bound::Excluded(id), Bound::Unbounded)).map(|(_, range)| range);
+        above.find(|range| range.kind == RangeKind::Held)
+    }
+
     /// Whether any id of the range is accounted for.
     #[must_use]
     pub fn overlaps(&self, ids: &RangeInclusive<i64>) -> bool {
@@ -103,30 +135,30 @@ impl TradeRanges {
 
     /// Accounts for the ids of `range` and notes in `changes` what that does to the rows.
     ///
-    /// A held range replaces the void and refused ids it overlaps, since a real trade is stronger than
-    /// the exchange's word that there is none. A void or refused one fills only what is not accounted
-    /// for. Ids already covered with the same kind, or more strongly, stay as they are.
+    /// A held range replaces the void and refused ids it overlaps, and a refused one the void ids, since a
+    /// trade is stronger than the exchange's word that there is none. Ids already covered with the same
+    /// kind, or more strongly, stay as they are.
     pub fn insert(&mut self, range: TradeRange, changes: &mut RangeChanges) {
         debug_assert!(range.first_id <= range.last_id);
         let mut next_id = range.first_id;
         let mut next_time_us = range.first_time_us;
-        for stronger in self.overlapping(&(range.first_id..=range.last_id)) {
-            if stronger.kind != RangeKind::Held && range.kind == RangeKind::Held {
-                self.cut(&stronger, &range, changes);
+        for stored in self.overlapping(&(range.first_id..=range.last_id)) {
+            if range.kind.outranks(stored.kind) {
+                self.cut(&stored, &range, changes);
                 continue;
             }
-            if stronger.first_id > next_id {
+            if stored.first_id > next_id {
                 let part = TradeRange {
                     first_id: next_id,
-                    last_id: stronger.first_id - 1,
+                    last_id: stored.first_id - 1,
                     first_time_us: next_time_us,
-                    last_time_us: stronger.first_time_us,
+                    last_time_us: stored.first_time_us,
                     ..range
                 };
                 self.join(part, changes);
             }
-            next_id = stronger.last_id + 1;
-            next_time_us = stronger.last_time_us;
+            next_id = stored.last_id + 1;
+            next_time_us = stored.last_time_us;
         }
         if next_id <= range.last_id {
             self.join(TradeRange { first_id: next_id, first_time_us: next_time_us, ..range }, changes);
@@ -173,17 +205,23 @@ impl TradeRanges {
             .collect()
     }
 
-    /// Takes the ids of `held` out of `weaker`, which overlaps it.
-    fn cut(&mut self, weaker: &TradeRange, held: &TradeRange, changes: &mut RangeChanges) {
+    /// Takes the ids of `stronger` out of `weaker`, which overlaps it.
+    fn cut(&mut self, weaker: &TradeRange, stronger: &TradeRange, changes: &mut RangeChanges) {
         self.delete(weaker.first_id, changes);
-        if weaker.first_id < held.first_id {
-            let below =
-                TradeRange { last_id: held.first_id - 1, last_time_us: held.first_time_us, ..*weaker };
+        if weaker.first_id < stronger.first_id {
+            let below = TradeRange {
+                last_id: stronger.first_id - 1,
+                last_time_us: stronger.first_time_us,
+                ..*weaker
+            };
             self.put(below, changes);
         }
-        if weaker.last_id > held.last_id {
-            let above =
-                TradeRange { first_id: held.last_id + 1, first_time_us: held.last_time_us, ..*weaker };
+        if weaker.last_id > stronger.last_id {
+            let above = TradeRange {
+                first_id: stronger.last_id + 1,
+                first_time_us: stronger.last_time_us,
+                ..*weaker
+            };
             self.put(above, changes);
         }
     }
@@ -241,7 +279,13 @@ mod tests {
     }
 
     fn any_range() -> impl Strategy<Value = TradeRange> {
-        let kind = prop_oneof![Just(RangeKind::Held), Just(RangeKind::Void), Just(RangeKind::Refused)];
+        let refused = |reason| Just(RangeKind::Refused(reason));
+        let kind = prop_oneof![
+            Just(RangeKind::Held),
+            Just(RangeKind::Void),
+            refused(RefusalReason::Overflow),
+            refused(RefusalReason::TooLarge)
+        ];
         (kind, 0_i64..60, 0_i64..15)
             .prop_map(|(kind, first_id, length)| range(kind, first_id, first_id + length))
     }
@@ -252,8 +296,9 @@ mod tests {
         for range in ranges {
             for id in range.first_id..=range.last_id {
                 let kind = kinds.entry(id).or_insert(range.kind);
-                if range.kind == RangeKind::Held {
-                    *kind = RangeKind::Held;
+                let is_refused = matches!(range.kind, RangeKind::Refused(_));
+                if range.kind == RangeKind::Held || (is_refused && *kind == RangeKind::Void) {
+                    *kind = range.kind;
                 }
             }
         }

@@ -31,6 +31,25 @@ impl fmt::Display for Market {
     }
 }
 
+/// The highest trade id there is: the largest number that every reader of JSON holds exactly, and a million times what
+/// exchanges have reached. With it, no sum over ids leaves an `i64`, here or in a database.
+pub const HIGHEST_TRADE_ID: i64 = (1 << 53) - 1;
+
+/// Times end here: the first microsecond of year 9999, which every calendar and every database still has.
+const END_OF_TIME_US: i64 = 253_370_764_800_000_000;
+
+/// Whether `id` can be a trade's: exchanges count from zero upwards.
+#[must_use]
+pub const fn is_trade_id(id: i64) -> bool {
+    0 <= id && id <= HIGHEST_TRADE_ID
+}
+
+/// Whether `time_us` can be a trade's: after 1970 and before 9999.
+#[must_use]
+pub const fn is_trade_time(time_us: i64) -> bool {
+    0 < time_us && time_us < END_OF_TIME_US
+}
+
 /// One trade. Which market it belongs to is known by whoever holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Trade {
@@ -48,4 +67,16 @@ pub struct Trade {
     pub received_time_us: i64,
     /// True where the buyer's order was in the book, so that the taker sold.
     pub buyer_is_maker: bool,
+}
+
+impl Trade {
+    /// Whether its id, its time and its amounts can be a trade's at all. Whoever decodes one has seen to that and says
+    /// which of them it is; nothing that follows can go wrong with it.
+    #[must_use]
+    pub const fn is_possible(&self) -> bool {
+        is_trade_id(self.trade_id)
+            && is_trade_time(self.trade_time_us)
+            && self.price.is_positive()
+            && self.quantity.is_positive()
+    }
 }

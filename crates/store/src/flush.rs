@@ -9,17 +9,21 @@ use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
 use market::{
-    CandleKey, Fold, Interval, LastTrade, Market, MarketPlan, Output, PlanSettings, Record, StoredMarket,
-    TradeRange, build_coarser, intervals_to_build, plan_market, touched_windows,
+    BuiltCandles, CandleKey, Fold, Interval, LastTrade, Market, MarketPlan, Output, PlanSettings, Record,
+    RefusedTrade, StoredMarket, TradeRange, build_coarser, intervals_to_build, plan_market, touched_windows,
 };
 
 use crate::error::{FlushError, StoreError};
 use crate::history::{FileOfStep, HistoryStep, HistoryWrite};
-use crate::model::{FlushBatch, FlushReport, FlushSettings, MarketBatch, PartitionProgress};
+use crate::model::{FlushBatch, FlushReport, FlushSettings, HeadState, MarketBatch, PartitionProgress};
 use crate::{Backend, Store};
 
 /// How far ahead of the clock a trade's time may be: clocks differ, but nobody trades in the future.
 const LARGEST_CLOCK_LEAD_US: i64 = 3_600_000_000;
+
+/// How long the exchange's word of its newest id stands, and how many ids it cannot have given in that time.
+const PROBE_STANDS_US: i64 = 300_000_000;
+const MOST_IDS_SINCE_PROBE: i64 = 10_000_000;
 
 /// How long the floors are taken as read. Rows written below a floor that has just moved are deleted with
 /// the next move, and claim nothing meanwhile.
@@ -99,6 +103,8 @@ pub(crate) struct StoredHead {
     pub(crate) trades_held: i64,
     pub(crate) last_trade: Option<LastTrade>,
     pub(crate) max_inversion_us: i64,
+    /// How far the exchange's own ids go, as far as it was asked.
+    pub(crate) exchange: Option<HeadState>,
 }
 
 /// A row of `candles`.
@@ -235,8 +241,8 @@ impl Flusher {
         let markets = self.identify(database, batch.markets).await?;
         let settings = self.plan_settings(database, now_us).await?;
         if settings.store_trades {
-            let times_us =
-                markets.iter().flat_map(|market| &market.records).map(|record| record.trade.trade_time_us);
+            let trades = markets.iter().flat_map(|market| &market.records).map(|record| record.trade);
+            let times_us = trades.filter(market::Trade::is_possible).map(|trade| trade.trade_time_us);
             let stored = settings.trades_floor_us..=settings.latest_time_us;
             database.prepare_trade_days(&mut times_us.filter(|time_us| stored.contains(time_us))).await?;
         }
@@ -248,7 +254,8 @@ impl Flusher {
             let offsets = transaction.read_offsets(&batch.topic, &partitions).await?;
             check_offsets(&batch.topic_id, &batch.partitions, &offsets)?;
         }
-        self.lock_and_read(&mut transaction, &markets, &settings).await?;
+        let symbol_ids: Vec<i32> = markets.iter().map(|market| market.symbol_id).collect();
+        self.lock_and_read(&mut transaction, &markets, &settings, now_us).await?;
 
         let mut writes = FlushWrites {
             topic: batch.topic,
@@ -290,9 +297,9 @@ impl Flusher {
         }
         let mut identified: Vec<IdentifiedBatch> = markets
             .into_iter()
-            .filter_map(|MarketBatch { market, records }| {
+            .filter_map(|MarketBatch { market, records, refused }| {
                 let symbol_id = *self.symbol_ids.get(&market)?;
-                Some(IdentifiedBatch { symbol_id, market, records })
+                Some(IdentifiedBatch { symbol_id, market, records, refused })
             })
             .collect();
         identified.sort_by_key(|batch| batch.symbol_id);
@@ -323,24 +330,27 @@ impl Flusher {
         transaction: &mut T,
         markets: &[IdentifiedBatch],
         settings: &PlanSettings,
+        now_us: i64,
     ) -> Result<(), StoreError> {
         let symbol_ids: Vec<i32> = markets.iter().map(|market| market.symbol_id).collect();
         #[cfg(feature = "sabotage")]
         if market::sabotage::active() == Some(market::sabotage::Sabotage::LedgerBeforeLock) {
-            self.refresh(transaction, markets).await?;
+            self.refresh(transaction, markets, now_us).await?;
             self.read_windows(transaction, markets, settings).await?;
             return transaction.lock_heads(&symbol_ids).await;
         }
         transaction.lock_heads(&symbol_ids).await?;
-        self.refresh(transaction, markets).await?;
+        self.refresh(transaction, markets, now_us).await?;
         self.read_windows(transaction, markets, settings).await
     }
 
-    /// Reads what is stored of the markets whose cached version is not the stored one.
+    /// Reads what is stored of the markets whose cached version is not the stored one, and how far the exchange's
+    /// ids go, which moves without the version.
     async fn refresh<T: FlushTransaction>(
         &mut self,
         transaction: &mut T,
         markets: &[IdentifiedBatch],
+        now_us: i64,
     ) -> Result<(), StoreError> {
         let symbol_ids: Vec<i32> = markets.iter().map(|market| market.symbol_id).collect();
         let heads = transaction.read_heads(&symbol_ids).await?;
@@ -350,15 +360,28 @@ impl Flusher {
         if heads.len() != markets.len() || !heads.iter().all(of_this_market) {
             return Err(StoreError::Unexpected("symbol ids mean other markets than before".to_owned()));
         }
+        let highest_ids: Vec<(i32, Option<i64>)> =
+            heads.iter().map(|head| (head.symbol_id, highest_id(head.exchange, now_us))).collect();
         let stale: Vec<StoredHead> = heads
             .into_iter()
             .filter(|head| {
                 self.cache.get(&head.symbol_id).is_none_or(|cached| cached.version != head.version)
             })
             .collect();
-        if stale.is_empty() {
-            return Ok(());
+        if !stale.is_empty() {
+            self.read_anew(transaction, stale).await?;
         }
+        for (symbol_id, highest_id) in highest_ids {
+            self.cache.entry(symbol_id).or_default().highest_id = highest_id;
+        }
+        Ok(())
+    }
+
+    async fn read_anew<T: FlushTransaction>(
+        &mut self,
+        transaction: &mut T,
+        stale: Vec<StoredHead>,
+    ) -> Result<(), StoreError> {
         let stale_ids: Vec<i32> = stale.iter().map(|head| head.symbol_id).collect();
         let mut ranges: HashMap<i32, Vec<TradeRange>> = HashMap::new();
         for (symbol_id, range) in transaction.read_ranges(&stale_ids).await? {
@@ -374,6 +397,7 @@ impl Flusher {
                 trades_held: head.trades_held,
                 last_trade: head.last_trade,
                 max_inversion_us: head.max_inversion_us,
+                highest_id: None,
                 ledger: ranges.remove(&head.symbol_id).unwrap_or_default().into_iter().collect(),
                 folds: folds.remove(&head.symbol_id).unwrap_or_default(),
                 candles: HashMap::new(),
@@ -416,19 +440,19 @@ impl Flusher {
         settings: &PlanSettings,
     ) -> Result<MarketWrite, StoreError> {
         let stored = self.cache.entry(batch.symbol_id).or_default();
-        let mut built = HashMap::new();
+        let mut built = BuiltCandles::new();
         for (interval, source) in intervals_to_build(stored, settings) {
             let rows = transaction.read_all_candles(batch.symbol_id, source).await?;
             let finer: Vec<market::Candle> = rows.into_iter().map(|row| row.candle).collect();
-            let coarser = build_coarser(&finer, interval).map_err(|overflow| {
-                StoreError::Unexpected(format!(
-                    "{}: candles of {source} do not add up to {interval}: {overflow}",
-                    batch.market
-                ))
-            })?;
-            built.extend(coarser);
+            match build_coarser(&finer, interval) {
+                Ok(coarser) => drop(built.insert(interval, coarser)),
+                // Failing here would fail every flush from now on.
+                Err(overflow) => {
+                    tracing::warn!(market = %batch.market, %interval, %source, %overflow, "candles cannot be added up");
+                }
+            }
         }
-        let plan = plan_market(batch.records, stored, built, settings);
+        let plan = plan_market(batch.records, &batch.refused, stored, built, settings);
         Ok(MarketWrite {
             symbol_id: batch.symbol_id,
             market: batch.market,
@@ -462,6 +486,14 @@ struct IdentifiedBatch {
     symbol_id: i32,
     market: Market,
     records: Vec<Record>,
+    refused: Vec<RefusedTrade>,
+}
+
+/// The highest id that a trade can have now; `None` where the exchange was not asked lately.
+fn highest_id(exchange: Option<HeadState>, now_us: i64) -> Option<i64> {
+    let HeadState { last_id, probed_at_us } = exchange?;
+    let is_fresh = now_us.abs_diff(probed_at_us) <= PROBE_STANDS_US.unsigned_abs();
+    is_fresh.then(|| last_id.saturating_add(MOST_IDS_SINCE_PROBE))
 }
 
 fn check_offsets(

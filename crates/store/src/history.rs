@@ -96,7 +96,7 @@ impl HistoryStep {
             topic: file_name,
             topic_id: sha256.clone(),
             partitions: Vec::new(),
-            markets: vec![MarketBatch { market, records }],
+            markets: vec![MarketBatch { market, records, refused: Vec::new() }],
         };
         (batch, FileOfStep { day, sha256 })
     }

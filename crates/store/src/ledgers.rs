@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use market::Market;
 
-use crate::model::{HeadState, Hole, MarketLedger};
+use crate::model::{HeadState, Hole, MarketLedger, RefusedIds, RefusedTrades};
 
 /// One row of `symbol_head`, as far as a ledger needs it.
 pub(crate) struct HeadRow {
@@ -26,8 +26,25 @@ pub(crate) struct HoleRow {
     pub(crate) missing: i64,
 }
 
-/// One ledger a market; the holes come newest first.
-pub(crate) fn ledgers(heads: Vec<HeadRow>, holes: Vec<HoleRow>) -> Vec<MarketLedger> {
+/// One range of refused trades, with the number of all that its symbol has.
+pub(crate) struct RefusedRow {
+    pub(crate) symbol_id: i32,
+    pub(crate) ids: RefusedIds,
+    pub(crate) trades: i64,
+}
+
+/// One ledger a market; holes and refused trades come newest first.
+pub(crate) fn ledgers(
+    heads: Vec<HeadRow>,
+    holes: Vec<HoleRow>,
+    refused: Vec<RefusedRow>,
+) -> Vec<MarketLedger> {
+    let mut refused_by_symbol: BTreeMap<i32, RefusedTrades> = BTreeMap::new();
+    for RefusedRow { symbol_id, ids, trades } in refused {
+        let of_symbol = refused_by_symbol.entry(symbol_id).or_default();
+        of_symbol.trades = trades;
+        of_symbol.newest.push(ids);
+    }
     let mut by_symbol: BTreeMap<i32, (i64, Vec<Hole>)> = BTreeMap::new();
     for HoleRow { symbol_id, first_id, last_id, missing } in holes {
         let of_symbol = by_symbol.entry(symbol_id).or_default();
@@ -46,6 +63,7 @@ pub(crate) fn ledgers(heads: Vec<HeadRow>, holes: Vec<HoleRow>) -> Vec<MarketLed
             history_from_us: head.history_from_us,
             missing,
             holes,
+            refused: refused_by_symbol.remove(&head.symbol_id).unwrap_or_default(),
         }
     };
     heads.into_iter().map(ledger).collect()

@@ -18,7 +18,7 @@ mod rebuild;
 mod sqlite;
 #[cfg(test)]
 mod tests;
-mod void;
+mod unheld;
 
 pub use checks::{
     CandleCheck, CheckCount, CheckVerdict, CheckableWindow, Difference, DifferingCandle, WindowContent,
@@ -30,18 +30,18 @@ pub use hole_watch::{HoleReport, HoleWatch, LedgerLook, Missing};
 pub use model::{
     CandleQuery, CandleRow, Claim, ConnectOptions, FlushBatch, FlushReport, FlushSettings, HeadProbe,
     HeadState, Hole, MAX_HOLES, MarketBatch, MarketLedger, Owner, PartitionPosition, PartitionProgress,
-    Retention, UnreadableRecord,
+    RefusedIds, RefusedTrades, Retention, UnreadableRecord,
 };
 
 pub use rebuild::Rebuilt;
-pub use void::IdsWithoutTrade;
+pub use unheld::IdsWithoutTrade;
 
-use market::{Interval, Market};
+use market::{Interval, Market, RefusedTrade, TradeRange};
 use postgres::PostgresDatabase;
 use sqlite::SqliteDatabase;
 
 /// The newest schema version that this program knows.
-pub const LATEST_SCHEMA_VERSION: i64 = 4;
+pub const LATEST_SCHEMA_VERSION: i64 = 5;
 
 /// A pipeline's schema in a database. Cheap to clone: clones share one pool.
 #[derive(Clone)]
@@ -202,7 +202,8 @@ impl Store {
         // Heads first: a hole that opens in between is not yet known, which the next look mends.
         let heads = on_backend!(self, database => database.heads().await)?;
         let holes = on_backend!(self, database => database.holes().await)?;
-        Ok(ledgers::ledgers(heads, holes))
+        let refused = on_backend!(self, database => database.refused().await)?;
+        Ok(ledgers::ledgers(heads, holes, refused))
     }
 
     /// Keeps what the exchange says of its newest trades. `now_us` is the clock of whoever asked, microseconds since
@@ -227,7 +228,17 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read or written; trying again is safe.
     pub async fn void(&self, market: &Market, void: IdsWithoutTrade) -> Result<(), StoreError> {
-        on_backend!(self, database => void::enter(database, market, void).await)
+        let range = std::iter::once(void.into());
+        on_backend!(self, database => unheld::enter(database, market, range).await)
+    }
+
+    /// Enters trades that exist and cannot be held into the ledger, where they are not held after all.
+    ///
+    /// # Errors
+    /// Where the database cannot be read or written; trying again is safe.
+    pub async fn refuse(&self, market: &Market, refused: &[RefusedTrade]) -> Result<(), StoreError> {
+        let ranges = refused.iter().copied().map(TradeRange::from);
+        on_backend!(self, database => unheld::enter(database, market, ranges).await)
     }
 
     /// The lengths of candles that are kept of `market`, the shortest first.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use market::{Interval, Market, Record};
+use market::{Interval, Market, Record, RefusalReason, RefusedTrade};
 
 /// How to connect.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +81,28 @@ pub struct MarketLedger {
     pub missing: i64,
     /// The newest holes, the newest first; at most [`MAX_HOLES`].
     pub holes: Vec<Hole>,
+    /// What exists and cannot be held.
+    pub refused: RefusedTrades,
+}
+
+/// Trades of one market that exist and cannot be held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RefusedTrades {
+    /// How many.
+    pub trades: i64,
+    /// The newest of them, the newest first; at most [`MAX_HOLES`] ranges.
+    pub newest: Vec<RefusedIds>,
+}
+
+/// A run of refused trades.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedIds {
+    /// Lowest id.
+    pub first_id: i64,
+    /// Highest id.
+    pub last_id: i64,
+    /// Why they cannot be held.
+    pub reason: RefusalReason,
 }
 
 /// What the exchange said of one market's newest trade.
@@ -103,7 +125,7 @@ pub struct HeadState {
     pub probed_at_us: i64,
 }
 
-/// How many holes a [`MarketLedger`] names.
+/// How many holes a [`MarketLedger`] names, and how many ranges of refused trades.
 pub const MAX_HOLES: usize = 20;
 
 /// A run of missing ids.
@@ -255,6 +277,8 @@ pub struct MarketBatch {
     pub market: Market,
     /// Its trades, in no order.
     pub records: Vec<Record>,
+    /// Trades that whoever decoded them could not hold. Their records are among the unreadable ones.
+    pub refused: Vec<RefusedTrade>,
 }
 
 /// What a committed flush did.

@@ -1,25 +1,31 @@
 //! The words that stand in the columns of every database.
 
 use jiff::civil::Date;
-use market::{Interval, Output, RangeKind};
+use market::{Interval, Output, RangeKind, RefusalReason};
 
 use crate::error::StoreError;
 
-pub(crate) const fn kind_name(kind: RangeKind) -> &'static str {
+/// The columns `kind` and `reason`.
+pub(crate) const fn kind_names(kind: RangeKind) -> (&'static str, Option<&'static str>) {
     match kind {
-        RangeKind::Held => "held",
-        RangeKind::Void => "void",
-        RangeKind::Refused => "refused",
+        RangeKind::Held => ("held", None),
+        RangeKind::Void => ("void", None),
+        RangeKind::Refused(reason) => ("refused", Some(reason.as_str())),
     }
 }
 
-pub(crate) fn kind_of(name: &str) -> Result<RangeKind, StoreError> {
-    match name {
-        "held" => Ok(RangeKind::Held),
-        "void" => Ok(RangeKind::Void),
-        "refused" => Ok(RangeKind::Refused),
-        other => Err(StoreError::Unexpected(format!("trade_ranges.kind is {other:?}"))),
+pub(crate) fn kind_of(name: &str, reason: Option<&str>) -> Result<RangeKind, StoreError> {
+    match (name, reason) {
+        ("held", None) => Ok(RangeKind::Held),
+        ("void", None) => Ok(RangeKind::Void),
+        ("refused", Some(reason)) => reason_of(reason).map(RangeKind::Refused),
+        other => Err(StoreError::Unexpected(format!("trade_ranges.kind and reason are {other:?}"))),
     }
+}
+
+pub(crate) fn reason_of(name: &str) -> Result<RefusalReason, StoreError> {
+    let reason = RefusalReason::ALL.into_iter().find(|reason| reason.as_str() == name);
+    reason.ok_or_else(|| StoreError::Unexpected(format!("trade_ranges.reason is {name:?}")))
 }
 
 /// The columns `output` and `interval_s`; the trades have no interval, which is 0 there.

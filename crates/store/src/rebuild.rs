@@ -158,6 +158,7 @@ fn writes(
         partitions: Vec::new(),
         markets: vec![write],
         set_aside: Vec::new(),
+        history: None,
     }
 }
 

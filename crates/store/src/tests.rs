@@ -10,6 +10,7 @@ mod faults;
 mod head;
 mod history;
 mod rebuild;
+mod refused;
 mod retention;
 
 use std::time::Duration;
@@ -90,6 +91,12 @@ suite! {
     history::a_start_is_wished_without_a_probe_too,
     history::history_below_a_floor_enters_the_ledger_only,
     history::what_cannot_be_held_of_a_file_is_set_aside_under_its_name,
+    refused::refused_trades_are_accounted_for_and_no_candle_over_them_is_complete,
+    refused::what_the_exchange_has_and_cannot_be_held_is_no_hole_and_never_void,
+    refused::no_record_makes_a_flush_or_a_query_fail,
+    refused::sums_that_do_not_fit_a_new_interval_do_not_stop_the_flush,
+    refused::an_id_far_beyond_the_exchanges_own_is_set_aside_and_makes_no_hole,
+    refused::a_chain_beyond_the_probed_id_is_not_proven_by_it,
     retention::days_below_the_floor_are_dropped_and_claim_nothing,
     retention::trades_below_the_floor_enter_the_ledger_only,
 }

@@ -208,19 +208,6 @@ fn unhealthy_symbols(findings: &Findings<'_>) -> Vec<UnhealthySymbol> {
     all.take(MAX_UNHEALTHY_SYMBOLS).collect()
 }
 
-/// `1,203`.
-fn with_separators(count: i64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// The first few of `names`, and how many more there are.
 fn listed<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
     const SHOWN: usize = 5;

@@ -13,7 +13,9 @@ use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::holes::{HoleReport, HoleWatch, Missing, count_holes};
 use operator::reconcile::observe::{CandleChecks, Observed, Reading, SecretState, Workloads};
 use operator::reconcile::plan::{Complaint, Place, plan};
-use store::{CheckCount, CheckVerdict, Difference, DifferingCandle, HeadState, Hole};
+use store::{
+    CheckCount, CheckVerdict, Difference, DifferingCandle, HeadState, Hole, RefusedIds, RefusedTrades,
+};
 
 use crate::world::{
     NOW, away, empty_world, fine, fixture, minimal, other_owner, running_world, schema_as_needed, second,
@@ -26,6 +28,21 @@ fn status(pipeline: &CryptoPipeline, observed: &Observed, applied: &Applied) -> 
     let holes = count_holes(&mut HoleWatch::default(), observed, now);
     let plan = plan.as_ref().map_err(Vec::as_slice);
     describe(&Findings { pipeline, observed, plan, applied, holes: holes.as_ref() }, now)
+}
+
+/// [`status`] where these trades are missing and count.
+fn status_missing(
+    pipeline: &CryptoPipeline,
+    observed: &Observed,
+    missing: &[(&str, Missing)],
+) -> CryptoPipelineStatus {
+    let plan = plan(pipeline, observed, Place::Cluster);
+    let missing =
+        missing.iter().map(|(symbol, missing)| (market::Market::new("binance", *symbol), missing.clone()));
+    let holes = HoleReport { missing: missing.collect(), ..HoleReport::default() };
+    let (plan, applied) = (plan.as_ref().map_err(Vec::as_slice), Applied::default());
+    let findings = Findings { pipeline, observed, plan, applied: &applied, holes: Some(&holes) };
+    describe(&findings, second(NOW))
 }
 
 fn condition<'a>(status: &'a CryptoPipelineStatus, kind: &str) -> &'a Condition {
@@ -275,21 +292,10 @@ fn workers_that_are_cut_off_are_said_with_the_cause() {
 fn missing_trades_are_named_with_their_ids() {
     let pipeline = fixture("minimal");
     let observed = running_world(&pipeline);
-    let plan = plan(&pipeline, &observed, Place::Cluster, second(NOW)).unwrap();
     let missing =
         Missing { trades: 1_203, holes: vec![Hole { first_id: 5_412_300_001, last_id: 5_412_301_203 }] };
-    let mut holes = HoleReport::default();
-    holes.missing.insert(market::Market::new("binance", "BTCUSDT"), missing.clone());
-    holes.missing.insert(market::Market::new("binance", "NOLONGERWISHED"), missing);
-    let applied = Applied::default();
-    let findings = Findings {
-        pipeline: &pipeline,
-        observed: &observed,
-        plan: Ok(&plan),
-        applied: &applied,
-        holes: Some(&holes),
-    };
-    let status = describe(&findings, second(NOW));
+    let status =
+        status_missing(&pipeline, &observed, &[("BTCUSDT", missing.clone()), ("NOLONGERWISHED", missing)]);
     assert_eq!(said(&status, "DataContinuous"), "False/TradesMissing");
     let message = &condition(&status, "DataContinuous").message;
     assert_eq!(message, "binance:BTCUSDT misses 1,203 trades (ids 5412300001..5412301203)");
@@ -328,20 +334,10 @@ fn why_a_hole_stays_open_is_said() {
         last_id: 12,
         reason: "the exchange does not have these trades (any more)".to_owned(),
     }];
-    let plan = plan(&pipeline, &observed, Place::Cluster, second(NOW)).unwrap();
-    let mut holes = HoleReport::default();
     let missing = Missing { trades: 3, holes: vec![Hole { first_id: 10, last_id: 12 }] };
-    holes.missing.insert(market::Market::new("binance", "BTCUSDT"), missing);
-    let applied = Applied::default();
-    let findings = Findings {
-        pipeline: &pipeline,
-        observed: &observed,
-        plan: Ok(&plan),
-        applied: &applied,
-        holes: Some(&holes),
-    };
+    let status = status_missing(&pipeline, &observed, &[("BTCUSDT", missing)]);
     assert_eq!(
-        condition(&describe(&findings, second(NOW)), "DataContinuous").message,
+        condition(&status, "DataContinuous").message,
         "binance:BTCUSDT misses 3 trades (ids 10..12); repair of binance:BTCUSDT: the exchange does not have these \
          trades (any more)"
     );
@@ -416,6 +412,29 @@ fn nothing_is_continuous_before_the_first_trade_of_the_history_is_known() {
         let message = &condition(&status, "DataContinuous").message;
         assert!(message.ends_with("of binance:BTCUSDT, binance:SOLUSDT"), "{message}");
     }
+}
+
+#[test]
+fn trades_that_cannot_be_held_are_named_with_the_reason() {
+    let pipeline = fixture("minimal");
+    let mut schema = schema_as_needed(&pipeline);
+    let newest = vec![RefusedIds { first_id: 123, last_id: 123, reason: market::RefusalReason::Overflow }];
+    schema.ledgers[0].refused = RefusedTrades { trades: 1, newest };
+    let observed = Observed { schema: known(schema), ..running_world(&pipeline) };
+    let status_then = status(&pipeline, &observed, &Applied::default());
+    assert_eq!(said(&status_then, "DataContinuous"), "False/TradesRefused");
+    let named = "1 trade refused (ids 123 overflow)";
+    assert_eq!(condition(&status_then, "DataContinuous").message, format!("binance:BTCUSDT: {named}"));
+    assert_eq!(status_then.missing_trades, Some(0));
+    assert_eq!(status_then.unhealthy_symbols[0].reason, "TradesRefused");
+    // Beside what is missing they are not forgotten.
+    let missing = Missing { trades: 1, holes: vec![Hole { first_id: 7, last_id: 7 }] };
+    let both = status_missing(&pipeline, &observed, &[("BTCUSDT", missing)]);
+    assert_eq!(said(&both, "DataContinuous"), "False/TradesMissing");
+    assert_eq!(
+        condition(&both, "DataContinuous").message,
+        format!("binance:BTCUSDT misses 1 trade (ids 7); binance:BTCUSDT: {named}")
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ use operator::reconcile::observe::{
 };
 use operator::reconcile::plan::{PipelinePlan, Place, plan};
 use runtime::kafka_admin::TopicDescription;
-use store::{HeadState, LATEST_SCHEMA_VERSION, MarketLedger, Owner, PartitionPosition};
+use store::{HeadState, LATEST_SCHEMA_VERSION, MarketLedger, Owner, PartitionPosition, RefusedTrades};
 
 /// 2026-09-21: after the starts that the fixtures name.
 pub(crate) const NOW: i64 = 1_790_000_000;
@@ -134,6 +134,7 @@ pub(crate) fn schema_as_needed(pipeline: &CryptoPipeline) -> SchemaState {
         history_from_us: history_from_us(pipeline, market),
         missing: 0,
         holes: Vec::new(),
+        refused: RefusedTrades::default(),
     };
     SchemaState {
         version: Some(LATEST_SCHEMA_VERSION),

@@ -8,7 +8,7 @@ use hashbrown::{Equivalent, HashMap};
 use market::{Market, Record};
 use store::{FlushBatch, MarketBatch, PartitionPosition, PartitionProgress, UnreadableRecord};
 
-use crate::record::{DecodedRecord, decode_value};
+use crate::record::{DecodedRecord, RecordError, decode_value};
 
 /// One record as the broker gave it.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +135,11 @@ impl BatchBuilder {
                     reason,
                     payload: value.to_vec(),
                 });
+                if let RecordError::Refused(refused, _) = error {
+                    let Market { venue, symbol } = &refused.market;
+                    let name = MarketName { venue, symbol };
+                    self.batch_of(&name).refused.push(refused.trade);
+                }
             }
         }
         self.records += 1;
@@ -153,21 +158,23 @@ impl BatchBuilder {
 
     fn add_trade(&mut self, record: &RawRecord<'_>, decoded: &DecodedRecord<'_>) {
         let name = MarketName { venue: &decoded.venue, symbol: &decoded.symbol };
-        if !self.markets.get(self.last_market).is_some_and(|batch| name.equivalent(&batch.market)) {
-            self.last_market = self.indexes.get(&name).copied().unwrap_or_else(|| {
-                let market = Market::new(name.venue, name.symbol);
-                self.indexes.insert(market.clone(), self.markets.len());
-                self.markets.push(MarketBatch { market, records: Vec::new() });
-                self.markets.len() - 1
-            });
-        }
-        if let Some(batch) = self.markets.get_mut(self.last_market) {
-            let RawRecord { partition, offset, .. } = *record;
-            batch.records.push(Record { trade: decoded.trade, partition, offset });
-        }
+        let RawRecord { partition, offset, .. } = *record;
+        self.batch_of(&name).records.push(Record { trade: decoded.trade, partition, offset });
         let event_time_us = decoded.trade.event_time_us;
         let first_us = self.event_times_us.map_or(event_time_us, |(first_us, _)| first_us);
         self.event_times_us = Some((first_us, event_time_us));
+    }
+
+    fn batch_of(&mut self, name: &MarketName<'_>) -> &mut MarketBatch {
+        if !self.markets.get(self.last_market).is_some_and(|batch| name.equivalent(&batch.market)) {
+            self.last_market = self.indexes.get(name).copied().unwrap_or_else(|| {
+                let market = Market::new(name.venue, name.symbol);
+                self.indexes.insert(market.clone(), self.markets.len());
+                self.markets.push(MarketBatch { market, records: Vec::new(), refused: Vec::new() });
+                self.markets.len() - 1
+            });
+        }
+        &mut self.markets[self.last_market]
     }
 
     /// The batch so far, if anything was read; reading goes on behind it.
@@ -187,10 +194,15 @@ impl BatchBuilder {
         if partitions.is_empty() {
             return None;
         }
-        let moved = self.markets.iter_mut().filter(|batch| !batch.records.is_empty()).map(|batch| {
+        let has_any = |batch: &&mut MarketBatch| !batch.records.is_empty() || !batch.refused.is_empty();
+        let moved = self.markets.iter_mut().filter(has_any).map(|batch| {
             // The next batch is most likely about as large.
             let room = Vec::with_capacity(batch.records.len());
-            MarketBatch { market: batch.market.clone(), records: std::mem::replace(&mut batch.records, room) }
+            MarketBatch {
+                market: batch.market.clone(),
+                records: std::mem::replace(&mut batch.records, room),
+                refused: std::mem::take(&mut batch.refused),
+            }
         });
         let batch = FlushBatch {
             topic: self.topic.clone(),
@@ -301,6 +313,20 @@ mod tests {
             taken.partitions[0].unreadable.iter().map(|record| (record.offset, record.reason)).collect();
         assert_eq!(unreadable, [(0, "not_json"), (1, "not_json")]);
         assert!(taken.markets.is_empty());
+    }
+
+    #[test]
+    fn a_trade_that_cannot_be_held_is_kept_and_refused_by_its_id() {
+        let mut builder = builder(&[position(0, 0)]);
+        let text =
+            String::from_utf8(value("BTCUSDT", 7)).unwrap().replace(r#""price":"1""#, r#""price":"0""#);
+        builder.add(record(0, 0, text.as_bytes()));
+        let taken = builder.take().unwrap().batch;
+        assert_eq!(taken.partitions[0].unreadable[0].reason, "price_not_positive");
+        let reason = market::RefusalReason::PriceNotPositive;
+        let refused = market::RefusedTrade { trade_id: 7, trade_time_us: 3, reason };
+        assert_eq!((taken.markets[0].records.len(), &taken.markets[0].refused[..]), (0, &[refused][..]));
+        assert!(builder.take().is_none());
     }
 
     #[test]

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use serde_json::json;
 
-pub(crate) use super::binance_frame::parse_frame;
-
 /// Streams of one connection. The exchange allows 1024.
 pub(crate) const STREAMS_PER_CONNECTION: usize = 1_000;
 

@@ -1,6 +1,6 @@
 //! A frame of Binance's combined streams -> what it says. Pure.
 
-use market::Trade;
+use market::{Trade, is_trade_id, is_trade_time};
 use serde::Deserialize;
 use serde_json::error::Category;
 
@@ -71,7 +71,7 @@ struct BinanceEvent<'a> {
 ///
 /// # Errors
 /// [`FrameError`] where it is none that a subscriber of trades can expect.
-pub(crate) fn parse_frame(text: &str, received_time_us: i64) -> Result<StreamEvent<'_>, FrameError> {
+pub fn parse_frame(text: &str, received_time_us: i64) -> Result<StreamEvent<'_>, FrameError> {
     let frame: BinanceFrame<'_> = serde_json::from_str(text).map_err(|error| match error.classify() {
         Category::Data => FrameError::WrongType(error),
         _ => FrameError::NotJson(error),
@@ -99,8 +99,8 @@ fn read_event(event: BinanceEvent<'_>, received_time_us: i64) -> Result<StreamEv
     }
     let JsonText(symbol) = present("s", event.symbol)?;
     let trade_id = present("t", event.trade_id)?;
-    if trade_id < 0 {
-        return Err(FrameError::NegativeId(trade_id));
+    if !is_trade_id(trade_id) {
+        return Err(FrameError::IdOutOfRange(trade_id));
     }
     let (price, quantity) = read_amounts(&present("p", event.price)?.0, &present("q", event.quantity)?.0)?;
     let trade = Trade {
@@ -128,16 +128,13 @@ fn present<T>(field: &'static str, value: Option<T>) -> Result<T, FrameError> {
 }
 
 fn in_microseconds(time: i64) -> Result<i64, FrameError> {
-    read_time_us(time).ok_or(FrameError::TimeNotPositive(time))
+    read_time_us(time).ok_or(FrameError::TimeOutOfRange(time))
 }
 
-/// A time of the exchange in microseconds, whichever unit its server uses; `None` before 1970.
+/// A time of the exchange in microseconds, whichever unit its server uses; `None` where it can be no trade's.
 pub(in crate::exchange) fn read_time_us(time: i64) -> Option<i64> {
-    match time {
-        ..=0 => None,
-        milliseconds @ ..FIRST_MICROSECOND_TIME => Some(milliseconds * 1_000),
-        microseconds => Some(microseconds),
-    }
+    let time_us = if time < FIRST_MICROSECOND_TIME { time.saturating_mul(1_000) } else { time };
+    is_trade_time(time_us).then_some(time_us)
 }
 
 #[cfg(test)]
@@ -234,7 +231,8 @@ mod tests {
             (r#""t":5412300001,"#, "", "missing_field"),
             (r#""t":5412300001"#, r#""t":null"#, "missing_field"),
             (r#""t":5412300001"#, r#""t":"5412300001""#, "wrong_type"),
-            (r#""t":5412300001"#, r#""t":-5412300001"#, "negative_id"),
+            (r#""t":5412300001"#, r#""t":-5412300001"#, "id_out_of_range"),
+            (r#""t":5412300001"#, r#""t":9223372036854775807"#, "id_out_of_range"),
             (r#""t":5412300001"#, r#""t":5412300001.5"#, "wrong_type"),
             (r#""94250.15000000""#, "94250.15", "wrong_type"),
             (r#""94250.15000000""#, r#""0.00000000""#, "price_not_positive"),
@@ -242,8 +240,9 @@ mod tests {
             (r#""94250.15000000""#, r#""9425O.15""#, "not_a_number"),
             (r#""0.01300000""#, r#""0.00000000""#, "quantity_not_positive"),
             (r#""0.01300000""#, r#""100000000000000000000000""#, "too_large"),
-            ("1767225600124456", "0", "time_not_positive"),
-            ("1767225600125123", "-1", "time_not_positive"),
+            ("1767225600124456", "0", "time_out_of_range"),
+            ("1767225600125123", "-1", "time_out_of_range"),
+            ("1767225600125123", "9223372036854775807", "time_out_of_range"),
             (r#""m":false"#, r#""m":0"#, "wrong_type"),
         ] {
             let damaged = TRADE.replace(found, put);

@@ -9,6 +9,7 @@ mod trades;
 
 use std::time::Duration;
 
+use market::is_trade_id;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -17,9 +18,10 @@ use super::binance_frame::read_time_us;
 use super::pause_after_status;
 use crate::amount::AmountError;
 
-pub use head::NewestTrade;
+pub use head::{NewestTrade, read_newest_trades};
 pub use klines::{Kline, MOST_KLINES};
-pub use trades::MOST_TRADES;
+pub use listing::{ExchangeInfo, read_exchange_info};
+pub use trades::{AskedTrade, MOST_TRADES, read_historical_trades};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const WEIGHT_HEADER: &str = "x-mbx-used-weight-1m";
@@ -28,6 +30,9 @@ const TIME_UNIT_HEADER: (&str, &str) = ("x-mbx-time-unit", "MICROSECOND");
 
 /// Symbols named in one request: some 3 kB of answer for each.
 const SYMBOLS_PER_REQUEST: usize = 100;
+
+/// Several times the longest answer that is asked for, so that nobody can fill our memory.
+const LONGEST_ANSWER: usize = 8 << 20;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -78,19 +83,33 @@ pub enum RestError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// A trade that the pipeline cannot hold exactly.
-    #[error("trade {trade_id} of {symbol} cannot be held")]
+    /// A trade of which the answer says nothing that can be read.
+    #[error("the answer of {path} has a trade {trade_id} that cannot be read")]
     Trade {
-        /// Its symbol.
-        symbol: String,
+        /// The path that was asked.
+        path: &'static str,
         /// Its id.
         trade_id: i64,
         /// What is wrong with it.
         source: AmountError,
     },
-    /// A time before 1970.
-    #[error("the answer of {path} has time {time}, which is not after 1970")]
-    TimeNotPositive {
+    /// An answer longer than any that is documented.
+    #[error("the answer of {path} is longer than {LONGEST_ANSWER} bytes")]
+    TooLong {
+        /// The path that was asked.
+        path: &'static str,
+    },
+    /// An id that can be no trade's.
+    #[error("the answer of {path} has trade id {trade_id}, which can be none")]
+    IdOutOfRange {
+        /// The path that was asked.
+        path: &'static str,
+        /// The id as it came.
+        trade_id: i64,
+    },
+    /// A time before 1970 or after 9998.
+    #[error("the answer of {path} has time {time}, which lies outside of the years 1970 to 9998")]
+    TimeOutOfRange {
         /// The path that was asked.
         path: &'static str,
         /// The time as it came.
@@ -164,20 +183,20 @@ impl BinanceRest {
         self.weight_used
     }
 
-    /// Asks `path`, which costs `weight`, and reads the answer. Requests keep such a distance that they take half of the
-    /// limit at most.
-    async fn get<T: DeserializeOwned>(
+    /// Asks `path`, which costs `weight`, for its answer. Requests keep such a distance that they take half of the limit
+    /// at most.
+    async fn get(
         &mut self,
         path: &'static str,
         weight: u32,
         query: &[(&str, &str)],
-    ) -> Result<T, RestError> {
+    ) -> Result<Vec<u8>, RestError> {
         tokio::time::sleep_until(self.quiet_until).await;
         self.quiet_until = Instant::now() + MINUTE * weight / (self.weight_limit / 2).max(1);
         let request = self.client.get(format!("{}{path}", self.rest_url)).query(query);
         let (unit_header, unit) = TIME_UNIT_HEADER;
         let unreachable = |source| RestError::Unreachable { path, source };
-        let response = request.header(unit_header, unit).send().await.map_err(unreachable)?;
+        let mut response = request.header(unit_header, unit).send().await.map_err(unreachable)?;
         let status = response.status();
         self.note_weight(response.headers());
         let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
@@ -185,11 +204,14 @@ impl BinanceRest {
             self.quiet_until = self.quiet_until.max(Instant::now() + pause);
             return Err(RestError::Paused { path, status: status.as_u16(), pause });
         }
-        let body = response.bytes().await.map_err(unreachable)?;
-        if !status.is_success() {
-            return Err(refused(path, status.as_u16(), &body));
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > LONGEST_ANSWER {
+                return Err(RestError::TooLong { path });
+            }
+            body.extend_from_slice(&chunk);
         }
-        serde_json::from_slice(&body).map_err(|source| RestError::Unreadable { path, source })
+        if status.is_success() { Ok(body) } else { Err(refused(path, status.as_u16(), &body)) }
     }
 
     /// Every user of an address counts against one limit, so each stops at half of it.
@@ -204,6 +226,10 @@ impl BinanceRest {
     }
 }
 
+fn read_json<T: DeserializeOwned>(path: &'static str, body: &[u8]) -> Result<T, RestError> {
+    serde_json::from_slice(body).map_err(|source| RestError::Unreadable { path, source })
+}
+
 /// A refusal in the exchange's own words where it used any: a gateway before it may answer in HTML.
 fn refused(path: &'static str, status: u16, body: &[u8]) -> RestError {
     let Refusal { code, msg } = serde_json::from_slice(body).unwrap_or_default();
@@ -212,8 +238,12 @@ fn refused(path: &'static str, status: u16, body: &[u8]) -> RestError {
     RestError::Refused { path, status, code, message }
 }
 
+fn trade_id(path: &'static str, id: i64) -> Result<i64, RestError> {
+    if is_trade_id(id) { Ok(id) } else { Err(RestError::IdOutOfRange { path, trade_id: id }) }
+}
+
 fn time_us(path: &'static str, time: i64) -> Result<i64, RestError> {
-    read_time_us(time).ok_or(RestError::TimeNotPositive { path, time })
+    read_time_us(time).ok_or(RestError::TimeOutOfRange { path, time })
 }
 
 /// As the exchange writes `symbols` parameters.
@@ -245,7 +275,7 @@ mod tests {
     }
 
     async fn ask(rest: &mut BinanceRest) -> Result<serde_json::Value, RestError> {
-        rest.get(PATH, 1, &[]).await
+        read_json(PATH, &rest.get(PATH, 1, &[]).await?)
     }
 
     #[tokio::test]
@@ -274,6 +304,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_without_end_is_given_up() {
+        let endless = ResponseTemplate::new(200).set_body_bytes(vec![b' '; LONGEST_ANSWER + 1]);
+        let (_server, mut rest) = exchange(endless).await;
+        let error = ask(&mut rest).await.unwrap_err();
+        assert!(matches!(error, RestError::TooLong { .. }), "{error}");
+    }
+
+    #[tokio::test]
     async fn half_of_the_weight_limit_pauses_the_next_request() {
         let answer = ResponseTemplate::new(200).insert_header(WEIGHT_HEADER, "3000").set_body_json(json!({}));
         let (_server, mut rest) = exchange(answer).await;
@@ -286,7 +324,7 @@ mod tests {
     async fn requests_keep_the_distance_that_half_of_the_limit_allows() {
         let (_server, mut rest) = exchange(ResponseTemplate::new(200).set_body_json(json!({}))).await;
         let before = Instant::now();
-        let _: serde_json::Value = rest.get(PATH, 25, &[]).await.unwrap();
+        rest.get(PATH, 25, &[]).await.unwrap();
         // 120 requests of this weight in a minute.
         assert!(rest.quiet_until >= before + Duration::from_millis(500));
         assert!(rest.quiet_until <= Instant::now() + Duration::from_millis(500));

@@ -129,7 +129,7 @@ impl SourceHistory {
     async fn id_before(&mut self, symbol: &str, first_id: i64) -> Result<i64, StepError> {
         let before = first_id.saturating_sub(1);
         let rows = self.rest.historical_trades(symbol, before, 0).await?;
-        let has_it = rows.first().is_some_and(|row| row.trade_id == before);
+        let has_it = rows.first().is_some_and(|row| row.trade_id() == before);
         Ok(if has_it { before } else { first_id })
     }
 }

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::connection_progress::ConnectionProgress;
 use super::publisher::Publisher;
 use super::state::ProducerState;
-use crate::exchange::{FrameError, StreamEvent, binance};
+use crate::exchange::{FrameError, StreamEvent, parse_frame};
 
 /// What a connection says apart from trades.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl FrameReader {
 
     fn read(&self, text: &str, now: Instant) -> Result<Option<Notice>, FrameError> {
         let received_time_us = Timestamp::now().as_microsecond();
-        match binance::parse_frame(text, received_time_us)? {
+        match parse_frame(text, received_time_us)? {
             StreamEvent::Trade { symbol, trade } => {
                 let place = self
                     .state

@@ -2,14 +2,18 @@
 
 use std::ops::RangeInclusive;
 
-use market::Trade;
+use market::{RefusedTrade, Trade};
 use store::IdsWithoutTrade;
+
+use crate::exchange::AskedTrade;
 
 /// An answer to the question for trades from the id just below `asked` on, sorted out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reply {
     /// The trades that were asked for, ascending.
     pub(super) found: Vec<Trade>,
+    /// Trades that were asked for, exist and cannot be held.
+    pub(super) refused: Vec<RefusedTrade>,
     /// Ids without a trade although both neighbours are in the answer: as far as this answer goes, they do not exist.
     pub(super) absent: Vec<IdsWithoutTrade>,
     /// Ids of which the answer says nothing: it begins above them or ends below them.
@@ -17,37 +21,40 @@ pub(super) struct Reply {
 }
 
 /// Sorts out an answer; `rows` are by ascending id, without repeats.
-pub(super) fn sort_out(asked: &RangeInclusive<i64>, rows: &[Trade]) -> Reply {
+pub(super) fn sort_out(asked: &RangeInclusive<i64>, rows: &[AskedTrade]) -> Reply {
     let mut reply = Reply::default();
     let mut next_id = *asked.start();
-    let mut below: Option<&Trade> = None;
-    for row in rows.iter().take_while(|row| row.trade_id <= asked.end() + 1) {
-        let missing = next_id..=(row.trade_id - 1).min(*asked.end());
+    let mut below: Option<&AskedTrade> = None;
+    for row in rows.iter().take_while(|row| row.trade_id() <= asked.end() + 1) {
+        let missing = next_id..=(row.trade_id() - 1).min(*asked.end());
         if !missing.is_empty() {
             match below {
                 Some(below) => reply.absent.push(IdsWithoutTrade {
                     ids: missing,
-                    below_us: below.trade_time_us,
-                    above_us: row.trade_time_us,
+                    below_us: below.trade_time_us(),
+                    above_us: row.trade_time_us(),
                 }),
                 None => reply.silent.push(missing),
             }
         }
-        if asked.contains(&row.trade_id) {
-            reply.found.push(*row);
+        if asked.contains(&row.trade_id()) {
+            match row {
+                AskedTrade::Found(trade) => reply.found.push(*trade),
+                AskedTrade::Refused(trade) => reply.refused.push(*trade),
+            }
         }
-        next_id = next_id.max(row.trade_id + 1);
+        next_id = next_id.max(row.trade_id() + 1);
         below = Some(row);
     }
     // A row beyond the end, where there is one, proves what lies before it.
-    if let Some(beyond) = rows.iter().find(|row| row.trade_id > asked.end() + 1)
+    if let Some(beyond) = rows.iter().find(|row| row.trade_id() > asked.end() + 1)
         && let Some(below) = below
         && next_id <= *asked.end()
     {
         reply.absent.push(IdsWithoutTrade {
             ids: next_id..=*asked.end(),
-            below_us: below.trade_time_us,
-            above_us: beyond.trade_time_us,
+            below_us: below.trade_time_us(),
+            above_us: beyond.trade_time_us(),
         });
         next_id = asked.end() + 1;
     }
@@ -61,15 +68,17 @@ pub(super) fn sort_out(asked: &RangeInclusive<i64>, rows: &[Trade]) -> Reply {
 mod tests {
     use super::*;
 
-    fn rows(ids: impl IntoIterator<Item = i64>) -> Vec<Trade> {
-        let trade = |trade_id| Trade {
-            trade_id,
-            price: "1".parse().unwrap(),
-            quantity: "1".parse().unwrap(),
-            trade_time_us: trade_id * 10,
-            event_time_us: 0,
-            received_time_us: 0,
-            buyer_is_maker: false,
+    fn rows(ids: impl IntoIterator<Item = i64>) -> Vec<AskedTrade> {
+        let trade = |trade_id| {
+            AskedTrade::Found(Trade {
+                trade_id,
+                price: "1".parse().unwrap(),
+                quantity: "1".parse().unwrap(),
+                trade_time_us: trade_id * 10,
+                event_time_us: 0,
+                received_time_us: 0,
+                buyer_is_maker: false,
+            })
         };
         ids.into_iter().map(trade).collect()
     }
@@ -101,6 +110,18 @@ mod tests {
         assert_eq!(sorted_out(5..=9, [4, 6, 12]), (vec![6], vec![5..=5, 7..=9], vec![]));
         assert_eq!(sorted_out(5..=9, [4, 10]), (vec![], vec![5..=9], vec![]));
         assert_eq!(sorted_out(5..=9, [4, 30]), (vec![], vec![5..=9], vec![]));
+    }
+
+    #[test]
+    fn a_trade_that_cannot_be_held_is_neither_absent_nor_silent() {
+        let mut rows = rows([4, 5, 6, 7]);
+        let reason = market::RefusalReason::TooLarge;
+        let refused = RefusedTrade { trade_id: 6, trade_time_us: 60, reason };
+        rows[2] = AskedTrade::Refused(refused);
+        let reply = sort_out(&(5..=7), &rows);
+        assert_eq!(reply.refused, [refused]);
+        assert_eq!(reply.found.iter().map(|trade| trade.trade_id).collect::<Vec<_>>(), [5, 7]);
+        assert_eq!((reply.absent, reply.silent), (vec![], vec![]));
     }
 
     #[test]

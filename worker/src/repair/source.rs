@@ -256,6 +256,11 @@ impl SourceRepairer {
 
     async fn use_reply(&mut self, chunk: &Chunk, reply: Reply) -> Result<(), StepError> {
         let voided = self.void(chunk, &reply.absent).await?;
+        if !reply.refused.is_empty() {
+            self.store.refuse(&chunk.market, &reply.refused).await?;
+            tracing::warn!(market = %chunk.market, trades = ?reply.refused, "trades exist and cannot be held");
+            self.state.note_refused(reply.refused.len());
+        }
         if !reply.found.is_empty() {
             let published = self.publisher.publish(&chunk.market, &reply.found).await;
             let behind = published.map_err(|error| StepError::Broker(error.to_string()))?;
@@ -263,7 +268,7 @@ impl SourceRepairer {
             self.wait_until_read(&behind).await?;
         }
         let now = Instant::now();
-        if voided || !reply.found.is_empty() {
+        if voided || !reply.found.is_empty() || !reply.refused.is_empty() {
             self.queue.note_progress(chunk, now);
         } else {
             self.queue.note_nothing(chunk, why_open(&reply), now);

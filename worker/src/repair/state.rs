@@ -22,6 +22,7 @@ pub struct RepairerState {
     ids_voided: Counter,
     candles_checked: Family<VerdictLabel, Counter>,
     history_trades: Counter,
+    trades_refused: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -47,7 +48,8 @@ impl RepairerState {
             exchanges: sources.map(|source| (source.to_owned(), not_yet())).collect(),
             ..RepairerStatus::default()
         };
-        let (trades_repaired, ids_voided, history_trades) = <(Counter, Counter, Counter)>::default();
+        let [trades_repaired, ids_voided, history_trades, trades_refused] =
+            [(); 4].map(|()| Counter::default());
         let registry = registry.sub_registry_with_prefix("cryptopipeline_repairer");
         registry.register("trades_repaired", "Missing trades that were published", trades_repaired.clone());
         registry.register("ids_voided", "Missing ids that were found not to exist", ids_voided.clone());
@@ -56,8 +58,9 @@ impl RepairerState {
         registry.register("candles_checked", help, candles_checked.clone());
         let help = "Trades of daily files that were new to the ledger";
         registry.register("history_trades_loaded", help, history_trades.clone());
+        registry.register("trades_refused", "Missing trades that cannot be held", trades_refused.clone());
         let inner = Mutex::new(Inner { status, ..Inner::default() });
-        Self { inner, trades_repaired, ids_voided, candles_checked, history_trades }
+        Self { inner, trades_repaired, ids_voided, candles_checked, history_trades, trades_refused }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -130,6 +133,11 @@ impl RepairerState {
 
     pub(crate) fn count_history(&self, trades: u64) {
         self.history_trades.inc_by(trades);
+    }
+
+    pub(super) fn note_refused(&self, trades: usize) {
+        self.trades_refused.inc_by(trades as u64);
+        self.inner().status.trades_refused += trades as u64;
     }
 
     /// The holes of `source` that were asked for in vain.

@@ -3,14 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::worker_settings::{HistorySettings, KafkaSettings, LedgerSettings, PipelineId, RepairerSettings};
+use crds::worker_settings::{
+    ExchangeKind, HistorySettings, KafkaSettings, LedgerSettings, PipelineId, RepairerSettings,
+    SourceSettings,
+};
 use crds::worker_status::RepairerStatus;
 use exchange_sim::{Command, Running, SimulatorConfig, Speed, Trade, TradeLog};
 use prometheus_client::registry::Registry;
 use runtime::health::Probes;
-use store::CandleQuery;
+use serde_json::{Value, json};
+use store::{CandleQuery, HeadProbe, RefusedIds};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 use worker::flow_gate::FlowGate;
 use worker::repair::{self, RepairContext, RepairError, RepairTimings, RepairerState};
 use worker::verify::VerifyTimings;
@@ -40,10 +46,23 @@ impl Repairer {
         history: Option<HistorySettings>,
     ) -> Self {
         let producer = settings(exchange, &[SYMBOL], &lab.connection.bootstrap_servers);
+        Self::of_source(lab, producer.source, timings, history)
+    }
+
+    fn of_source(
+        lab: &Lab,
+        source: SourceSettings,
+        timings: RepairTimings,
+        history: Option<HistorySettings>,
+    ) -> Self {
         let settings = RepairerSettings {
             pipeline: PipelineId { namespace: "test".into(), name: lab.topic.clone(), uid: "1".into() },
-            sources: vec![producer.source],
-            kafka: KafkaSettings { topic: lab.topic.clone(), ..producer.kafka },
+            sources: vec![source],
+            kafka: KafkaSettings {
+                bootstrap_servers: lab.connection.bootstrap_servers.clone(),
+                topic: lab.topic.clone(),
+                client_config: Default::default(),
+            },
             database: LedgerSettings { schema: lab.schema.clone() },
             history,
         };
@@ -196,5 +215,50 @@ async fn an_exchange_that_refuses_leaves_the_hole_and_says_why() {
     wait_until("it is told", async || repairer.status().exchanges["spot"].available).await;
     repairer.stop().await;
     producer.stop().await;
+    aggregator.stop().await;
+}
+
+/// An exchange whose trade 12 has more decimals than can be held, and whose clock stands at `now_us`.
+async fn exchange_with_a_trade_too_fine(now_us: i64) -> MockServer {
+    let row = |id: i64| {
+        let quantity = if id == 12 { "0.000000001" } else { "1" };
+        json!({"id": id, "price": "2", "qty": quantity, "time": now_us - 1_000_000 + id, "isBuyerMaker": true})
+    };
+    let server = MockServer::start().await;
+    let answer = |at: &'static str, body: Value| {
+        Mock::given(path(at)).respond_with(ResponseTemplate::new(200).set_body_json(body)).mount(&server)
+    };
+    answer("/api/v3/historicalTrades", (10..=13).map(row).collect()).await;
+    answer("/api/v3/ticker/24hr", json!([{"symbol": SYMBOL, "lastId": 13, "closeTime": now_us}])).await;
+    server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trade_that_cannot_be_held_is_refused_and_keeps_no_other_from_being_repaired() {
+    let broker = TestBroker::start();
+    let lab = Lab::embedded(&broker).await;
+    let now_us = jiff::Timestamp::now().as_microsecond();
+    // As if the exchange had been asked a minute ago, when its newest trade was number 10.
+    let market = market::Market::new("spot", SYMBOL);
+    let probe = HeadProbe { market, last_id: 10, time_us: now_us - 60_000_000 };
+    lab.store.note_head_probes(&[probe], now_us, Duration::from_secs(30)).await.unwrap();
+    let exchange = exchange_with_a_trade_too_fine(now_us).await;
+    let source = SourceSettings {
+        name: "spot".into(),
+        exchange: ExchangeKind::Binance,
+        venue: "spot".into(),
+        symbols: vec![SYMBOL.into()],
+        websocket_url: "ws://nowhere".into(),
+        rest_url: exchange.uri(),
+    };
+    let aggregator = lab.aggregate();
+    let repairer = Repairer::of_source(&lab, source, quick_timings(), None);
+    lab.wait_for_held(2).await;
+    wait_until("nothing is missing", async || lab.missing().await == 0).await;
+    let refused = lab.store.ledgers().await.unwrap().remove(0).refused;
+    let reason = market::RefusalReason::TooManyDecimals;
+    assert_eq!(refused.newest, [RefusedIds { first_id: 12, last_id: 12, reason }]);
+    assert_eq!((repairer.status().trades_repaired, repairer.status().trades_refused), (2, 1));
+    repairer.stop().await;
     aggregator.stop().await;
 }

@@ -33,7 +33,7 @@ fn trade(trade_id: i64, price: &str, trade_time_us: i64) -> Trade {
 }
 
 fn plan(stored: &mut StoredMarket, trades: &[Trade], settings: &PlanSettings) -> MarketPlan {
-    plan_market(trades.iter().copied().map(record).collect(), stored, HashMap::new(), settings)
+    plan_market(trades.iter().copied().map(record).collect(), &[], stored, BuiltCandles::new(), settings)
 }
 
 /// What a database holds after the plans, and the market's state.
@@ -51,7 +51,7 @@ impl Database {
         let windows = touched_windows(&records, &settings.intervals);
         self.market.candles =
             windows.iter().filter_map(|key| Some((*key, *self.candles.get(key)?))).collect();
-        let plan = plan_market(records, &mut self.market, HashMap::new(), settings);
+        let plan = plan_market(records, &[], &mut self.market, BuiltCandles::new(), settings);
         self.candles.extend(
             plan.candles.iter().map(|(interval, candle)| ((*interval, candle.open_time_us), *candle)),
         );
@@ -142,7 +142,7 @@ proptest! {
         let built = build_coarser(&finer, both.intervals[1]).unwrap();
         let records: Vec<Record> = trades[split..].iter().copied().map(record).collect();
         database.market.candles = database.candles.clone();
-        let plan = plan_market(records, &mut database.market, built, &both);
+        let plan = plan_market(records, &[], &mut database.market, BTreeMap::from([(both.intervals[1], built)]), &both);
         database.candles.extend(plan.candles.iter().map(|(interval, candle)| ((*interval, candle.open_time_us), *candle)));
 
         prop_assert_eq!(&database.candles, &oracle(&trades, &both.intervals));
@@ -177,14 +177,149 @@ fn a_finer_interval_added_later_cannot_be_built_and_says_so() {
 }
 
 #[test]
-fn a_sum_that_does_not_fit_sets_the_trades_aside_and_leaves_a_hole() {
+fn an_interval_that_cannot_be_built_begins_now_and_says_so() {
     let mut stored = StoredMarket::default();
-    let mut huge = trade(2, "9999999999999999999999", 0);
+    let large = |trade_id, trade_time_us| Trade {
+        quantity: "6000000000000000000000".parse().unwrap(),
+        ..trade(trade_id, "1", trade_time_us)
+    };
+    plan(&mut stored, &[large(1, 1), large(2, 60_000_000)], &settings(&["1m"]));
+    let both = settings(&["1m", "5m"]);
+    let finer: Vec<Candle> = stored.candles.values().copied().collect();
+    assert_eq!(build_coarser(&finer, both.intervals[1]), Err(Overflow));
+    let added = plan(&mut stored, &[trade(3, "5", 60_000_001)], &both);
+    let coarser = Output::Candles(both.intervals[1]);
+    assert_eq!(added.opened_folds, [(coarser, Fold { incomplete_until_us: Some(60_000_000) })]);
+}
+
+fn kinds(stored: &StoredMarket) -> Vec<(i64, i64, RangeKind)> {
+    stored.ledger.iter().map(|range| (range.first_id, range.last_id, range.kind)).collect()
+}
+
+const OVERFLOW: RangeKind = RangeKind::Refused(RefusalReason::Overflow);
+
+#[test]
+fn a_trade_whose_value_does_not_fit_is_refused_and_the_others_of_its_batch_are_held() {
+    let mut stored = StoredMarket::default();
+    let mut huge = trade(2, "9999999999999999999999", 1);
     huge.quantity = huge.price;
-    let plan = plan(&mut stored, &[trade(1, "1", 0), huge], &settings(&["1m"]));
-    assert_eq!(plan.set_aside.len(), 2);
-    assert_eq!(plan.counts[&0], RecordCounts { new: 0, duplicate: 0, set_aside: 2 });
-    assert!(plan.candles.is_empty() && plan.trades.is_empty() && stored.ledger.is_empty());
+    let settings = settings(&["1m"]);
+    let plan = plan(&mut stored, &[trade(1, "1", 1), huge, trade(3, "7", 1)], &settings);
+    assert_eq!(plan.set_aside, [(record(huge), SetAsideReason::Overflow)]);
+    assert_eq!(plan.counts[&0], RecordCounts { new: 2, duplicate: 0, set_aside: 1 });
+    assert_eq!(kinds(&stored), [(1, 1, RangeKind::Held), (2, 2, OVERFLOW), (3, 3, RangeKind::Held)]);
+    assert_eq!(
+        plan.candles[0].1,
+        oracle(&[trade(1, "1", 1), trade(3, "7", 1)], &settings.intervals)[&(settings.intervals[0], 0)]
+    );
+}
+
+#[test]
+fn a_trade_with_which_the_sum_of_a_window_does_not_fit_is_refused_from_all_of_them() {
+    let mut stored = StoredMarket::default();
+    let settings = settings(&["1m", "5m"]);
+    let large = |trade_id, minute: i64| Trade {
+        quantity: "6000000000000000000000".parse().unwrap(),
+        ..trade(trade_id, "1", minute * 60_000_000 + 1)
+    };
+    plan(&mut stored, &[large(1, 0)], &settings);
+    let second = plan(&mut stored, &[large(2, 1), trade(3, "1", 120_000_000)], &settings);
+    assert_eq!(second.counts[&0], RecordCounts { new: 1, duplicate: 0, set_aside: 1 });
+    assert_eq!(kinds(&stored), [(1, 1, RangeKind::Held), (2, 2, OVERFLOW), (3, 3, RangeKind::Held)]);
+    let opens: Vec<_> =
+        second.candles.iter().map(|(interval, candle)| (*interval, candle.open_time_us)).collect();
+    assert_eq!(opens, [(settings.intervals[0], 120_000_000), (settings.intervals[1], 0)]);
+}
+
+#[test]
+fn trades_that_could_not_be_decoded_are_accounted_for_until_one_comes_that_can() {
+    let mut stored = StoredMarket::default();
+    let settings = PlanSettings { latest_time_us: 100, ..settings(&["1m"]) };
+    let refused = |trade_id, trade_time_us| RefusedTrade {
+        trade_id,
+        trade_time_us,
+        reason: RefusalReason::TooManyDecimals,
+    };
+    let unbelievable = [refused(-1, 5), refused(HIGHEST_TRADE_ID + 1, 5), refused(7, 0), refused(8, 101)];
+    let given = [&[refused(2, 20), refused(3, 30)][..], &unbelievable].concat();
+    let records = vec![record(trade(1, "1", 10)), record(trade(4, "1", 40))];
+    let first = plan_market(records, &given, &mut stored, BuiltCandles::new(), &settings);
+    let too_many = RangeKind::Refused(RefusalReason::TooManyDecimals);
+    assert_eq!(kinds(&stored), [(1, 1, RangeKind::Held), (2, 3, too_many), (4, 4, RangeKind::Held)]);
+    assert_eq!((first.candles[0].1.trade_count, stored.trades_held), (2, 2));
+    assert_eq!(plan(&mut stored, &[trade(2, "1", 20)], &settings).counts[&0].new, 1);
+    assert_eq!(kinds(&stored), [(1, 2, RangeKind::Held), (3, 3, too_many), (4, 4, RangeKind::Held)]);
+    // Held is held, whoever says otherwise later.
+    let _ = plan_market(Vec::new(), &[refused(4, 40)], &mut stored, BuiltCandles::new(), &settings);
+    assert_eq!(kinds(&stored).len(), 3);
+}
+
+#[test]
+fn what_can_be_no_trade_is_set_aside() {
+    let damages: [fn(&mut Trade); 7] = [
+        |trade| trade.trade_id = -1,
+        |trade| trade.trade_id = i64::MAX,
+        |trade| trade.trade_time_us = 0,
+        |trade| trade.trade_time_us = i64::MAX,
+        |trade| trade.trade_time_us = i64::MIN,
+        |trade| trade.price = Fixed8::ZERO,
+        |trade| trade.quantity = "-1".parse().unwrap(),
+    ];
+    for damage in damages {
+        let mut stored = StoredMarket::default();
+        let mut damaged = trade(2, "1", 1);
+        damage(&mut damaged);
+        let plan = plan(&mut stored, &[trade(1, "1", 1), damaged], &settings(&["1m"]));
+        assert_eq!(plan.set_aside, [(record(damaged), SetAsideReason::Impossible)]);
+        assert_eq!(kinds(&stored), [(1, 1, RangeKind::Held)]);
+    }
+}
+
+#[test]
+fn an_id_that_the_exchange_cannot_have_reached_is_set_aside() {
+    let mut stored = StoredMarket { highest_id: Some(1_000), ..StoredMarket::default() };
+    let plan = plan(&mut stored, &[trade(1_000, "1", 1), trade(1_001, "1", 2)], &settings(&["1m"]));
+    assert_eq!(plan.set_aside, [(record(trade(1_001, "1", 2)), SetAsideReason::IdBeyondExchange)]);
+    assert_eq!(kinds(&stored), [(1_000, 1_000, RangeKind::Held)]);
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_every_record_is_counted_once_and_the_ledger_stays_sane(
+        batches in prop::collection::vec(prop::collection::vec(wild_trade(), 0..12), 1..5)
+    ) {
+        let mut database = Database::default();
+        for batch in batches {
+            let counts = database.flush(&batch, &settings(&["1m", "1h"])).counts;
+            let counted = counts.get(&0).map_or(0, |counts| counts.new + counts.duplicate + counts.set_aside);
+            prop_assert_eq!(counted, i64::try_from(batch.len()).unwrap());
+        }
+        let held = database.market.ledger.iter().filter(|range| range.kind == RangeKind::Held);
+        prop_assert_eq!(held.map(|range| range.last_id - range.first_id + 1).sum::<i64>(), database.market.trades_held);
+        prop_assert!(database.market.ledger.iter().all(|range| is_trade_id(range.first_id) && is_trade_id(range.last_id)));
+    }
+}
+
+/// Trades at and beyond every limit.
+fn wild_trade() -> impl Strategy<Value = Trade> {
+    let near =
+        |value: i64| prop_oneof![Just(value), Just(value.saturating_sub(1)), Just(value.saturating_add(1))];
+    let integer = || {
+        prop_oneof![
+            near(0),
+            near(3),
+            near(HIGHEST_TRADE_ID),
+            near(i64::MIN),
+            near(i64::MAX),
+            near(253_370_764_800_000_000)
+        ]
+    };
+    let amount =
+        || prop_oneof![Just("0"), Just("-1"), Just("1"), Just("0.00000001"), Just("9999999999999999999999")];
+    (integer(), integer(), amount(), amount()).prop_map(|(trade_id, trade_time_us, price, quantity)| Trade {
+        quantity: quantity.parse().unwrap(),
+        ..trade(trade_id, price, trade_time_us)
+    })
 }
 
 #[test]
@@ -232,6 +367,23 @@ fn a_step_back_in_time_is_remembered() {
     plan(&mut stored, &[trade(6, "1", 95)], &settings);
     plan(&mut stored, &[trade(5, "1", 200)], &settings);
     assert_eq!(stored.max_inversion_us, 105);
+}
+
+#[test]
+fn what_was_said_of_an_id_before_its_trade_came_is_no_step_back_in_time() {
+    let void =
+        TradeRange { first_id: 2, last_id: 4, kind: RangeKind::Void, first_time_us: 10, last_time_us: 50 };
+    let held = |id| TradeRange {
+        first_id: id,
+        last_id: id,
+        kind: RangeKind::Held,
+        first_time_us: 10 * id,
+        last_time_us: 10 * id,
+    };
+    let ledger = [held(1), void, held(5)].into_iter().collect();
+    let mut stored = StoredMarket { ledger, ..StoredMarket::default() };
+    plan(&mut stored, &[trade(2, "1", 20), trade(4, "1", 40)], &settings(&["1m"]));
+    assert_eq!(stored.max_inversion_us, 0);
 }
 
 #[test]

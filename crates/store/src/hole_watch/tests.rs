@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::model::RefusedTrades;
 
 /// What a [`LedgerLook`] borrows.
 #[derive(Clone)]
@@ -31,6 +32,7 @@ fn ledger(symbol: &str, missing: i64, holes: &[(i64, i64)]) -> MarketLedger {
         history_from_us: None,
         missing,
         holes: holes.iter().map(|&(first_id, last_id)| Hole { first_id, last_id }).collect(),
+        refused: RefusedTrades::default(),
     }
 }
 

@@ -13,7 +13,8 @@ use crate::flush::{
     Floors, FlushDatabase, FlushTransaction, FlushWrites, MarketWrite, PartitionWrite, StoredCandle,
     StoredHead, StoredOffset,
 };
-use crate::names::{interval_of, kind_name, kind_of, output_names, output_of};
+use crate::model::HeadState;
+use crate::names::{interval_of, kind_names, kind_of, output_names, output_of};
 
 pub(super) const CANDLE_COLUMNS: &str = "candles.symbol_id, candles.interval_s, candles.open_time, open, high, low, close, volume, \
      quote_volume, trade_count, taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id";
@@ -105,7 +106,8 @@ impl FlushTransaction for Transaction<'static, Postgres> {
     async fn read_heads(&mut self, symbol_ids: &[i32]) -> Result<Vec<StoredHead>, StoreError> {
         let rows = sqlx::query(
             "SELECT symbol_id, venue, symbol, version, trades_held, last_trade_id, last_trade_time, last_price,
-                    max_inversion_us FROM symbol_head WHERE symbol_id = ANY ($1)",
+                    max_inversion_us, last_id, probed_at
+             FROM symbol_head LEFT JOIN head_probes USING (symbol_id) WHERE symbol_id = ANY ($1)",
         )
         .bind(symbol_ids)
         .fetch_all(&mut **self)
@@ -116,7 +118,7 @@ impl FlushTransaction for Transaction<'static, Postgres> {
 
     async fn read_ranges(&mut self, symbol_ids: &[i32]) -> Result<Vec<(i32, TradeRange)>, StoreError> {
         let rows = sqlx::query(
-            "SELECT symbol_id, first_id, last_id, kind, first_time, last_time FROM trade_ranges
+            "SELECT symbol_id, first_id, last_id, kind, first_time, last_time, reason FROM trade_ranges
              WHERE symbol_id = ANY ($1)",
         )
         .bind(symbol_ids)
@@ -125,7 +127,7 @@ impl FlushTransaction for Transaction<'static, Postgres> {
         .map_err(StoreError::database("read the ledger"))?;
         let range = |row: &PgRow| {
             let (Time(first_time_us), Time(last_time_us)) = (row.get(4), row.get(5));
-            let kind = kind_of(row.get(3))?;
+            let kind = kind_of(row.get(3), row.get(6))?;
             Ok((
                 row.get(0),
                 TradeRange { first_id: row.get(1), last_id: row.get(2), kind, first_time_us, last_time_us },
@@ -214,6 +216,10 @@ fn head_of(row: &PgRow) -> Result<StoredHead, StoreError> {
         trades_held: row.get(4),
         last_trade,
         max_inversion_us: row.get(8),
+        exchange: row
+            .get::<Option<i64>, _>(9)
+            .zip(row.get::<Option<Time>, _>(10))
+            .map(|(last_id, Time(probed_at_us))| HeadState { last_id, probed_at_us }),
     })
 }
 
@@ -317,17 +323,19 @@ async fn write_ranges(connection: &mut PgConnection, markets: &[MarketWrite]) ->
         return Ok(());
     }
     sqlx::query(
-        "INSERT INTO trade_ranges (symbol_id, first_id, last_id, kind, first_time, last_time)
-         SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+        "INSERT INTO trade_ranges (symbol_id, first_id, last_id, kind, first_time, last_time, reason)
+         SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+             $7::text[])
          ON CONFLICT (symbol_id, first_id) DO UPDATE SET last_id = excluded.last_id, kind = excluded.kind,
-             first_time = excluded.first_time, last_time = excluded.last_time",
+             first_time = excluded.first_time, last_time = excluded.last_time, reason = excluded.reason",
     )
     .bind(written.iter().map(|(symbol_id, _)| *symbol_id).collect::<Vec<i32>>())
     .bind(written.iter().map(|(_, range)| range.first_id).collect::<Vec<i64>>())
     .bind(written.iter().map(|(_, range)| range.last_id).collect::<Vec<i64>>())
-    .bind(written.iter().map(|(_, range)| kind_name(range.kind)).collect::<Vec<&str>>())
+    .bind(written.iter().map(|(_, range)| kind_names(range.kind).0).collect::<Vec<&str>>())
     .bind(written.iter().map(|(_, range)| Time(range.first_time_us)).collect::<Vec<Time>>())
     .bind(written.iter().map(|(_, range)| Time(range.last_time_us)).collect::<Vec<Time>>())
+    .bind(written.iter().map(|(_, range)| kind_names(range.kind).1).collect::<Vec<Option<&str>>>())
     .execute(connection)
     .await?;
     Ok(())

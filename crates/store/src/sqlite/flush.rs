@@ -11,7 +11,8 @@ use crate::error::StoreError;
 use crate::flush::{
     Floors, FlushDatabase, FlushTransaction, FlushWrites, MarketWrite, StoredCandle, StoredHead, StoredOffset,
 };
-use crate::names::{interval_of, kind_name, kind_of, output_names, output_of};
+use crate::model::HeadState;
+use crate::names::{interval_of, kind_names, kind_of, output_names, output_of};
 
 pub(super) const CANDLE_COLUMNS: &str = "symbol_id, interval_s, open_time_us, open, high, low, close, volume, quote_volume, \
      trade_count, taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id";
@@ -86,7 +87,9 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
     async fn read_heads(&mut self, symbol_ids: &[i32]) -> Result<Vec<StoredHead>, StoreError> {
         let rows = sqlx::query(
             "SELECT symbol_id, venue, symbol, version, trades_held, last_trade_id, last_trade_time_us, last_price,
-                    max_inversion_us FROM symbol_head WHERE symbol_id IN (SELECT value FROM json_each($1))",
+                    max_inversion_us, last_id, probed_at_us
+             FROM symbol_head LEFT JOIN head_probes USING (symbol_id)
+             WHERE symbol_id IN (SELECT value FROM json_each($1))",
         )
         .bind(json!(symbol_ids).to_string())
         .fetch_all(&mut **self)
@@ -97,7 +100,7 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
 
     async fn read_ranges(&mut self, symbol_ids: &[i32]) -> Result<Vec<(i32, TradeRange)>, StoreError> {
         let rows = sqlx::query(
-            "SELECT symbol_id, first_id, last_id, kind, first_time_us, last_time_us FROM trade_ranges
+            "SELECT symbol_id, first_id, last_id, kind, first_time_us, last_time_us, reason FROM trade_ranges
              WHERE symbol_id IN (SELECT value FROM json_each($1))",
         )
         .bind(json!(symbol_ids).to_string())
@@ -105,7 +108,7 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
         .await
         .map_err(StoreError::database("read the ledger"))?;
         let range = |row: &SqliteRow| {
-            let kind = kind_of(row.get(3))?;
+            let kind = kind_of(row.get(3), row.get(6))?;
             let (first_time_us, last_time_us) = (row.get(4), row.get(5));
             Ok((
                 row.get(0),
@@ -201,6 +204,10 @@ fn head_of(row: &SqliteRow) -> Result<StoredHead, StoreError> {
         trades_held: row.get(4),
         last_trade,
         max_inversion_us: row.get(8),
+        exchange: row
+            .get::<Option<i64>, _>(9)
+            .zip(row.get::<Option<i64>, _>(10))
+            .map(|(last_id, probed_at_us)| HeadState { last_id, probed_at_us }),
     })
 }
 
@@ -318,15 +325,17 @@ async fn write_ledger(connection: &mut SqliteConnection, markets: &[MarketWrite]
         deleted.extend(market.plan.ranges.deleted.iter().map(|first_id| json!([market.symbol_id, first_id])));
         written.extend(market.plan.ranges.written.values().map(|range| {
             let TradeRange { first_id, last_id, kind, first_time_us, last_time_us } = *range;
-            json!([market.symbol_id, first_id, last_id, kind_name(kind), first_time_us, last_time_us])
+            let (kind, reason) = kind_names(kind);
+            json!([market.symbol_id, first_id, last_id, kind, first_time_us, last_time_us, reason])
         }));
     }
     let delete = "DELETE FROM trade_ranges WHERE (symbol_id, first_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each($1))";
     write_rows(connection, delete, deleted).await?;
-    let upsert = "INSERT INTO trade_ranges (symbol_id, first_id, last_id, kind, first_time_us, last_time_us)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each($1) WHERE true
+    let upsert = "INSERT INTO trade_ranges (symbol_id, first_id, last_id, kind, first_time_us, last_time_us, reason)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+         FROM json_each($1) WHERE true
          ON CONFLICT (symbol_id, first_id) DO UPDATE SET last_id = excluded.last_id, kind = excluded.kind,
-             first_time_us = excluded.first_time_us, last_time_us = excluded.last_time_us";
+             first_time_us = excluded.first_time_us, last_time_us = excluded.last_time_us, reason = excluded.reason";
     write_rows(connection, upsert, written).await
 }
 

@@ -8,9 +8,9 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{SqliteDatabase, fixed};
 use crate::error::StoreError;
 use crate::flush::FlushDatabase as _;
-use crate::ledgers::{HeadRow, HoleRow};
-use crate::model::{CandleQuery, CandleRow, HeadProbe, HeadState, MAX_HOLES, PartitionPosition};
-use crate::names::interval_of;
+use crate::ledgers::{HeadRow, HoleRow, RefusedRow};
+use crate::model::{CandleQuery, CandleRow, HeadProbe, HeadState, MAX_HOLES, PartitionPosition, RefusedIds};
+use crate::names::{interval_of, reason_of};
 
 const POSITION_COLUMNS: &str =
     "partition, topic_id, next_offset, records_read, trades_new, trades_duplicate, records_set_aside";
@@ -98,6 +98,28 @@ impl SqliteDatabase {
             missing: row.get(3),
         };
         Ok(rows.iter().map(hole).collect())
+    }
+
+    pub(crate) async fn refused(&self) -> Result<Vec<RefusedRow>, StoreError> {
+        let rows = sqlx::query(
+            "WITH numbered AS (
+                 SELECT symbol_id, first_id, last_id, reason, sum(last_id - first_id + 1) OVER (PARTITION BY symbol_id) AS trades,
+                        row_number() OVER (PARTITION BY symbol_id ORDER BY first_id DESC) AS position
+                 FROM trade_ranges WHERE kind = 'refused'
+             )
+             SELECT symbol_id, first_id, last_id, reason, trades FROM numbered WHERE position <= $1
+             ORDER BY symbol_id, position",
+        )
+        .bind(i64::try_from(MAX_HOLES).unwrap_or(i64::MAX))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::database("read the refused trades"))?;
+        let refused = |row: &SqliteRow| {
+            let ids =
+                RefusedIds { first_id: row.get(1), last_id: row.get(2), reason: reason_of(row.get(3))? };
+            Ok(RefusedRow { symbol_id: row.get(0), ids, trades: row.get(4) })
+        };
+        rows.iter().map(refused).collect()
     }
 
     pub(crate) async fn note_head_probes(

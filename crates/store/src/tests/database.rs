@@ -177,7 +177,7 @@ impl Sender {
                 records_read: count,
                 ..PartitionProgress::default()
             }],
-            markets: vec![MarketBatch { market: market(symbol), records }],
+            markets: vec![MarketBatch { market: market(symbol), records, refused: Vec::new() }],
         }
     }
 

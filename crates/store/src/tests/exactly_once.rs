@@ -60,7 +60,8 @@ pub(super) async fn any_order_repetition_and_batching_by_two_writers_gives_one_r
         latest_time_us: i64::MAX,
     };
     let records = trades.iter().map(|trade| Record { trade: *trade, partition: 0, offset: 0 }).collect();
-    let expected = plan_market(records, &mut StoredMarket::default(), Default::default(), &settings).candles;
+    let expected =
+        plan_market(records, &[], &mut StoredMarket::default(), Default::default(), &settings).candles;
     let mut found = Vec::new();
     for interval in intervals {
         for row in database.candles(interval).await {

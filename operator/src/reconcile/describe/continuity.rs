@@ -6,14 +6,14 @@ use crds::condition::Reason;
 use crds::status::UnhealthySymbol;
 use jiff::{SignedDuration, Timestamp};
 use market::Market;
-use store::{Hole, MarketLedger};
+use store::{Hole, MarketLedger, RefusedIds, RefusedTrades};
 
 use super::{Findings, Verdict, history, listed, resources, with_separators};
 use crate::reconcile::holes::Missing;
 use crate::reconcile::observe::{Reading, SchemaState, WorkerReports};
 use crate::reconcile::plan::markets;
 
-/// How many holes of a market a message names.
+/// How many holes of a market a message names, and how many of its refused trades.
 const NAMED_HOLES: usize = 3;
 
 /// How long the exchange's word of its newest id stands.
@@ -31,10 +31,18 @@ pub(super) fn data_continuous(findings: &Findings<'_>, now: Timestamp) -> Verdic
     let missing = holes.missing.iter().filter(|(market, _)| wished.contains(market));
     let missing: Vec<String> =
         missing.map(|(market, missing)| format!("{market} misses {}", missing_text(missing))).collect();
+    let refused: Vec<String> = refused(schema, &wished)
+        .map(|ledger| format!("{}: {}", ledger.market, refused_text(&ledger.refused)))
+        .collect();
     if !missing.is_empty() {
-        let message =
-            format!("{}{}{}", listed(missing), why_open(findings, &wished), history::remark(findings));
+        let why_open = why_open(findings, &wished);
+        let refused = if refused.is_empty() { String::new() } else { format!("; {}", listed(refused)) };
+        let message = format!("{}{why_open}{}{refused}", listed(missing), history::remark(findings));
         return Verdict::no(Reason::TradesMissing, message);
+    }
+    if !refused.is_empty() {
+        // True would say that every trade is held, and no candle over these claims to be complete.
+        return Verdict::no(Reason::TradesRefused, listed(refused));
     }
     let unconfirmed: Vec<_> = holes.unconfirmed.keys().filter(|market| wished.contains(market)).collect();
     if !unconfirmed.is_empty() {
@@ -98,6 +106,15 @@ pub(super) fn not_probed<'a>(
     wished.iter().filter(|market| !is_probed(market)).collect()
 }
 
+/// The wished markets of which trades exist that cannot be held.
+fn refused<'a>(
+    schema: &'a SchemaState,
+    wished: &'a BTreeSet<Market>,
+) -> impl Iterator<Item = &'a MarketLedger> {
+    let refused = schema.ledgers.iter().filter(|ledger| ledger.refused.trades > 0);
+    refused.filter(|ledger| wished.contains(&ledger.market))
+}
+
 fn is_probed(ledger: &MarketLedger, now: Timestamp) -> bool {
     let probed_at = ledger.head.and_then(|head| Timestamp::from_microsecond(head.probed_at_us).ok());
     probed_at.is_some_and(|probed_at| now.duration_since(probed_at) <= PROBE_STANDS)
@@ -143,32 +160,56 @@ fn why_open(findings: &Findings<'_>, wished: &BTreeSet<Market>) -> String {
 pub(super) fn unhealthy_symbols(findings: &Findings<'_>) -> Vec<UnhealthySymbol> {
     let wished = markets(&findings.pipeline.spec);
     let missing = findings.holes.into_iter().flat_map(|holes| &holes.missing);
-    missing
-        .filter(|(market, _)| wished.contains(market))
-        .map(|(market, missing)| UnhealthySymbol {
-            venue: market.venue.to_string(),
-            symbol: market.symbol.to_string(),
-            reason: Reason::TradesMissing.to_string(),
-            message: format!("misses {}", missing_text(missing)),
-        })
-        .collect()
+    let missing = missing.filter(|(market, _)| wished.contains(market)).map(|(market, missing)| {
+        unhealthy(market, Reason::TradesMissing, format!("misses {}", missing_text(missing)))
+    });
+    let refused = findings.observed.schema.value().into_iter().flat_map(|schema| refused(schema, &wished));
+    let refused =
+        refused.map(|ledger| unhealthy(&ledger.market, Reason::TradesRefused, refused_text(&ledger.refused)));
+    missing.chain(refused).collect()
+}
+
+fn unhealthy(market: &Market, reason: Reason, message: String) -> UnhealthySymbol {
+    UnhealthySymbol {
+        venue: market.venue.to_string(),
+        symbol: market.symbol.to_string(),
+        reason: reason.to_string(),
+        message,
+    }
 }
 
 /// `1,203 trades (ids 5412300001..5412301203)`, the newest holes first.
 fn missing_text(missing: &Missing) -> String {
-    let named = missing.holes.iter().rev().take(NAMED_HOLES).map(|Hole { first_id, last_id }| {
-        if first_id == last_id { first_id.to_string() } else { format!("{first_id}..{last_id}") }
-    });
-    let mut named: Vec<String> = named.collect();
-    if missing.holes.len() > NAMED_HOLES {
+    let holes = missing.holes.iter().rev().map(|Hole { first_id, last_id }| ids_text(*first_id, *last_id));
+    format!("{} (ids {})", trades_text(missing.trades), first_few(holes))
+}
+
+/// `2 trades refused (ids 7 too_large, 3 overflow)`, the newest first.
+fn refused_text(refused: &RefusedTrades) -> String {
+    let ids = |ids: &RefusedIds| format!("{} {}", ids_text(ids.first_id, ids.last_id), ids.reason);
+    format!("{} refused (ids {})", trades_text(refused.trades), first_few(refused.newest.iter().map(ids)))
+}
+
+fn ids_text(first_id: i64, last_id: i64) -> String {
+    if first_id == last_id { first_id.to_string() } else { format!("{first_id}..{last_id}") }
+}
+
+fn first_few(mut texts: impl Iterator<Item = String>) -> String {
+    let mut named: Vec<String> = texts.by_ref().take(NAMED_HOLES).collect();
+    if texts.next().is_some() {
         named.push("..".to_owned());
     }
-    let trades = if missing.trades == 1 { "trade" } else { "trades" };
-    format!("{} {trades} (ids {})", with_separators(missing.trades), named.join(", "))
+    named.join(", ")
+}
+
+fn trades_text(trades: i64) -> String {
+    format!("{} {}", with_separators(trades), if trades == 1 { "trade" } else { "trades" })
 }
 
 #[cfg(test)]
 mod tests {
+    use market::RefusalReason;
+
     use super::*;
 
     #[test]
@@ -179,5 +220,13 @@ mod tests {
         let many = Missing { trades: 1_000_005, holes: vec![hole(1, 1), hole(3, 4), hole(6, 6), hole(8, 8)] };
         assert_eq!(missing_text(&many), "1,000,005 trades (ids 8, 6, 3..4, ..)");
         assert_eq!(missing_text(&Missing { trades: 1, holes: vec![hole(7, 7)] }), "1 trade (ids 7)");
+    }
+
+    #[test]
+    fn names_the_newest_refused_trades_with_the_reason() {
+        let ids = |first_id, last_id, reason| RefusedIds { first_id, last_id, reason };
+        let newest = vec![ids(9, 9, RefusalReason::Overflow), ids(3, 4, RefusalReason::TooManyDecimals)];
+        let refused = RefusedTrades { trades: 3, newest };
+        assert_eq!(refused_text(&refused), "3 trades refused (ids 9 overflow, 3..4 too_many_decimals)");
     }
 }

@@ -146,8 +146,11 @@ impl Look for SchemaLook {
     }
 
     fn is_news(before: &SchemaState, after: &SchemaState) -> bool {
-        let missing = |state: &SchemaState| state.ledgers.iter().map(|ledger| ledger.missing).sum::<i64>();
-        let known = |state: &SchemaState| (state.version, missing(state), state.checks.differing.clone());
+        let figures = |state: &SchemaState| -> (i64, i64) {
+            let missing = state.ledgers.iter().map(|ledger| ledger.missing).sum();
+            (missing, state.ledgers.iter().map(|ledger| ledger.refused.trades).sum())
+        };
+        let known = |state: &SchemaState| (state.version, figures(state), state.checks.differing.clone());
         before.owner != after.owner || known(before) != known(after)
     }
 

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::{BinanceRest, RestError, time_us};
+use super::{BinanceRest, RestError, read_json, time_us};
 
 const TRADES_PATH: &str = "/api/v3/aggTrades";
 const TRADES_WEIGHT: u32 = 4;
@@ -25,7 +25,8 @@ impl BinanceRest {
     pub async fn first_trade_from(&mut self, symbol: &str, from_us: i64) -> Result<Option<i64>, RestError> {
         let start = from_us.to_string();
         let query = [("symbol", symbol), ("startTime", start.as_str()), ("limit", "1")];
-        let rows: Vec<AggregateTrade> = self.get(TRADES_PATH, TRADES_WEIGHT, &query).await?;
+        let rows: Vec<AggregateTrade> =
+            read_json(TRADES_PATH, &self.get(TRADES_PATH, TRADES_WEIGHT, &query).await?)?;
         Ok(rows.first().map(|row| row.first_id))
     }
 
@@ -41,7 +42,8 @@ impl BinanceRest {
         let start = from_us.to_string();
         let query = [("symbol", symbol), ("interval", "1d"), ("startTime", start.as_str()), ("limit", "1")];
         // A candle is an array; the first item is its open time.
-        let rows: Vec<Vec<serde_json::Value>> = self.get(CANDLES_PATH, CANDLES_WEIGHT, &query).await?;
+        let rows: Vec<Vec<serde_json::Value>> =
+            read_json(CANDLES_PATH, &self.get(CANDLES_PATH, CANDLES_WEIGHT, &query).await?)?;
         let open_time = rows.first().and_then(|row| row.first()?.as_i64());
         open_time.map(|open_time| time_us(CANDLES_PATH, open_time)).transpose()
     }

@@ -3,9 +3,10 @@
 
 use serde::Deserialize;
 
-use super::{BinanceRest, RestError, SYMBOLS_PER_REQUEST, symbol_list, time_us};
+use super::{BinanceRest, RestError, SYMBOLS_PER_REQUEST, read_json, symbol_list, time_us, trade_id};
 
 const PATH: &str = "/api/v3/ticker/24hr";
+const NO_TRADE: i64 = -1;
 
 /// What the exchange says of a symbol's newest trade.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct NewestTrade {
 #[serde(rename_all = "camelCase")]
 struct Ticker {
     symbol: String,
-    /// -1 where there was no trade in 24 hours.
+    /// [`NO_TRADE`] where there was none in 24 hours.
     last_id: i64,
     close_time: i64,
 }
@@ -38,14 +39,24 @@ impl BinanceRest {
             // The weights that the exchange documents for up to 20 symbols, and for up to 100.
             let weight = if batch.len() <= 20 { 2 } else { 40 };
             let list = symbol_list(batch);
-            let tickers: Vec<Ticker> = self.get(PATH, weight, &[("symbols", list.as_str())]).await?;
-            for ticker in tickers.into_iter().filter(|ticker| ticker.last_id >= 0) {
-                let time_us = time_us(PATH, ticker.close_time)?;
-                newest.push(NewestTrade { symbol: ticker.symbol, last_id: ticker.last_id, time_us });
-            }
+            let body = self.get(PATH, weight, &[("symbols", list.as_str())]).await?;
+            newest.extend(read_newest_trades(&body)?);
         }
         Ok(newest)
     }
+}
+
+/// Reads an answer; symbols without a trade in 24 hours are left out.
+///
+/// # Errors
+/// [`RestError`] where it is none that is documented.
+pub fn read_newest_trades(body: &[u8]) -> Result<Vec<NewestTrade>, RestError> {
+    let tickers: Vec<Ticker> = read_json(PATH, body)?;
+    let newest = |ticker: Ticker| {
+        let (last_id, time_us) = (trade_id(PATH, ticker.last_id)?, time_us(PATH, ticker.close_time)?);
+        Ok(NewestTrade { symbol: ticker.symbol, last_id, time_us })
+    };
+    tickers.into_iter().filter(|ticker| ticker.last_id != NO_TRADE).map(newest).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use market::{Fixed8, Interval};
 use serde::de::IgnoredAny;
 
-use super::{BinanceRest, RestError, time_us};
+use super::{BinanceRest, RestError, read_json, time_us};
 
 const PATH: &str = "/api/v3/klines";
 const WEIGHT: u32 = 2;
@@ -80,7 +80,7 @@ impl BinanceRest {
             ("endTime", until.as_str()),
             ("limit", limit.as_str()),
         ];
-        let rows: Vec<Row> = self.get(PATH, WEIGHT, &query).await?;
+        let rows: Vec<Row> = read_json(PATH, &self.get(PATH, WEIGHT, &query).await?)?;
         rows.into_iter().map(kline_of).collect()
     }
 }

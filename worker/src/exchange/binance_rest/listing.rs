@@ -4,28 +4,29 @@ use hashbrown::HashMap;
 use market::Fixed8;
 use serde::Deserialize;
 
-use super::{BinanceRest, RestError, SYMBOLS_PER_REQUEST, symbol_list};
+use super::{BinanceRest, RestError, SYMBOLS_PER_REQUEST, read_json, symbol_list};
 use crate::exchange::{Listing, SymbolListing};
 
 const PATH: &str = "/api/v3/exchangeInfo";
 const WEIGHT: u32 = 20;
 
-#[derive(Deserialize)]
+/// What the exchange says of its limits and of the symbols that it was asked for.
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ExchangeInfo {
+pub struct ExchangeInfo {
     #[serde(default)]
     rate_limits: Vec<RateLimit>,
     symbols: Vec<ListedSymbol>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RateLimit {
     rate_limit_type: String,
     limit: u32,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct ListedSymbol {
     symbol: String,
     status: String,
@@ -34,7 +35,7 @@ struct ListedSymbol {
 }
 
 /// `PRICE_FILTER` has a tick size, `LOT_SIZE` a step size; others have neither.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Filter {
     filter_type: String,
@@ -85,11 +86,40 @@ impl BinanceRest {
     }
 
     fn read_listings(&mut self, asked: &[String], info: &ExchangeInfo) -> Vec<SymbolListing> {
-        if let Some(limit) = info.rate_limits.iter().find(|limit| limit.rate_limit_type == "REQUEST_WEIGHT") {
-            self.weight_limit = limit.limit;
+        if let Some(limit) = info.weight_limit() {
+            self.weight_limit = limit;
         }
+        info.listings(asked)
+    }
+
+    async fn exchange_info(&mut self, symbols: &[String]) -> Result<ExchangeInfo, RestError> {
+        let list = symbol_list(symbols);
+        let query = [("symbols", list.as_str()), ("showPermissionSets", "false")];
+        read_exchange_info(&self.get(PATH, WEIGHT, &query).await?)
+    }
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// [`RestError`] where it is none that is documented.
+pub fn read_exchange_info(body: &[u8]) -> Result<ExchangeInfo, RestError> {
+    read_json(PATH, body)
+}
+
+impl ExchangeInfo {
+    /// The request weight that an address may use in a minute, where it is told.
+    #[must_use]
+    pub fn weight_limit(&self) -> Option<u32> {
+        let limit = self.rate_limits.iter().find(|limit| limit.rate_limit_type == "REQUEST_WEIGHT");
+        limit.map(|limit| limit.limit)
+    }
+
+    /// What it says of each of the symbols that were `asked` for.
+    #[must_use]
+    pub fn listings(&self, asked: &[String]) -> Vec<SymbolListing> {
         let listed: HashMap<&str, &ListedSymbol> =
-            info.symbols.iter().map(|listed| (listed.symbol.as_str(), listed)).collect();
+            self.symbols.iter().map(|listed| (listed.symbol.as_str(), listed)).collect();
         asked
             .iter()
             .map(|symbol| {
@@ -100,11 +130,6 @@ impl BinanceRest {
                 }
             })
             .collect()
-    }
-
-    async fn exchange_info(&mut self, symbols: &[String]) -> Result<ExchangeInfo, RestError> {
-        let list = symbol_list(symbols);
-        self.get(PATH, WEIGHT, &[("symbols", list.as_str()), ("showPermissionSets", "false")]).await
     }
 }
 

@@ -1,9 +1,9 @@
 //! Trades by id: `GET /api/v3/historicalTrades`.
 
-use market::Trade;
+use market::{RefusedTrade, Trade};
 use serde::Deserialize;
 
-use super::{BinanceRest, RestError, time_us};
+use super::{BinanceRest, RestError, read_json, time_us, trade_id};
 use crate::amount::read_amounts;
 
 const PATH: &str = "/api/v3/historicalTrades";
@@ -26,44 +26,85 @@ struct HistoricalTrade {
     is_buyer_maker: bool,
 }
 
+/// A trade that was asked for by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedTrade {
+    /// It is the one.
+    Found(Trade),
+    /// It exists and cannot be held.
+    Refused(RefusedTrade),
+}
+
+impl AskedTrade {
+    /// Its id.
+    #[must_use]
+    pub const fn trade_id(&self) -> i64 {
+        match self {
+            Self::Found(trade) => trade.trade_id,
+            Self::Refused(trade) => trade.trade_id,
+        }
+    }
+
+    /// When the exchange matched it: microseconds since 1970, UTC.
+    #[must_use]
+    pub const fn trade_time_us(&self) -> i64 {
+        match self {
+            Self::Found(trade) => trade.trade_time_us,
+            Self::Refused(trade) => trade.trade_time_us,
+        }
+    }
+}
+
 impl BinanceRest {
     /// The trades of `symbol` with ids from `from_id` on, by ascending id, [`MOST_TRADES`] at most. The exchange does not
     /// say when it made the message: the event time is the trade's own. `received_time_us` is our own clock.
     ///
     /// # Errors
-    /// [`RestError`] where it cannot be asked, or a trade of the answer cannot be held exactly.
+    /// [`RestError`] where it cannot be asked, or the answer cannot be read.
     pub async fn historical_trades(
         &mut self,
         symbol: &str,
         from_id: i64,
         received_time_us: i64,
-    ) -> Result<Vec<Trade>, RestError> {
+    ) -> Result<Vec<AskedTrade>, RestError> {
         let (from_id, limit) = (from_id.to_string(), MOST_TRADES.to_string());
         let query = [("symbol", symbol), ("fromId", from_id.as_str()), ("limit", limit.as_str())];
-        let rows: Vec<HistoricalTrade> = self.get(PATH, WEIGHT, &query).await?;
-        if let Some(pair) = rows.windows(2).find(|pair| pair[0].id >= pair[1].id) {
-            return Err(RestError::Disorder { path: PATH, trade_id: pair[1].id });
-        }
-        rows.iter().map(|row| read_trade(symbol, row, received_time_us)).collect()
+        read_historical_trades(&self.get(PATH, WEIGHT, &query).await?, received_time_us)
     }
 }
 
-fn read_trade(symbol: &str, row: &HistoricalTrade, received_time_us: i64) -> Result<Trade, RestError> {
-    let (price, quantity) = read_amounts(&row.price, &row.qty).map_err(|source| RestError::Trade {
-        symbol: symbol.to_owned(),
-        trade_id: row.id,
-        source,
-    })?;
-    let trade_time_us = time_us(PATH, row.time)?;
-    Ok(Trade {
-        trade_id: row.id,
+/// Reads an answer that came at `received_time_us`.
+///
+/// # Errors
+/// [`RestError`] where it is none that is documented, or its ids do not ascend.
+pub fn read_historical_trades(body: &[u8], received_time_us: i64) -> Result<Vec<AskedTrade>, RestError> {
+    let rows: Vec<HistoricalTrade> = read_json(PATH, body)?;
+    if let Some(pair) = rows.windows(2).find(|pair| pair[0].id >= pair[1].id) {
+        return Err(RestError::Disorder { path: PATH, trade_id: pair[1].id });
+    }
+    rows.iter().map(|row| read_trade(row, received_time_us)).collect()
+}
+
+fn read_trade(row: &HistoricalTrade, received_time_us: i64) -> Result<AskedTrade, RestError> {
+    let (trade_id, trade_time_us) = (trade_id(PATH, row.id)?, time_us(PATH, row.time)?);
+    let (price, quantity) = match read_amounts(&row.price, &row.qty) {
+        Ok(amounts) => amounts,
+        Err(source) => {
+            let Some(reason) = source.refusal() else {
+                return Err(RestError::Trade { path: PATH, trade_id, source });
+            };
+            return Ok(AskedTrade::Refused(RefusedTrade { trade_id, trade_time_us, reason }));
+        }
+    };
+    Ok(AskedTrade::Found(Trade {
+        trade_id,
         price,
         quantity,
         trade_time_us,
         event_time_us: trade_time_us,
         received_time_us,
         buyer_is_maker: row.is_buyer_maker,
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -79,7 +120,7 @@ mod tests {
                "isBuyerMaker": true, "isBestMatch": true})
     }
 
-    async fn answered(rows: Value) -> Result<Vec<Trade>, RestError> {
+    async fn answered(rows: Value) -> Result<Vec<AskedTrade>, RestError> {
         runtime::tls::install_provider();
         let server = MockServer::start().await;
         Mock::given(method("GET"))
@@ -106,14 +147,24 @@ mod tests {
             received_time_us: 99,
             buyer_is_maker: true,
         };
-        assert_eq!(trades[0], expected);
-        assert_eq!(trades[1].price.units(), 1);
+        assert_eq!(trades[0], AskedTrade::Found(expected));
+        let AskedTrade::Found(second) = trades[1] else { panic!("{trades:?}") };
+        assert_eq!(second.price.units(), 1);
     }
 
     #[tokio::test]
-    async fn a_trade_that_cannot_be_held_is_named() {
-        let error = answered(json!([row(7, "1"), row(8, "0.000000001")])).await.unwrap_err();
-        assert_eq!(error.to_string(), "trade 8 of BTCUSDT cannot be held");
+    async fn a_trade_that_cannot_be_held_stands_among_the_others() {
+        let trades = answered(json!([row(7, "1"), row(8, "0.000000001"), row(9, "1")])).await.unwrap();
+        let refused = RefusedTrade {
+            trade_id: 8,
+            trade_time_us: 1_767_225_600_124_000,
+            reason: market::RefusalReason::TooManyDecimals,
+        };
+        assert_eq!(trades[1], AskedTrade::Refused(refused));
+        assert_eq!(trades.iter().map(AskedTrade::trade_id).collect::<Vec<_>>(), [7, 8, 9]);
+        // What is no number says nothing of the trade, and may come right the next time.
+        let error = answered(json!([row(7, "1"), row(8, "l.5")])).await.unwrap_err();
+        assert!(matches!(error, RestError::Trade { trade_id: 8, .. }), "{error}");
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! Ids that the exchange never gave: entered into the ledger under the same lock as a flush.
+//! Ids of which no trade is held: entered into the ledger under the same lock as a flush. Either the exchange never gave
+//! them, or their trades cannot be held.
 
 use std::ops::RangeInclusive;
 
@@ -18,11 +19,23 @@ pub struct IdsWithoutTrade {
     pub above_us: i64,
 }
 
-/// Enters what of `void` is not accounted for. The version moves as with every change.
+impl From<IdsWithoutTrade> for TradeRange {
+    fn from(void: IdsWithoutTrade) -> Self {
+        Self {
+            first_id: *void.ids.start(),
+            last_id: *void.ids.end(),
+            kind: RangeKind::Void,
+            first_time_us: void.below_us,
+            last_time_us: void.above_us,
+        }
+    }
+}
+
+/// Enters what of `ranges` is not accounted for, or less strongly. The version moves as with every change.
 pub(crate) async fn enter<D: FlushDatabase>(
     database: &D,
     market: &Market,
-    void: IdsWithoutTrade,
+    ranges: impl Iterator<Item = TradeRange>,
 ) -> Result<(), StoreError> {
     let [symbol_id] = database.symbol_ids(std::slice::from_ref(market)).await?[..] else {
         return Err(StoreError::Unexpected(format!("{market} has no id")));
@@ -32,17 +45,12 @@ pub(crate) async fn enter<D: FlushDatabase>(
     let Some(head) = transaction.read_heads(&[symbol_id]).await?.pop() else {
         return Err(StoreError::Unexpected(format!("{market} is gone")));
     };
-    let ranges = transaction.read_ranges(&[symbol_id]).await?;
-    let mut ledger: TradeRanges = ranges.into_iter().map(|(_, range)| range).collect();
+    let stored = transaction.read_ranges(&[symbol_id]).await?;
+    let mut ledger: TradeRanges = stored.into_iter().map(|(_, range)| range).collect();
     let mut changes = RangeChanges::default();
-    let range = TradeRange {
-        first_id: *void.ids.start(),
-        last_id: *void.ids.end(),
-        kind: RangeKind::Void,
-        first_time_us: void.below_us,
-        last_time_us: void.above_us,
-    };
-    ledger.insert(range, &mut changes);
+    for range in ranges {
+        ledger.insert(range, &mut changes);
+    }
     let write = MarketWrite {
         symbol_id,
         market: head.market,
@@ -61,5 +69,5 @@ pub(crate) async fn enter<D: FlushDatabase>(
         history: None,
     };
     transaction.write(&writes).await?;
-    transaction.commit().await.map_err(StoreError::database("enter ids without a trade"))
+    transaction.commit().await.map_err(StoreError::database("enter ids into the ledger"))
 }
