@@ -10,6 +10,7 @@ mod faults;
 mod head;
 mod history;
 mod rebuild;
+mod kraken;
 mod refused;
 mod retention;
 
@@ -91,6 +92,7 @@ suite! {
     history::a_start_is_wished_without_a_probe_too,
     history::history_below_a_floor_enters_the_ledger_only,
     history::what_cannot_be_held_of_a_file_is_set_aside_under_its_name,
+    kraken::exactly_the_whole_minutes_are_complete_and_are_the_exchanges_own,
     refused::refused_trades_are_accounted_for_and_no_candle_over_them_is_complete,
     refused::what_the_exchange_has_and_cannot_be_held_is_no_hole_and_never_void,
     refused::no_record_makes_a_flush_or_a_query_fail,
