@@ -95,7 +95,7 @@ class Bench:
             begun, before, read = 0.0, 0, 0
             deadline = time.monotonic() + LONGEST_RUN_S
             while read < trades:
-                read = metric(address, "aggregator_records_read_total")
+                read = metric(address, "cryptopipeline_aggregator_records_read_total")
                 now = time.monotonic()
                 if read and not before:
                     begun, before = now, read

@@ -29,9 +29,9 @@ impl Metrics {
     /// Puts the figures under `/metrics`.
     pub fn register(&self, registry: &mut Registry) {
         let help = "How long one reconcile took, in seconds";
-        registry.register("operator_reconcile_duration_seconds", help, self.durations.clone());
+        registry.register("cryptopipeline_operator_reconcile_duration_seconds", help, self.durations.clone());
         let help = "Reconciles that the API server did not let finish";
-        registry.register("operator_reconcile_failures", help, self.failures.clone());
+        registry.register("cryptopipeline_operator_reconcile_failures", help, self.failures.clone());
     }
 
     /// Measures a reconcile until the guard is dropped, however it ends.

@@ -70,7 +70,7 @@ impl AggregatorState {
             flush_duration: Histogram::new(exponential_buckets(0.000_5, 2.0, 16)),
             commit_latency: Histogram::new(exponential_buckets(0.001, 1.5, 26)),
         };
-        let registry = registry.sub_registry_with_prefix("aggregator");
+        let registry = registry.sub_registry_with_prefix("cryptopipeline_aggregator");
         registry.register("records_read", "Records read and committed", metrics.records_read.clone());
         registry.register("trades_new", "Trades that were new to the ledger", metrics.trades_new.clone());
         registry.register(
