@@ -9,8 +9,8 @@ mod exactly_once;
 mod faults;
 mod head;
 mod history;
-mod rebuild;
 mod kraken;
+mod rebuild;
 mod refused;
 mod retention;
 
