@@ -1,12 +1,18 @@
 //! Reads a manifest from a file as the API server would take it: the schema of the CRD first (unknown fields,
 //! types, bounds, patterns), then the rules. So `cryptopipeline run` refuses what `kubectl apply` refuses.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use kube::CustomResourceExt;
 use serde_json::{Map, Value};
+use serde_yaml::Options;
 
 use crate::rules::{Violation, violations};
 use crate::spec::CryptoPipeline;
+
+/// Values that aliases may stand for together: enough for what people repeat, too few to fill the memory.
+const MOST_ALIASED: usize = 10_000;
 
 /// Why a text holds no pipeline that can work.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +45,8 @@ fn lines(violations: &[Violation]) -> String {
 /// # Errors
 /// [`ManifestError`], with every field that is refused and the rule that refuses it.
 pub fn read(text: &str) -> Result<CryptoPipeline, ManifestError> {
-    let documents: Vec<Value> =
-        serde_yaml::from_multiple(text).map_err(|error| ManifestError::Yaml(error.to_string()))?;
     let resource = CryptoPipeline::api_resource();
-    let pipelines: Vec<Value> = documents
+    let pipelines: Vec<Value> = documents(text)?
         .into_iter()
         .filter(|document| {
             document["apiVersion"] == resource.api_version && document["kind"] == resource.kind
@@ -58,15 +62,29 @@ pub fn read(text: &str) -> Result<CryptoPipeline, ManifestError> {
     Ok(pipeline)
 }
 
+/// All documents in `text`.
+///
+/// # Errors
+/// [`ManifestError::Yaml`] where it is no YAML, or its aliases stand for more than anybody means.
+pub fn documents(text: &str) -> Result<Vec<Value>, ManifestError> {
+    let mut options = Options::default();
+    options.alias_limits.max_total_replayed_events = MOST_ALIASED;
+    serde_yaml::from_multiple_with_options(text, options)
+        .map_err(|error| ManifestError::Yaml(error.to_string()))
+}
+
 fn none_of(violations: Vec<Violation>) -> Result<(), ManifestError> {
     if violations.is_empty() { Ok(()) } else { Err(ManifestError::Refused(violations)) }
 }
 
+/// Making it takes longer than checking a document against it.
+static CRD: LazyLock<Value> =
+    LazyLock::new(|| serde_json::to_value(CryptoPipeline::crd()).unwrap_or_default());
+
 /// Where `document` breaks the structural schema of the CRD; CEL rules are not looked at.
 #[must_use]
 pub fn schema_violations(document: &Value) -> Vec<Violation> {
-    let crd = serde_json::to_value(CryptoPipeline::crd()).unwrap_or_default();
-    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let schema = &CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     let mut found = Vec::new();
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let required =

@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::Context as _;
 use crds::CryptoPipeline;
 use k8s_openapi::api::core::v1::Secret;
-use serde_json::Value;
 
 /// The documents of a file that matter here.
 #[derive(Clone, Debug)]
@@ -25,7 +24,7 @@ impl Manifest {
 
     pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         let pipeline = crds::manifest::read(text)?;
-        let documents: Vec<Value> = serde_yaml::from_multiple(text)?;
+        let documents = crds::manifest::documents(text)?;
         let mut secrets = BTreeMap::new();
         for document in documents.into_iter().filter(|document| document["kind"] == "Secret") {
             let secret: Secret =
