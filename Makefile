@@ -6,8 +6,9 @@ TRADES ?=
 SEED ?= 1
 ROUNDS ?= 20
 FIXED ?=
+SECONDS ?= 300
 
-.PHONY: demo test check bench chaos sabotage image up down
+.PHONY: demo test check fuzz bench chaos sabotage image up down
 
 # The main job on this machine, no cluster: a generated market, or the recording TRADES=path/to/SYMBOL-trades-x.csv.gz.
 demo:
@@ -23,6 +24,11 @@ test:
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+# Every decoder of outside bytes against a fuzzer, SECONDS each.
+fuzz:
+	@e2e/build-tools
+	@e2e/fuzz $(SECONDS)
 
 # What the programs can do on this machine, each figure beside a limit measured in the same run (about five minutes).
 bench:

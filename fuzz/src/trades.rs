@@ -1,0 +1,121 @@
+//! Decoders of trades: what they let through is a trade that every later step can take, and it survives the topic.
+
+use market::{Market, Trade, is_trade_id, is_trade_time};
+use worker::exchange::{
+    AskedTrade, StreamEvent, parse_frame, read_exchange_info, read_historical_trades, read_newest_trades,
+};
+use worker::record::{RecordEncoder, RecordError, decode_value};
+
+use crate::allocation::within;
+
+const RECEIVED_US: i64 = 1_767_225_600_130_000;
+
+/// What a decoder of JSON may hold at once: some small things, and rows that are larger than their shortest text.
+const fn bound(data: &[u8]) -> usize {
+    16 * 1024 + 32 * data.len()
+}
+
+/// A text message of an exchange's stream.
+pub fn frame(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match within(bound(data), || parse_frame(text, RECEIVED_US)) {
+        Ok(StreamEvent::Trade { symbol, trade }) => {
+            assert_fit(&trade);
+            assert_eq!(trade.received_time_us, RECEIVED_US);
+            assert_survives(&Market::new("binance", &*symbol), &trade);
+        }
+        Ok(_) => {}
+        Err(error) => assert_named(error.reason(), &error),
+    }
+}
+
+/// The body of an exchange's answer, whichever question it answers.
+pub fn rest_answer(data: &[u8]) {
+    match within(bound(data), || read_historical_trades(data, RECEIVED_US)) {
+        Ok(trades) => {
+            assert!(trades.is_sorted_by(|left, right| left.trade_id() < right.trade_id()));
+            trades.iter().for_each(assert_asked);
+        }
+        Err(error) => assert_named("unreadable", &error),
+    }
+    match within(bound(data), || read_newest_trades(data)) {
+        Ok(newest) => {
+            assert!(newest.iter().all(|trade| is_trade_id(trade.last_id) && is_trade_time(trade.time_us)))
+        }
+        Err(error) => assert_named("unreadable", &error),
+    }
+    match within(bound(data), || read_exchange_info(data)) {
+        Ok(info) => {
+            let asked = [String::from("BTCUSDT"), String::new()];
+            let listings = info.listings(&asked);
+            assert!(listings.iter().map(|listing| &listing.symbol).eq(&asked));
+        }
+        Err(error) => assert_named("unreadable", &error),
+    }
+}
+
+fn assert_asked(asked: &AskedTrade) {
+    assert!(is_trade_id(asked.trade_id()) && is_trade_time(asked.trade_time_us()));
+    if let AskedTrade::Found(trade) = asked {
+        assert_fit(trade);
+        assert_survives(&Market::new("binance", "BTCUSDT"), trade);
+    }
+}
+
+/// The value of a Kafka record.
+pub fn record(data: &[u8]) {
+    match within(bound(data), || decode_value(data)) {
+        Ok(decoded) => {
+            assert_fit(&decoded.trade);
+            assert!(
+                is_trade_time(decoded.trade.event_time_us) && is_trade_time(decoded.trade.received_time_us)
+            );
+            let market = Market::new(&*decoded.venue, &*decoded.symbol);
+            assert_storable(&market);
+            let again = encoded(&market, &decoded.trade);
+            assert_eq!(decode_value(&again).expect("what was read once is read again"), decoded);
+        }
+        Err(RecordError::Refused(refused, error)) => {
+            assert!(is_trade_id(refused.trade.trade_id) && is_trade_time(refused.trade.trade_time_us));
+            assert_storable(&refused.market);
+            assert_eq!(error.reason(), refused.trade.reason.as_str());
+        }
+        Err(error) => assert_named(error.reason(), &error),
+    }
+}
+
+/// A trade that the plan takes, with a value that every column holds.
+fn assert_fit(trade: &Trade) {
+    assert!(trade.is_possible(), "{trade:?}");
+    assert!(trade.price.checked_mul(trade.quantity).is_ok(), "{trade:?}");
+}
+
+/// Databases hold no NUL in a text, and index no text of kilobytes.
+fn assert_storable(market: &Market) {
+    for name in [&market.venue, &market.symbol] {
+        assert!(!name.is_empty() && name.len() <= 256 && !name.contains(char::is_control), "{name:?}");
+    }
+}
+
+/// What is written to the topic is read from it, unless its symbol can be none.
+fn assert_survives(market: &Market, trade: &Trade) {
+    let value = encoded(market, trade);
+    match decode_value(&value) {
+        Ok(decoded) => {
+            assert_eq!((&*decoded.symbol, decoded.trade), (market.symbol.as_str(), *trade));
+        }
+        Err(error) => assert_eq!(error.reason(), "bad_name", "{market} {trade:?}"),
+    }
+}
+
+fn encoded(market: &Market, trade: &Trade) -> Vec<u8> {
+    let mut value = Vec::new();
+    RecordEncoder::new(market).encode_value(trade, &mut value);
+    value
+}
+
+/// An error has a word for counters and says something to a person.
+fn assert_named(reason: &str, error: &dyn std::error::Error) {
+    assert!(!reason.is_empty() && reason.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+    assert!(!error.to_string().is_empty());
+}
