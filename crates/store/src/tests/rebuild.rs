@@ -35,9 +35,11 @@ impl TestDatabase {
         let positions = self.store.positions(TOPIC).await.unwrap();
         let new: i64 = positions.iter().map(|position| position.trades_new).sum();
         let held = self.store.ledgers().await.unwrap()[0].trades_held;
-        let ids =
-            self.number("SELECT sum(last_id - first_id + 1) FROM trade_ranges WHERE kind = 'held'").await;
-        let removed = self.number("SELECT coalesce(sum(trades_removed), 0) FROM rebuilds").await;
+        let sum = async |what: &str, from: &str| {
+            self.number(&format!("SELECT CAST(coalesce(sum({what}), 0) AS bigint) FROM {from}")).await
+        };
+        let ids = sum("last_id - first_id + 1", "trade_ranges WHERE kind = 'held'").await;
+        let removed = sum("trades_removed", "rebuilds").await;
         assert_eq!((held, new), (ids, held + removed));
     }
 }
