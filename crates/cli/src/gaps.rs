@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::{Hole, MarketLedger};
+use store::{Hole, MarketLedger, RefusedIds};
 
 use crate::output::{Format, counted, print, time_text};
 use crate::place::{PipelineArguments, open_store};
@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: GapsArguments) -> anyhow::Result<ExitCode> {
         Format::Table => write_table(&ledgers, now, out),
         Format::Json => write_json(&ledgers, out),
     })?;
-    let is_whole = ledgers.iter().all(|ledger| ledger.missing == 0);
+    let is_whole = ledgers.iter().all(|ledger| ledger.missing == 0 && ledger.refused.trades == 0);
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(FOUND_WRONG) })
 }
 
@@ -74,6 +74,13 @@ fn write_table(ledgers: &[MarketLedger], now: Timestamp, mut out: &mut dyn Write
         ];
         table::write(&columns, &holes, &mut out)?;
     }
+    let refused: Vec<Vec<String>> = ledgers.iter().flat_map(refused_rows).collect();
+    if !refused.is_empty() {
+        writeln!(out)?;
+        let columns =
+            [Column::Left("SYMBOL"), Column::Right("REFUSED FROM"), Column::Right("TO"), Column::Left("WHY")];
+        table::write(&columns, &refused, &mut out)?;
+    }
     writeln!(out, "\n{}", verdict(ledgers))
 }
 
@@ -89,6 +96,14 @@ fn hole_rows(ledger: &MarketLedger) -> Vec<Vec<String>> {
         rows.push(vec![market, "older".to_owned(), "holes".to_owned(), (ledger.missing - named).to_string()]);
     }
     rows
+}
+
+/// The newest trades that exist and cannot be held.
+fn refused_rows(ledger: &MarketLedger) -> Vec<Vec<String>> {
+    let row = |RefusedIds { first_id, last_id, reason }: &RefusedIds| {
+        vec![ledger.market.to_string(), first_id.to_string(), last_id.to_string(), reason.to_string()]
+    };
+    ledger.refused.newest.iter().map(row).collect()
 }
 
 fn age(time_us: i64, now: Timestamp) -> String {
@@ -112,17 +127,23 @@ fn verdict(ledgers: &[MarketLedger]) -> String {
             counted(i64::try_from(count).unwrap_or(i64::MAX), "symbol", "symbols")
         ),
     };
+    let refused: i64 = ledgers.iter().map(|ledger| ledger.refused.trades).sum();
+    let refused = match refused {
+        0 => String::new(),
+        count => format!("; {} and cannot be held", counted(count, "trade exists", "trades exist")),
+    };
     let trades = counted(missing, "trade is", "trades are");
     if missing == 0 {
-        format!("no trade of {symbols} is missing {end}")
+        format!("no trade of {symbols} is missing {end}{refused}")
     } else {
-        format!("{trades} missing of {symbols} {end}")
+        format!("{trades} missing of {symbols} {end}{refused}")
     }
 }
 
 fn write_json(ledgers: &[MarketLedger], mut out: &mut dyn Write) -> io::Result<()> {
     let hole =
         |hole: &Hole| json!({"first_id": hole.first_id, "last_id": hole.last_id, "count": hole.count()});
+    let refused = |ids: &RefusedIds| json!({"first_id": ids.first_id, "last_id": ids.last_id, "reason": ids.reason.as_str()});
     let symbol = |ledger: &MarketLedger| {
         json!({
             "venue": ledger.market.venue,
@@ -133,6 +154,7 @@ fn write_json(ledgers: &[MarketLedger], mut out: &mut dyn Write) -> io::Result<(
             "trades_held": ledger.trades_held,
             "missing": ledger.missing,
             "holes": ledger.holes.iter().map(hole).collect::<Vec<_>>(),
+            "refused": ledger.refused.newest.iter().map(refused).collect::<Vec<_>>(),
             "exchange_last_id": ledger.head.map(|head| head.last_id),
             "exchange_asked_at": ledger.head.map(|head| time_text(head.probed_at_us)),
         })
@@ -145,8 +167,8 @@ fn write_json(ledgers: &[MarketLedger], mut out: &mut dyn Write) -> io::Result<(
 
 #[cfg(test)]
 mod tests {
-    use market::Market;
-    use store::HeadState;
+    use market::{Market, RefusalReason};
+    use store::{HeadState, RefusedTrades};
 
     use super::*;
 
@@ -161,9 +183,24 @@ mod tests {
             last_trade_time_us: Some(NOW_US - 1),
             trades_held: 4_901 - missing,
             head: Some(HeadState { last_id: 5_000, probed_at_us: NOW_US - 12_000_000 }),
+            history_from_us: None,
             missing,
             holes: holes.iter().map(hole).collect(),
+            refused: RefusedTrades::default(),
         }
+    }
+
+    #[test]
+    fn trades_that_cannot_be_held_are_named_with_the_reason() {
+        let mut ledger = ledger("BTCUSDT", &[], 0);
+        let ids = RefusedIds { first_id: 7, last_id: 8, reason: RefusalReason::Overflow };
+        ledger.refused = RefusedTrades { trades: 2, newest: vec![ids] };
+        let printed = table(&[ledger]);
+        assert!(printed.contains("binance:BTCUSDT             7   8  overflow\n"), "{printed}");
+        assert!(
+            printed.ends_with("that the exchange told; 2 trades exist and cannot be held\n"),
+            "{printed}"
+        );
     }
 
     fn table(ledgers: &[MarketLedger]) -> String {

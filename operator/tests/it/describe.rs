@@ -36,7 +36,7 @@ fn status_missing(
     observed: &Observed,
     missing: &[(&str, Missing)],
 ) -> CryptoPipelineStatus {
-    let plan = plan(pipeline, observed, Place::Cluster);
+    let plan = plan(pipeline, observed, Place::Cluster, second(NOW));
     let missing =
         missing.iter().map(|(symbol, missing)| (market::Market::new("binance", *symbol), missing.clone()));
     let holes = HoleReport { missing: missing.collect(), ..HoleReport::default() };

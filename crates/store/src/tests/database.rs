@@ -68,6 +68,17 @@ impl TestDatabase {
         }
     }
 
+    /// Trades that are held, or were and have been removed, came through the topic or from a file.
+    pub(super) async fn assert_conserved(&self) {
+        let sum = async |what: &str, from: &str| {
+            self.number(&format!("SELECT CAST(coalesce(sum({what}), 0) AS bigint) FROM {from}")).await
+        };
+        let held = self.store.ledgers().await.unwrap()[0].trades_held;
+        let ids = sum("last_id - first_id + 1", "trade_ranges WHERE kind = 'held'").await;
+        let new = sum("trades_new", "partition_offsets").await + sum("trades_new", "history_files").await;
+        assert_eq!((held, new), (ids, held + sum("trades_removed", "rebuilds").await));
+    }
+
     /// The single number that a statement selects.
     pub(super) async fn number(&self, statement: &str) -> i64 {
         match &self.store.backend {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::database::{NOW_US, START_US, Sender, TestDatabase, market, trades};
 use crate::{HeadProbe, HeadState, Hole, IdsWithoutTrade};
 
-const PROBE_DISTANCE: Duration = Duration::from_secs(30);
+pub(super) const PROBE_DISTANCE: Duration = Duration::from_secs(30);
 
 impl TestDatabase {
     /// The exchange says at so many seconds after the start that `last_id` is its newest.
