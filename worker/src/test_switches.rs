@@ -18,6 +18,8 @@ struct Waits {
     probe_interval_ms: Option<u64>,
     probe_distance_ms: Option<u64>,
     void_age_ms: Option<u64>,
+    check_grace_ms: Option<u64>,
+    check_interval_ms: Option<u64>,
     rotate_after_ms: Option<u64>,
     overlap_at_least_ms: Option<u64>,
     retry_longest_ms: Option<u64>,
@@ -28,7 +30,12 @@ struct Waits {
 
 pub(crate) fn shorten_repair(timings: RepairTimings) -> RepairTimings {
     let waits = Waits::wanted();
+    let mut verify = timings.verify;
+    verify.grace = or(waits.check_grace_ms, verify.grace);
+    verify.newest_interval = or(waits.check_interval_ms, verify.newest_interval);
+    verify.second_look = or(waits.check_interval_ms, verify.second_look);
     RepairTimings {
+        verify,
         probe_interval: or(waits.probe_interval_ms, timings.probe_interval),
         probe_distance: or(waits.probe_distance_ms, timings.probe_distance),
         void_age: or(waits.void_age_ms, timings.void_age),

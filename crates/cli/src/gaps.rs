@@ -244,7 +244,7 @@ mod tests {
         let expected = json!({"missing": 3, "symbols": [{
             "venue": "binance", "symbol": "BTCUSDT", "first_trade_id": 100, "last_trade_id": 5_000,
             "last_trade_time": "2026-01-01T00:01:59.999999Z", "trades_held": 4_898, "missing": 3,
-            "holes": [{"first_id": 300, "last_id": 302, "count": 3}],
+            "holes": [{"first_id": 300, "last_id": 302, "count": 3}], "refused": [],
             "exchange_last_id": 5_000, "exchange_asked_at": "2026-01-01T00:01:48Z",
         }]});
         assert_eq!(printed, expected);
