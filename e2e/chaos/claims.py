@@ -33,7 +33,17 @@ def judge_samples(sampler: Sampler, truths: dict[str, Truth], stores_trades: boo
             seen = sample.rows
             verdict.problems += judge_claims(sample.rows, truths, stores_trades).problems
     _judge_continuity(verdict, sampler.samples)
+    _judge_verification(verdict, sampler.samples)
     return verdict
+
+
+def _judge_verification(verdict: Verdict, samples: list[Sample]) -> None:
+    """Nobody has spoiled a candle: to call one wrong would be a false alarm."""
+    for sample in samples:
+        condition = sample.conditions.get("DataVerified", {})
+        if condition.get("status") == "False":
+            verdict.wrong(f"DataVerified is False: {condition['message']}")
+            return
 
 
 def _judge_continuity(verdict: Verdict, samples: list[Sample]) -> None:

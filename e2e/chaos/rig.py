@@ -32,6 +32,8 @@ WAITS = {
     "probe_interval_ms": 1_500,
     "probe_distance_ms": 1_000,
     "void_age_ms": 10_000,
+    "check_grace_ms": 2_000,
+    "check_interval_ms": 2_000,
     "rotate_after_ms": 8_000,
     "overlap_at_least_ms": 500,
     "retry_longest_ms": 2_000,

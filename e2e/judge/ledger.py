@@ -8,7 +8,7 @@ from .verdict import Verdict
 
 
 def judge_ranges(verdict: Verdict, symbol: str, ranges: list[Range], truth: Truth) -> None:
-    """Ranges are disjoint, hold trades that there were, and void only ids that there were not."""
+    """Ranges are disjoint, hold or refuse trades that there were, and void only ids that there were not."""
     before = None
     for found in ranges:
         name = f"{symbol} ids {found.first_id}..{found.last_id} ({found.kind})"
@@ -18,8 +18,10 @@ def judge_ranges(verdict: Verdict, symbol: str, ranges: list[Range], truth: Trut
         before = found
         if found.kind == "held":
             _judge_held(verdict, name, found, truth)
-        elif any(trade_id in truth.by_id for trade_id in found.ids()):
+        elif found.kind == "void" and any(trade_id in truth.by_id for trade_id in found.ids()):
             verdict.wrong(f"{name}: the exchange has such trades")
+        elif found.kind == "refused" and not all(trade_id in truth.by_id for trade_id in found.ids()):
+            verdict.wrong(f"{name}: the exchange has no such trades")
 
 
 def _judge_held(verdict: Verdict, name: str, found: Range, truth: Truth) -> None:
