@@ -217,7 +217,7 @@ async fn history_joins_the_live_trades_on_real_services() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_loader_goes_on_where_it_was_and_doubles_nothing() {
     let Some(lab) = Lab::real(1).await else { return };
-    let exchange = market_with_a_past(Duration::from_secs(3)).await;
+    let exchange = market_with_a_past(Duration::from_secs(5)).await;
     let live = LivePipeline::start(&lab, &exchange).await;
     let wished = midnight(days_ago(2));
     let brought = async || lab.history().await.trades_brought;
@@ -229,7 +229,7 @@ async fn a_killed_loader_goes_on_where_it_was_and_doubles_nothing() {
         repairer.kill().await;
         kills += 1;
     }
-    assert!(brought().await < 2 * 28_800, "it was killed in the middle");
+    assert!(brought().await < 2 * 17_280, "it was killed in the middle");
     assert!(lab.missing().await > 0);
     let repairer = Repairer::with_history(&lab, &exchange, quick_timings(), from(&exchange, wished));
     lab.wait_until_whole_from(wished).await;
