@@ -10,4 +10,5 @@ LEAST_TRADES = 20_000
 def generated(seed: int, market: dict[str, float] | None = None) -> list[str]:
     """The simulator's arguments: it begins with the first subscription, so that the first trade is not missed."""
     symbols = [f"{symbol}={rate}/s" for symbol, rate in (market or MARKET).items()]
-    return ["--generate", *symbols, "--seed", str(seed), "--wait"]
+    # What is asked every minute in earnest is asked every few seconds here: the budget must allow for it.
+    return ["--generate", *symbols, "--seed", str(seed), "--wait", "--weight-per-minute", "60000"]

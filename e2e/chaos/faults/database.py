@@ -63,10 +63,10 @@ def set_back(pipeline: Pipeline, random: Random) -> str:
     pipeline.rig.postgres.keep_state()
     kept = pipeline.trades_held()
     until(random.uniform(2.0, 5.0))
+    # Another fault may keep trades from coming.
+    wait_until("trades are committed after the copy", 90, lambda: pipeline.trades_held() > kept)
     newest = pipeline.trades_held()
     pipeline.rig.postgres.set_back()
-    if newest <= kept:
-        raise NoEffect("nothing was committed between the copy and its return")
     return f"the database was set back from {newest} to about {kept} trades"
 
 
