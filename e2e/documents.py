@@ -18,6 +18,9 @@ IN_SENTENCES = {
     "make test": "runs e2e/test, and so all of this",
     "make bench": "e2e/test, in small",
     "make check": "e2e/test",
+    "make chaos": "e2e/test, some fixed rounds",
+    "make sabotage": "e2e/test",
+    "make fuzz": "e2e/test, for a short while",
 }
 PROGRAM = r"(make|cargo|cryptopipeline|kubectl|helm|kind|docker|python3|testbed/\w+|target/\S+/\w+|\./\S+) \S"
 

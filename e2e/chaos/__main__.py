@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20, help="how many")
     parser.add_argument("--fixed", action="store_true", help="the same rounds every time, with all kinds of faults between them")
     parser.add_argument("--only", type=int, help="of the fixed rounds, only this one")
+    parser.add_argument("--first", type=int, help="of the fixed rounds, only so many")
     arguments = parser.parse_args()
     # Ended from outside, it must end its processes too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -45,7 +46,7 @@ def wanted_rounds(arguments: argparse.Namespace) -> list[Schedule]:
     if not arguments.fixed:
         return [random_round(arguments.seed + number) for number in range(arguments.rounds)]
     rounds = fixed_rounds(arguments.rounds)
-    return rounds if arguments.only is None else [rounds[arguments.only - 1]]
+    return rounds[: arguments.first] if arguments.only is None else [rounds[arguments.only - 1]]
 
 
 def campaign(rounds: list[Schedule], programs: Path, out: Path) -> list[Outcome]:

@@ -59,10 +59,11 @@ def interval(pipeline: Pipeline, random: Random) -> str:
     pipeline.patch({"aggregation": {"intervals": [*INTERVALS, added]}})
     seconds = {"15s": 15, "30s": 30, "5m": 300}[added]
     folds = f"SELECT count(*) FROM folds WHERE output = 'candles' AND interval_s = {seconds}"
-    wait_until(f"candles of {added} are made", 60, lambda: int(pipeline.ask(folds)) > 0)
+    # Another fault may keep the operator or the aggregators from it for a while.
+    wait_until(f"candles of {added} are made", 150, lambda: int(pipeline.ask(folds)) > 0)
     until(random.uniform(0.0, 3.0))
     pipeline.patch({"aggregation": {"intervals": INTERVALS}})
-    wait_until(f"candles of {added} are made no more", 60, lambda: int(pipeline.ask(folds)) == 0)
+    wait_until(f"candles of {added} are made no more", 150, lambda: int(pipeline.ask(folds)) == 0)
     return f"candles of {added} were made for a while"
 
 
