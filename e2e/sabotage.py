@@ -10,6 +10,7 @@ where the judge complains about what is sound.
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,12 +18,14 @@ import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Callable
 
 from chaos.exchange import Exchange
-from chaos.rig import Rig, Variant
+from chaos.faults import Fault
+from chaos.rig import Pipeline, Rig, Variant, until
 from chaos.round import play
-from chaos.schedule import Schedule
+from chaos.schedule import Planned, Schedule
 from demo import pipeline as manifest_of
 from judge.judge import judge_everything
 from judge.postgres import Postgres
@@ -31,6 +34,7 @@ from judge.snapshot import EVERYTHING, OFFSETS, Database
 from judge.sqlite import Sqlite
 from judge.trades import Trade
 from judge.truth import Truth, truths
+from steps import wait_until
 
 # In every run but the sound ones one error of a worker is made. See crates/market/src/sabotage.rs.
 WORKER_ERRORS = (
@@ -43,10 +47,26 @@ LARGE_MARKET, SMALL_MARKET = 110_000, 6_000
 FIRST_ID = 1_000_001
 START_US = 1_767_225_600_000_000
 LONGEST_RUN_S = 600
+# So long two aggregators write the same trades.
+RACE_S = 20
 
 # What is changed in a sound database: a table, the column, and its new value. Both databases know these words.
 SOME_TRADE = "trade_id = (SELECT max(trade_id) - 100 FROM trades)"
 SOME_CANDLE = "interval_s = 60 AND open_time{us} = (SELECT min(open_time{us}) FROM candles WHERE interval_s = 60 AND trade_count > 1 AND first_trade_id > (SELECT min(trade_id) + 1000 FROM trades))"
+
+
+def run_two_aggregators(pipeline: Pipeline, _: Random) -> str:
+    """Until both have had a partition for a while."""
+    def have_partitions() -> bool:
+        aggregators = pipeline.node.running("aggregator")
+        return len(aggregators) == 2 and all(re.findall(r"assigned partitions=\[\d", pod.printed()) for pod in aggregators)
+
+    wait_until("two aggregators have partitions", 60, have_partitions)
+    until(RACE_S)
+    return f"two aggregators wrote for {RACE_S} s"
+
+
+AT_THE_SAME_TIME = Fault("two aggregators", "aggregators", run_two_aggregators)
 
 
 @dataclass(frozen=True)
@@ -104,7 +124,8 @@ class Proof:
             for error in ("", "ledger-before-lock"):
                 environment = {"CRYPTOPIPELINE_SABOTAGE": error} if error else {}
                 variant = Variant(store_trades=False, client_config={"partitioner": "random"}, environment=environment)
-                outcome = play(rig, Schedule(1, [], "make sabotage"), self.out / f"lock-{error or 'sound'}", variant)
+                schedule = Schedule(1, [Planned(0, AT_THE_SAME_TIME, 1)], "make sabotage")
+                outcome = play(rig, schedule, self.out / f"lock-{error or 'sound'}", variant)
                 problems = [*outcome.problems, *outcome.false_claims]
                 if error:
                     self.note_error(f"workers that read the {error}", problems)

@@ -67,4 +67,4 @@ class ApiServer:
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
-            raise RuntimeError(f"{method} {path}: {error.code} {error.read().decode()}") from error
+            raise Failed(f"{method} {path}: {error.code} {error.read().decode()}") from error

@@ -67,12 +67,13 @@ class Pod:
 class Node:
     """Runs the pods of one pipeline until it is stopped."""
 
-    def __init__(self, api: ApiServer, pipeline: str, worker: Path, folder: Path, network: int, environment: dict[str, str]) -> None:
+    def __init__(self, api: ApiServer, pipeline: str, worker: Path, folder: Path, network: int, environment: dict[str, str], client_config: dict[str, str]) -> None:
         self.api = api
         self.pipeline = pipeline
         self.worker = worker
         self.folder = folder
         self.environment = environment
+        self.client_config = client_config
         self.pods: dict[str, Pod] = {}
         self.leaving: list[Pod] = []
         self._network = network
@@ -157,7 +158,10 @@ class Node:
         if config_map is None:
             return None
         settings = self.folder / f"{name}.yaml"
-        settings.write_text(config_map["data"]["settings.yaml"], encoding="utf-8")
+        text = config_map["data"]["settings.yaml"]
+        for setting, value in self.client_config.items():
+            text = text.replace("kafka:\n", f"kafka:\n  clientConfig:\n    {setting}: {value}\n", 1)
+        settings.write_text(text, encoding="utf-8")
         address = self.free_address()
         environment = dict(self.environment)
         for variable in container.get("env", []):

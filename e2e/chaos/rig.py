@@ -132,7 +132,7 @@ class Variant:
     """How a pipeline differs from the usual one."""
 
     store_trades: bool = True
-    # librdkafka's settings for all its workers.
+    # librdkafka's settings for all its workers, also those that a resource may not ask for.
     client_config: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     partitions: int = PARTITIONS
@@ -155,7 +155,7 @@ class Pipeline:
         self.schema = Schema(rig.postgres.url, self.schema_name)
         self.sampler = Sampler(Schema(rig.postgres.url, self.schema_name), rig.api, self.name)
         own = WAITS_VARIABLE | {"LOG_FORMAT": "text", "RUST_LOG": "info"}
-        self.node = Node(rig.api, self.name, rig.programs / "worker", folder, rig.rounds, own | variant.environment)
+        self.node = Node(rig.api, self.name, rig.programs / "worker", folder, rig.rounds, own | variant.environment, variant.client_config)
         # Until it is made anew: then its offsets tell nothing of the records before.
         self.topic_can_be_read = True
 
@@ -260,7 +260,7 @@ class Pipeline:
             "spec": {
                 "deletionPolicy": "Delete",
                 "sources": [source],
-                "kafka": {"bootstrapServers": self.rig.broker.address, "topic": {"name": self.topic, "partitions": self.variant.partitions, "replicationFactor": 1}, "clientConfig": self.variant.client_config},
+                "kafka": {"bootstrapServers": self.rig.broker.address, "topic": {"name": self.topic, "partitions": self.variant.partitions, "replicationFactor": 1}},
                 "aggregation": {"intervals": INTERVALS, "flushInterval": "100ms", "storeTrades": self.variant.store_trades},
                 "database": {"connectionSecret": {"name": "database", "key": "uri"}, "schema": self.schema_name},
                 "aggregators": {"maxReplicas": self.variant.replicas},
