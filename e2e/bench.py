@@ -15,8 +15,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
-import signal
 import socket
 import statistics
 import subprocess
@@ -28,7 +26,8 @@ from pathlib import Path
 from typing import Iterator
 
 from judge.postgres import Postgres
-from steps import CHECKOUT, command
+from demo import stop
+from steps import CHECKOUT, command, program_arguments
 
 SYMBOLS = {"BTCUSDT": 20, "ETHUSDT": 15, "SOLUSDT": 10, "BNBUSDT": 6, "ADAUSDT": 4}
 LONGEST_RUN_S = 300
@@ -38,18 +37,12 @@ SETTLING_S = 20
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", type=Path, required=True, help="where the programs are")
-    parser.add_argument("--out", type=Path, required=True, help="a folder that is emptied first")
     parser.add_argument("--trades", type=int, default=2_000_000, help="trades on the topic that is caught up with")
     parser.add_argument("--rounds", type=int, default=3, help="how often each rate is measured; the median counts")
     parser.add_argument("--rate", type=int, default=5_000, help="trades per second while latency is measured")
     parser.add_argument("--seconds", type=int, default=60, help="how long latency is measured")
-    arguments = parser.parse_args()
-    # Ended from outside, it must end its programs too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    shutil.rmtree(arguments.out, ignore_errors=True)
-    arguments.out.mkdir(parents=True)
-    bench = Bench(arguments.bin.resolve(), arguments.out.resolve())
+    arguments = program_arguments(parser)
+    bench = Bench(arguments.bin, arguments.out)
     figures = bench.catch_up(arguments.trades, arguments.rounds)
     figures |= bench.live(arguments.rate, arguments.seconds)
     figures |= bench.operator()
@@ -204,12 +197,7 @@ class Bench:
         try:
             yield process, listening_at(process, path) if line[0] == "exchange-sim" else ""
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(process, 60)
 
     def settings(self, name: str, settings: dict) -> Path:
         path = self.out / f"{name}.yaml"

@@ -104,14 +104,14 @@ spec:
 """
 
 
-def stop(simulator: subprocess.Popen) -> None:
-    """Ends the simulator, which writes the rest of its log."""
-    simulator.send_signal(signal.SIGTERM)
+def stop(process: subprocess.Popen, seconds: int = 30) -> None:
+    """Ends a program of ours as Kubernetes would: the simulator then writes the rest of its log."""
+    process.send_signal(signal.SIGTERM)
     try:
-        simulator.wait(timeout=30)
+        process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
-        simulator.kill()
-        simulator.wait()
+        process.kill()
+        process.wait()
 
 
 def read_logs(played: Path) -> dict[str, list[Trade]]:

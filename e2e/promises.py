@@ -9,8 +9,6 @@ It needs the testbed's control plane (KUBECONFIG_API), and root; a broker and a 
 import argparse
 import json
 import re
-import shutil
-import signal
 import sys
 import time
 import urllib.request
@@ -20,7 +18,7 @@ from chaos.market import generated
 from chaos.node import Pod
 from chaos.rig import Pipeline, Rig, Variant
 from chaos.round import Outcome, judge, wait_until_whole
-from steps import Failed, Test, wait_until
+from steps import SWITCHED_PROGRAMS, Failed, Test, program_arguments, wait_until
 
 # More trades a second than a producer can keep for long while the broker is away.
 HEAVY = {"BTCUSDT": 3000, "ETHUSDT": 1500, "SOLUSDT": 500}
@@ -31,13 +29,8 @@ AGGREGATOR_GROWTH_MIB = 48
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", type=Path, required=True, help="where the programs are, built with the feature test-switches")
-    parser.add_argument("--out", type=Path, required=True, help="a folder that is emptied first")
-    arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    shutil.rmtree(arguments.out, ignore_errors=True)
-    arguments.out.mkdir(parents=True)
-    with Rig(arguments.bin.resolve(), arguments.out.resolve()) as rig:
+    arguments = program_arguments(parser, SWITCHED_PROGRAMS)
+    with Rig(arguments.bin, arguments.out) as rig:
         calm = Calm(Pipeline(rig, rig.out / "calm", generated(1), Variant()))
         heavy_variant = Variant(partitions=3, replicas=8, store_trades=True)
         return calm.verdict("promises") or Heavy(Pipeline(rig, rig.out / "heavy", generated(2, HEAVY), heavy_variant)).verdict("promises under load")
@@ -58,7 +51,7 @@ class Promises(Test):
 
     def everything_is_true(self) -> None:
         outcome = Outcome()
-        self.pipeline.end_trading()
+        self.exchange.end_trading()
         wait_until_whole(self.pipeline, outcome)
         self.pipeline.end()
         judge(self.pipeline, outcome)

@@ -10,11 +10,9 @@ where the judge complains about what is sound.
 
 import argparse
 import os
-import re
-import shutil
-import signal
 import subprocess
 import sys
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ from typing import Callable
 
 from chaos.exchange import Exchange
 from chaos.faults import Fault
-from chaos.rig import Pipeline, Rig, Variant, until
+from chaos.rig import Pipeline, Rig, Variant
 from chaos.round import play
 from chaos.schedule import Planned, Schedule
 from demo import pipeline as manifest_of
@@ -34,7 +32,7 @@ from judge.snapshot import EVERYTHING, OFFSETS, Database
 from judge.sqlite import Sqlite
 from judge.trades import Trade
 from judge.truth import Truth, truths
-from steps import wait_until
+from steps import SWITCHED_PROGRAMS, program_arguments, wait_until
 
 # In every run but the sound ones one error of a worker is made. See crates/market/src/sabotage.rs.
 WORKER_ERRORS = (
@@ -59,10 +57,10 @@ def run_two_aggregators(pipeline: Pipeline, _: Random) -> str:
     """Until both have had a partition for a while."""
     def have_partitions() -> bool:
         aggregators = pipeline.node.running("aggregator")
-        return len(aggregators) == 2 and all(re.findall(r"assigned partitions=\[\d", pod.printed()) for pod in aggregators)
+        return len(aggregators) == 2 and all(pod.has_had_partitions() for pod in aggregators)
 
     wait_until("two aggregators have partitions", 60, have_partitions)
-    until(RACE_S)
+    time.sleep(RACE_S)
     return f"two aggregators wrote for {RACE_S} s"
 
 
@@ -79,13 +77,8 @@ class Change:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", type=Path, required=True, help="where the programs are, built with the feature test-switches")
-    parser.add_argument("--out", type=Path, required=True, help="a folder that is emptied first")
-    arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    shutil.rmtree(arguments.out, ignore_errors=True)
-    arguments.out.mkdir(parents=True)
-    proof = Proof(arguments.bin.resolve(), arguments.out.resolve())
+    arguments = program_arguments(parser, SWITCHED_PROGRAMS)
+    proof = Proof(arguments.bin, arguments.out)
     try:
         proof.spoil_workers()
         proof.spoil_the_lock()

@@ -1,11 +1,29 @@
 """What the end to end tests share: steps that are counted, commands, and waiting on conditions."""
 
+import argparse
+import shutil
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Callable
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+SWITCHED_PROGRAMS = "where the programs are, built with the feature test-switches"
+
+
+def program_arguments(parser: argparse.ArgumentParser, programs: str = "where the programs are") -> argparse.Namespace:
+    """Reads the command line of a test that starts programs: it gets where they are, and a folder that is emptied."""
+    parser.add_argument("--bin", type=Path, required=True, help=programs)
+    parser.add_argument("--out", type=Path, required=True, help="a folder that is emptied first")
+    arguments = parser.parse_args()
+    # Ended from outside, it must end its programs too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    shutil.rmtree(arguments.out, ignore_errors=True)
+    arguments.out.mkdir(parents=True)
+    arguments.bin, arguments.out = arguments.bin.resolve(), arguments.out.resolve()
+    return arguments
 
 
 class Failed(Exception):

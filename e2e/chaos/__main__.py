@@ -10,13 +10,12 @@ tested, with the seed that plays the failing round again.
 
 import argparse
 import shutil
-import signal
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
-from steps import Failed
+from steps import SWITCHED_PROGRAMS, Failed, program_arguments
 
 from .rig import Rig
 from .round import Outcome, play
@@ -27,19 +26,13 @@ SHOWN_PROBLEMS = 10
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", type=Path, required=True, help="where the programs are, built with the feature test-switches")
-    parser.add_argument("--out", type=Path, required=True, help="a folder that is emptied first")
     parser.add_argument("--seed", type=int, default=1, help="of the first round; each further one has the next")
     parser.add_argument("--rounds", type=int, default=20, help="how many")
     parser.add_argument("--fixed", action="store_true", help="the same rounds every time, with all kinds of faults between them")
     parser.add_argument("--only", type=int, help="of the fixed rounds, only this one")
     parser.add_argument("--first", type=int, help="of the fixed rounds, only so many")
-    arguments = parser.parse_args()
-    # Ended from outside, it must end its processes too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    shutil.rmtree(arguments.out, ignore_errors=True)
-    arguments.out.mkdir(parents=True)
-    return report(campaign(wanted_rounds(arguments), arguments.bin.resolve(), arguments.out.resolve()))
+    arguments = program_arguments(parser, SWITCHED_PROGRAMS)
+    return report(campaign(wanted_rounds(arguments), arguments.bin, arguments.out))
 
 
 def wanted_rounds(arguments: argparse.Namespace) -> list[Schedule]:

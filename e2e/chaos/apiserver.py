@@ -11,9 +11,8 @@ import urllib.request
 from steps import Failed
 
 CORE = "/api/v1/namespaces/{namespace}/{kind}"
-APPS = "/apis/apps/v1/namespaces/{namespace}/{kind}"
 OURS = "/apis/cryptopipeline.dev/v1alpha1/namespaces/{namespace}/{kind}"
-GROUPS = {"pods": CORE, "configmaps": CORE, "secrets": CORE, "deployments": APPS, "cryptopipelines": OURS}
+GROUPS = {"pods": CORE, "configmaps": CORE, "secrets": CORE, "cryptopipelines": OURS}
 
 
 class ApiServer:

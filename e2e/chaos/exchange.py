@@ -8,7 +8,9 @@ from pathlib import Path
 
 from demo import read_logs, stop, wait_for_address
 from judge.trades import Trade
-from steps import Failed
+from steps import Failed, wait_until
+
+from .market import LEAST_TRADES
 
 
 class Exchange:
@@ -42,7 +44,8 @@ class Exchange:
         return sum(row["played"] for row in self.status()["symbols"])
 
     def end_trading(self) -> None:
-        """Nothing more is traded from now on."""
+        """Once enough was traded, nothing more is."""
+        wait_until(f"{LEAST_TRADES} trades are played", 120, lambda: self.trades_played() >= LEAST_TRADES)
         for symbol in self.symbols():
             self.command("set_status", symbol=symbol, status="HALT")
 

@@ -4,15 +4,19 @@ import os
 import subprocess
 from pathlib import Path
 
-from demo import pipeline as manifest_of
+from demo import pipeline as manifest_of, stop
 from judge.snapshot import HEADS, HOLES, Unreachable
 from judge.sqlite import Sqlite
 from steps import Failed, wait_until
 
 from .exchange import Exchange
-from .market import BUSY, LEAST_TRADES
+from .market import BUSY
 from .rig import WAITS_VARIABLE, Rig, Variant
 from .sampler import Sampler
+
+
+# As long as the program itself waits for what is in flight.
+LONGEST_DRAIN_S = 60
 
 
 class Machine:
@@ -49,10 +53,6 @@ class Machine:
     def trades_held(self) -> int:
         return sum(int(row["trades_held"]) for row in self._rows(HEADS))
 
-    def end_trading(self) -> None:
-        wait_until(f"{LEAST_TRADES} trades are played", 120, lambda: self.exchange.trades_played() >= LEAST_TRADES)
-        self.exchange.end_trading()
-
     def says_continuous(self) -> bool:
         """By its ledger: the process prints its conditions, and answers nobody."""
         return not self._rows(HOLES)
@@ -65,13 +65,8 @@ class Machine:
 
     def end(self) -> None:
         self.sampler.end()
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        if self._process is not None:
+            stop(self._process, LONGEST_DRAIN_S)
 
     def remove(self) -> None:
         self.exchange.kill()

@@ -7,6 +7,7 @@ processes started, watched, started again when they end, and asked to leave when
 
 import base64
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -18,6 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from .apiserver import ApiServer
+from .background import Background
 
 LOOK_S = 0.25
 RESTART_AFTER_S = 0.5
@@ -40,7 +42,8 @@ class Pod:
     process: subprocess.Popen | None = None
     ended_at: float = 0.0
     starts: int = 0
-    ready: bool = False
+    # As its status says; None before it says anything.
+    ready: bool | None = None
     # Changed by faults: what the process is started with the next time.
     extra_environment: dict[str, str] = field(default_factory=dict)
 
@@ -56,6 +59,10 @@ class Pod:
     def printed(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
+    def has_had_partitions(self) -> bool:
+        """Whether an aggregator has ever been given one."""
+        return re.search(r"assigned partitions=\[\d", self.printed()) is not None
+
     def answers_ready(self) -> bool:
         try:
             with urllib.request.urlopen(f"http://{self.address}:{PORT}/readyz", timeout=2) as answer:
@@ -64,10 +71,11 @@ class Pod:
             return False
 
 
-class Node:
+class Node(Background):
     """Runs the pods of one pipeline until it is stopped."""
 
     def __init__(self, api: ApiServer, pipeline: str, worker: Path, folder: Path, network: int, environment: dict[str, str], client_config: dict[str, str]) -> None:
+        super().__init__()
         self.api = api
         self.pipeline = pipeline
         self.worker = worker
@@ -79,18 +87,10 @@ class Node:
         self._network = network
         self._given = 0
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep, daemon=True)
-        self.failure: BaseException | None = None
-
-    def begin(self) -> None:
-        self._thread.start()
 
     def end(self) -> None:
         """Ends all processes, as when the pods are deleted."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self.stop()
         leaving = [*self.pods.values(), *self.leaving]
         for pod in leaving:
             _signal(pod, signal.SIGTERM)
@@ -114,12 +114,9 @@ class Node:
         self._given += 1
         return f"127.{self._network // 250 + 10}.{self._network % 250}.{self._given}"
 
-    def _keep(self) -> None:
-        try:
-            while not self._stop.wait(LOOK_S):
-                self._look()
-        except BaseException as error:  # The round asks for it and fails with it.
-            self.failure = error
+    def go_on(self) -> None:
+        while not self._stop.wait(LOOK_S):
+            self._look()
 
     def _look(self) -> None:
         wanted = {pod["metadata"]["name"]: pod for pod in self.api.items("pods", f"{PIPELINE_LABEL}={self.pipeline}")}
@@ -147,7 +144,7 @@ class Node:
                 pod.ended_at = 0.0
                 pod.start()
         ready = pod.runs() and pod.answers_ready()
-        if ready != pod.ready or pod.starts == 1:
+        if ready != pod.ready:
             pod.ready = ready
             self.api.patch("pods", pod.name, _status(pod), "/status")
 

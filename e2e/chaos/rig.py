@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from steps import CHECKOUT, Failed, wait_until
 
 from .apiserver import ApiServer
 from .exchange import Exchange
-from .market import BUSY, LEAST_TRADES
+from .market import BUSY
 from .node import Node, Pod
 from .proxy import DatabaseProxy
 from .sampler import Sampler
@@ -200,11 +199,6 @@ class Pipeline:
     def trades_held(self) -> int:
         return int(self.ask("SELECT coalesce(sum(trades_held), 0) FROM symbol_head"))
 
-    def end_trading(self) -> None:
-        """Once enough was traded, nothing more is."""
-        wait_until(f"{LEAST_TRADES} trades are played", 120, lambda: self.exchange.trades_played() >= LEAST_TRADES)
-        self.exchange.end_trading()
-
     def says_continuous(self) -> bool:
         return self.condition("DataContinuous") == "True"
 
@@ -266,8 +260,3 @@ class Pipeline:
                 "aggregators": {"maxReplicas": self.variant.replicas},
             },
         }
-
-
-def until(seconds: float) -> None:
-    """A fault lasts so long."""
-    time.sleep(seconds)

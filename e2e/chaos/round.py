@@ -15,7 +15,6 @@ from judge.verdict import Verdict
 from steps import Failed
 
 from .claims import judge_samples
-from .faults import NoEffect
 from .machine import Machine
 from .market import generated
 from .rig import Pipeline, Rig, Variant
@@ -53,7 +52,7 @@ def play(rig: Rig, schedule: Schedule, folder: Path, variant: Variant = Variant(
     try:
         pipeline.begin()
         _make_faults(pipeline, schedule.faults, outcome)
-        pipeline.end_trading()
+        pipeline.exchange.end_trading()
         begun = time.monotonic()
         wait_until_whole(pipeline, outcome)
         outcome.settled_in_s = time.monotonic() - begun
@@ -79,7 +78,7 @@ def _make_faults(pipeline: Pipeline | Machine, faults: list[Planned], outcome: O
             try:
                 seen = planned.fault.run(pipeline, Random(planned.seed))
                 outcome.evidence.append((planned.fault.name, seen))
-            except (Failed, NoEffect, Unreachable, RuntimeError, OSError) as failure:
+            except (Failed, Unreachable, OSError) as failure:
                 outcome.failures.append(f"{planned.fault.name}: {failure}")
 
     threads = [threading.Thread(target=make, args=(planned,), daemon=True) for planned in faults]

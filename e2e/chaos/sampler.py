@@ -1,6 +1,5 @@
 """Looks at everything that a pipeline claims, five times a second, and keeps it until the truth is known."""
 
-import threading
 import time
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ from judge import snapshot as of
 from judge.snapshot import CLAIMS, Database, Row, Snapshot, Unreachable
 
 from .apiserver import ApiServer
+from .background import Background
 
 INTERVAL_S = 0.2
 
@@ -24,41 +24,31 @@ class Sample:
     rows: Snapshot | None
 
 
-class Sampler:
+class Sampler(Background):
     """Samples until it is stopped."""
 
     def __init__(self, database: Database, api: ApiServer | None, pipeline: str) -> None:
+        super().__init__()
         self.samples: list[Sample] = []
         self.repeated: dict[str, dict[tuple, Row]] = {name: {} for name in REPEATED}
         self._database = database
         self._api = api
         self._pipeline = pipeline
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep_sampling, daemon=True)
-        self.failure: BaseException | None = None
-
-    def begin(self) -> None:
-        self._thread.start()
 
     def end(self) -> None:
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self.stop()
         self._database.close()
 
     def once(self, name: str) -> list[Row]:
         """Every row of that name that was seen in any sample, once."""
         return list(self.repeated[name].values())
 
-    def _keep_sampling(self) -> None:
+    def go_on(self) -> None:
         next_s = time.monotonic()
-        try:
-            while not self._stop.is_set():
-                self.samples.append(self._sample())
-                next_s = max(next_s + INTERVAL_S, time.monotonic())
-                self._stop.wait(next_s - time.monotonic())
-        except BaseException as error:  # The round asks for it and fails with it.
-            self.failure = error
+        while not self._stop.is_set():
+            self.samples.append(self._sample())
+            next_s = max(next_s + INTERVAL_S, time.monotonic())
+            self._stop.wait(next_s - time.monotonic())
 
     def _sample(self) -> Sample:
         conditions = self._conditions()

@@ -37,12 +37,14 @@ class Service:
     def start(self) -> None:
         self.run("start")
 
-    def run(self, verb: str) -> None:
+    def run(self, *verb: str) -> str:
+        """What it prints."""
         environment = os.environ | {"TESTBED_STATE": str(self.state)}
-        line = [CHECKOUT / "testbed/parts" / self.part, verb]
+        line = [CHECKOUT / "testbed/parts" / self.part, *verb]
         done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=LONGEST_START_S)
         if done.returncode:
-            raise Failed(f"{self.part} {verb}: {done.stderr}")
+            raise Failed(f"{self.part} {' '.join(verb)}: {done.stdout}{done.stderr}")
+        return done.stdout
 
     def setting(self, name: str) -> str:
         """One of the lines `export NAME=value` that the part leaves for its users."""
@@ -91,7 +93,7 @@ class Broker(Service):
 
     def fill_disk(self) -> int:
         """Takes all the room that is left; says how many bytes that were."""
-        filler = self.disk.parent / "data" / ".filler"
+        filler = self.disk / ".filler"
         taken = 0
         try:
             with filler.open("wb", buffering=0) as file:
@@ -112,18 +114,7 @@ class Broker(Service):
 
     def tool(self, name: str, *arguments: str) -> str:
         """One of Kafka's own command line programs, at this broker."""
-        jars = max((self._cache() / "kafka").iterdir(), key=lambda path: path.stat().st_mtime)
-        settings = CHECKOUT / "testbed/kafka/log4j2.properties"
-        line = ["java", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={settings}", "-cp", f"{jars}/*", name, "--bootstrap-server", self.address, *arguments]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=LONGEST_START_S)
-        if done.returncode:
-            raise Failed(f"{name} {' '.join(arguments)}: {done.stdout}{done.stderr}")
-        return done.stdout
-
-    @staticmethod
-    def _cache() -> Path:
-        home = os.environ.get("XDG_CACHE_HOME") or f"{os.environ['HOME']}/.cache"
-        return Path(os.environ.get("CRYPTOPIPELINE_CACHE") or f"{home}/cryptopipeline")
+        return self.run("tool", name, *arguments)
 
 
 class Postgres(Service):

@@ -4,35 +4,15 @@ import csv
 import subprocess
 import threading
 
-from . import snapshot as of
 from .snapshot import Row, Snapshot, Unreachable
+from .statements import statements
 
 LONGEST_ANSWER_S = 60
 NEXT = "--next--"
 END = "--end--"
 
 
-def _us(column: str) -> str:
-    return f"(extract(epoch FROM {column}) * 1000000)::bigint"
-
-
-CANDLE_COLUMNS = f"""symbol, interval_s, {_us("open_time")} AS open_us, open, high, low, close, volume, quote_volume, trade_count,
-    taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, version, complete::int AS complete"""
-STATEMENTS = {
-    of.TRADES: f"SELECT symbol, trade_id, price, quantity, {_us('trade_time')} AS time_us, buyer_is_maker::int AS buyer_is_maker, version FROM trades_by_symbol",
-    of.CANDLES: f"SELECT {CANDLE_COLUMNS} FROM candles_by_symbol",
-    of.CLAIMED_CANDLES: f"SELECT {CANDLE_COLUMNS} FROM candles_by_symbol WHERE complete",
-    of.EMPTY: f"SELECT symbol, interval_s, {_us('open_time')} AS open_us, close FROM empty_candles",
-    of.FOLDS: f"SELECT symbol, interval_s, {_us('incomplete_until')} AS incomplete_until_us FROM folds JOIN symbol_head USING (symbol_id) WHERE output = 'candles'",
-    of.RANGES: f"SELECT symbol, first_id, last_id, kind, {_us('first_time')} AS first_us, {_us('last_time')} AS last_us FROM trade_ranges JOIN symbol_head USING (symbol_id)",
-    of.HEADS: f"SELECT symbol, version, trades_held, last_trade_id, {_us('last_trade_time')} AS last_us, last_price, max_inversion_us FROM symbol_head",
-    of.PROBES: f"SELECT symbol, wished_after, last_id, {_us('probe_time')} AS probe_us, {_us('settled_time')} AS settled_us FROM head_probes JOIN symbol_head USING (symbol_id)",
-    of.HOLES: "SELECT symbol, first_id, last_id FROM holes JOIN symbol_head USING (symbol_id)",
-    of.OFFSETS: "SELECT topic, partition, topic_id, next_offset, records_read, trades_new, trades_duplicate, records_set_aside, offsets_skipped FROM partition_offsets",
-    of.COUNTED: """SELECT (SELECT coalesce(sum(trades_new), 0) FROM partition_offsets) + (SELECT coalesce(sum(trades_new), 0) FROM history_files)
-                       - (SELECT coalesce(sum(trades_removed), 0) FROM rebuilds) AS trades""",
-    of.COUNTS: "SELECT symbol, (SELECT count(*) FROM trades WHERE trades.symbol_id = symbol_head.symbol_id) AS rows FROM symbol_head",
-}
+STATEMENTS = statements(lambda column: f"(extract(epoch FROM {column}) * 1000000)::bigint", lambda column: f"{column}::int")
 
 
 class Postgres:

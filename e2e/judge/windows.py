@@ -33,12 +33,12 @@ def judge_held_candles(verdict: Verdict, symbol: str, candles: list[StoredCandle
     """Complete or not, a candle is what the held trades of its window make. `known_since_us`: by interval, since when it
     has received every trade, None for ever; before that, and in other intervals, it may have too little of everything."""
     found = {(stored.interval_us, stored.open_us): stored for stored in candles}
-    for interval_us, since_us in known_since_us.items():
-        for open_us, expected in held.candles(interval_us).items():
-            stored = found.pop((interval_us, open_us), None)
+    for length_us, since_us in known_since_us.items():
+        for open_us, expected in held.candles(length_us).items():
+            stored = found.pop((length_us, open_us), None)
             if expected.trade_count == 0 and stored is None:
                 continue
-            name = stored or f"{symbol} candle of {interval_us // 1_000_000} s at {open_us} us"
+            name = stored or f"{symbol} candle of {length_us // 1_000_000} s at {open_us} us"
             if since_us is not None and open_us <= since_us:
                 if stored and not _is_part_of(stored.candle, expected):
                     verdict.wrong(f"{name}: it is no part of what is held: {difference(stored.candle, expected)}")
@@ -46,9 +46,9 @@ def judge_held_candles(verdict: Verdict, symbol: str, candles: list[StoredCandle
                 verdict.wrong(f"{name}: it is not there, and {expected.trade_count} of its trades are held")
             elif different := difference(stored.candle, expected):
                 verdict.wrong(f"{name}: by the trades held {different}")
-    for (interval_us, open_us), stored in found.items():
-        expected = held.candles(interval_us).get(open_us)
-        if expected is None or interval_us in known_since_us or not _is_part_of(stored.candle, expected):
+    for (length_us, open_us), stored in found.items():
+        expected = held.candles(length_us).get(open_us)
+        if expected is None or length_us in known_since_us or not _is_part_of(stored.candle, expected):
             verdict.wrong(f"{stored}: the trades held do not make it")
 
 

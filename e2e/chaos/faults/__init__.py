@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Callable
 
+from steps import Failed
+
 from ..rig import Pipeline
 
 
-class NoEffect(Exception):
+class NoEffect(Failed):
     """A fault that nothing has noticed: the round proves nothing."""
 
 

@@ -1,41 +1,20 @@
 """A database that restarts, is away, cuts a commit, or is set back."""
 
+import time
 from random import Random
 
-from steps import Failed, wait_until
+from steps import wait_until
 
 from ..proxy import Cut
-from ..rig import Pipeline, until
+from ..rig import Pipeline
 from . import Fault, NoEffect
-
-
-def restart(pipeline: Pipeline, _: Random) -> str:
-    pipeline.rig.postgres.stop()
-    pipeline.rig.postgres.start()
-    return "the database was stopped and started"
-
-
-def crash(pipeline: Pipeline, _: Random) -> str:
-    pipeline.rig.postgres.crash()
-    pipeline.rig.postgres.start()
-    return "the database was killed and started"
-
-
-def outage(least_s: float, most_s: float):
-    def run(pipeline: Pipeline, random: Random) -> str:
-        seconds = random.uniform(least_s, most_s)
-        pipeline.rig.postgres.stop()
-        until(seconds)
-        pipeline.rig.postgres.start()
-        return f"the database was away for {seconds:.0f} s"
-
-    return run
+from .service import faults_of
 
 
 def network_cut(pipeline: Pipeline, random: Random) -> str:
     seconds = random.uniform(0.5, 3.0)
     cut = pipeline.rig.proxy.refuse(True)
-    until(seconds)
+    time.sleep(seconds)
     pipeline.rig.proxy.refuse(False)
     if not cut:
         raise NoEffect("nobody was connected to the database")
@@ -49,8 +28,6 @@ def cut_commits(cut: Cut):
         proxy.cut_next_commits(cut, count)
         try:
             wait_until(f"{count} commits are cut", 30, lambda: proxy.done[cut] >= before + count)
-        except Failed as failure:
-            raise NoEffect(str(failure)) from failure
         finally:
             proxy.forget_wanted_cuts()
         return f"{count} connections were cut {cut.value}"
@@ -62,7 +39,7 @@ def set_back(pipeline: Pipeline, random: Random) -> str:
     """To a state of some seconds before: rows, ledger and positions go back together."""
     pipeline.rig.postgres.keep_state()
     kept = pipeline.trades_held()
-    until(random.uniform(2.0, 5.0))
+    time.sleep(random.uniform(2.0, 5.0))
     # Another fault may keep trades from coming.
     wait_until("trades are committed after the copy", 90, lambda: pipeline.trades_held() > kept)
     newest = pipeline.trades_held()
@@ -71,10 +48,7 @@ def set_back(pipeline: Pipeline, random: Random) -> str:
 
 
 FAULTS = [
-    Fault("database restart", "database", restart),
-    Fault("database crash", "database", crash),
-    Fault("database away for seconds", "database", outage(2, 6)),
-    Fault("database away for 30 s", "database", outage(30, 30)),
+    *faults_of("database", lambda pipeline: pipeline.rig.postgres),
     Fault("connections to the database cut", "database", network_cut),
     Fault("cut before the commit", "database", cut_commits(Cut.BEFORE_COMMIT)),
     Fault("cut after the commit", "database", cut_commits(Cut.AFTER_COMMIT)),

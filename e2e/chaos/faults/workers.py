@@ -1,6 +1,7 @@
 """Processes that die, and processes whose clock is wrong."""
 
 import re
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from random import Random
@@ -8,7 +9,7 @@ from random import Random
 from steps import wait_until
 
 from ..node import Pod
-from ..rig import Pipeline, until
+from ..rig import Pipeline
 from . import Fault, NoEffect
 
 HOUR_S = 3600
@@ -29,7 +30,7 @@ def kill_producers_together(pipeline: Pipeline, _: Random) -> str:
 def kill_operator(pipeline: Pipeline, random: Random) -> str:
     pid = pipeline.rig.operator.pid
     pipeline.rig.kill_operator()
-    until(random.uniform(0.0, 2.0))
+    time.sleep(random.uniform(0.0, 2.0))
     pipeline.rig.start_operator()
     return f"operator {pid} was killed"
 
@@ -42,7 +43,7 @@ def wrong_clock(role: str):
         try:
             pipeline.kill(pod)
             wait_until(f"{pod.name} has the wrong time", 30, lambda: abs(_clock_of(pod) - offset_s) < 120)
-            until(random.uniform(2.0, 5.0))
+            time.sleep(random.uniform(2.0, 5.0))
         finally:
             pod.extra_environment = {}
         pipeline.kill(pod)
