@@ -123,6 +123,7 @@ Faults, each an object with \"command\" and:
   withhold_trades     symbol, first_id, last_id
   forget_trades       symbol, before_id
   spoil_dump          symbol, date, fault (none, absent, no_checksum, corrupt, header, short)
+  restart_ids         symbol, first_id (1 unless given)
   set_status          symbol, status (TRADING, HALT, BREAK)";
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]

@@ -21,6 +21,9 @@ use crate::exchange::Exchange;
 use crate::faults::{AlteredKline, FalseFrame};
 use crate::playback::{SymbolMarket, SymbolStatus};
 
+/// Up to here ids can begin: then they stay within 2^53, which every reader of JSON holds exactly, however long is played.
+const HIGHEST_FIRST_ID: i64 = 1 << 52;
+
 /// Something that goes wrong with the exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
@@ -147,6 +150,17 @@ pub enum Command {
         /// `none`, `absent`, `no_checksum`, `corrupt`, `header` or `short`.
         fault: DumpFault,
     },
+    /// The exchange forgets the trades of `symbol`, as when a testnet is wiped: from the next trade on ids count from
+    /// `first_id`, those of aggregates too, and neither REST nor the daily files know of those before. What was withheld
+    /// or forgotten by id is so no longer; later commands mean the new ids. Where readers set the pace, trading is to be
+    /// stopped before: what is being sent at that moment has its ids already.
+    RestartIds {
+        /// The symbol, in capitals.
+        symbol: SmolStr,
+        /// The id of the next trade; 1 unless given.
+        #[serde(default = "first_of_all")]
+        first_id: i64,
+    },
     /// Stops or resumes the trading of `symbol`. Its ids go on without a hole; its times jump.
     SetStatus {
         /// The symbol, in capitals.
@@ -154,6 +168,10 @@ pub enum Command {
         /// `TRADING`, `HALT` or `BREAK`.
         status: SymbolStatus,
     },
+}
+
+fn first_of_all() -> i64 {
+    1
 }
 
 /// A field of a kline that can be altered.
@@ -181,6 +199,12 @@ pub enum CommandError {
     /// Its value is none of that field.
     #[error("value {0:?} is not a number that the field can have")]
     InvalidValue(SmolStr),
+    /// Ids cannot begin there.
+    #[error("first_id {0} is not between 0 and 2^52")]
+    InvalidFirstId(i64),
+    /// There is no trade that could be numbered anew.
+    #[error("no trade of symbol {0:?} is left to be played")]
+    NoTradeLeft(SmolStr),
 }
 
 /// What has been played so far, and who listens.
@@ -198,6 +222,10 @@ pub struct Status {
     pub subscriptions: usize,
     /// Connections and requests that a fault has refused, held back or told of an earlier market.
     pub troubled_requests: u64,
+    /// REST requests that were answered with 429 because their address had asked too much, by no fault.
+    pub rate_limited_requests: u64,
+    /// REST requests that were answered with 418 because their address went on regardless, by no fault.
+    pub banned_requests: u64,
 }
 
 /// How far the log of one symbol has been played.
@@ -205,11 +233,11 @@ pub struct Status {
 pub struct SymbolProgress {
     /// The symbol, in capitals.
     pub symbol: SmolStr,
-    /// The id of the log's first trade; null if it is empty.
+    /// The id of the log's first trade, since ids were restarted; null if it is empty.
     pub first_id: Option<i64>,
     /// The id of the log's last trade; null of a generated log whose end nobody has reached.
     pub last_id: Option<i64>,
-    /// The id of the last trade played; null before the first.
+    /// The id of the last trade played; null before the first, also after a restart of the ids.
     pub last_played_id: Option<i64>,
     /// The time of that trade as played, in microseconds.
     pub last_played_time_us: Option<i64>,
@@ -223,6 +251,8 @@ pub struct SymbolProgress {
     pub status: SymbolStatus,
     /// Frames that a fault has withheld, damaged, doubled, delayed or invented.
     pub spoiled_frames: u64,
+    /// How often its ids were restarted.
+    pub id_restarts: u32,
 }
 
 /// `/control/*`.
@@ -274,6 +304,14 @@ pub(crate) fn apply(exchange: &Exchange, command: &Command) -> Result<(), Comman
         Command::DelayKlines { symbol, lag_us } => market(symbol)?.faults.delay_klines(*lag_us),
         Command::ForgetTrades { symbol, before_id } => market(symbol)?.faults.forget_before(*before_id),
         Command::SpoilDump { symbol, date, fault } => market(symbol)?.faults.spoil_dump(*date, *fault),
+        Command::RestartIds { symbol, first_id } => {
+            if !(0..=HIGHEST_FIRST_ID).contains(first_id) {
+                return Err(CommandError::InvalidFirstId(*first_id));
+            }
+            if !market(symbol)?.restart_ids(*first_id) {
+                return Err(CommandError::NoTradeLeft(symbol.clone()));
+            }
+        }
         Command::SetStatus { symbol, status } => {
             let market = market(symbol)?;
             market.set_status(*status, exchange.time_us(market));
@@ -294,22 +332,26 @@ pub(crate) fn read_status(exchange: &Exchange) -> Status {
         connections: exchange.connections.count(),
         subscriptions: exchange.connections.stream_count(),
         troubled_requests: exchange.faults.troubled(),
+        rate_limited_requests: exchange.weights.rate_limited(),
+        banned_requests: exchange.weights.banned(),
     }
 }
 
 fn progress(market: &SymbolMarket) -> SymbolProgress {
     let last_played = market.last_played();
+    let (first_id, last_id) = market.ends();
     SymbolProgress {
         symbol: market.symbol().clone(),
-        first_id: market.log().first().map(|trade| trade.id),
-        last_id: market.log().last().map(|trade| trade.id),
+        first_id,
+        last_id,
         last_played_id: last_played.map(|trade| trade.id),
         last_played_time_us: last_played.map(|trade| trade.time_us),
-        shift_us: market.shift_us(),
+        shift_us: market.next_stretch().shift_us,
         played: market.played_count(),
         done: market.is_done(),
         status: market.status(),
         spoiled_frames: market.faults.spoiled(),
+        id_restarts: market.id_restarts(),
     }
 }
 
@@ -336,47 +378,4 @@ fn json_response(status: StatusCode, body: String) -> Response {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_are_written_as_flat_json() {
-        for (text, command) in [
-            (r#"{"command":"disconnect"}"#, Command::Disconnect),
-            (
-                r#"{"command":"withhold_trades","symbol":"TRXUSDT","first_id":3,"last_id":5}"#,
-                Command::WithholdTrades { symbol: "TRXUSDT".into(), first_id: 3, last_id: 5 },
-            ),
-            (
-                r#"{"command":"false_frames","symbol":"TRXUSDT","frame":"absurd_id","count":2}"#,
-                Command::FalseFrames { symbol: "TRXUSDT".into(), frame: FalseFrame::AbsurdId, count: 2 },
-            ),
-            (
-                r#"{"command":"spoil_dump","symbol":"TRXUSDT","date":"2026-01-01","fault":"no_checksum"}"#,
-                Command::SpoilDump {
-                    symbol: "TRXUSDT".into(),
-                    date: jiff::civil::date(2026, 1, 1),
-                    fault: DumpFault::NoChecksum,
-                },
-            ),
-            (
-                r#"{"command":"set_status","symbol":"TRXUSDT","status":"BREAK"}"#,
-                Command::SetStatus { symbol: "TRXUSDT".into(), status: SymbolStatus::Break },
-            ),
-        ] {
-            assert_eq!(serde_json::from_str::<Command>(text).unwrap(), command);
-            assert_eq!(serde_json::to_string(&command).unwrap(), text);
-        }
-        let altered = Command::AlterKline {
-            symbol: "TRXUSDT".into(),
-            interval: "1m".into(),
-            open_time_us: 60_000_000,
-            field: KlineField::QuoteVolume,
-            value: "0.5".into(),
-        };
-        let text = r#"{"command":"alter_kline","symbol":"TRXUSDT","interval":"1m","open_time_us":60000000,"field":"quote_volume","value":"0.5"}"#;
-        assert_eq!(serde_json::to_string(&altered).unwrap(), text);
-        assert!(serde_json::from_str::<Command>(r#"{"command":"stall","symbol":"A"}"#).is_err());
-        assert!(serde_json::from_str::<Command>(r#"{"command":"explode"}"#).is_err());
-    }
-}
+mod tests;

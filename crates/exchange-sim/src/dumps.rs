@@ -55,7 +55,8 @@ struct DumpFile {
     sha256: String,
 }
 
-type DumpKey = (SmolStr, Date, DumpFault);
+/// With how often the ids were restarted: the day before it is none any more.
+type DumpKey = (SmolStr, Date, DumpFault, u32);
 
 /// The file that was made last: whoever asks for a checksum asks for the file next.
 #[derive(Debug, Default)]
@@ -90,7 +91,7 @@ fn find(exchange: &Exchange, symbol: &str, file: &str) -> Option<Vec<u8>> {
     if fault == DumpFault::Absent || (is_checksum && fault == DumpFault::NoChecksum) {
         return None;
     }
-    let key = (market.symbol().clone(), day, fault);
+    let key = (market.symbol().clone(), day, fault, market.id_restarts());
     let dump = exchange.dumps.get_or_make(key, || make(exchange, market, day, fault))?;
     if is_checksum {
         return Some(format!("{}  {}", dump.sha256, dump.name).into_bytes());

@@ -117,7 +117,7 @@ impl Exchange {
     pub(crate) fn played_until_us(&self, market: &SymbolMarket) -> i64 {
         let start_us = market.time_us(self.clock.start_us());
         if self.clock.is_as_fast_as_read() {
-            market.last_played().map_or(start_us, |trade| trade.time_us)
+            market.last_played_us().unwrap_or(start_us)
         } else {
             market.time_us(self.played_until_us.load(Ordering::Acquire)).max(start_us)
         }

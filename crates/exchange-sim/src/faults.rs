@@ -257,6 +257,14 @@ impl SymbolFaults {
         lock(&self.state).forgotten_before_id
     }
 
+    /// What was to go wrong with trades by their ids does not: there are no such trades any more.
+    pub(crate) fn forget_ids(&self) {
+        self.change(|state| {
+            state.withheld_ids.clear();
+            state.forgotten_before_id = 0;
+        });
+    }
+
     /// Something is wrong with the file of `day`, or no longer.
     pub(crate) fn spoil_dump(&self, day: Date, fault: DumpFault) {
         self.change(|state| state.dumps.insert(day, fault));

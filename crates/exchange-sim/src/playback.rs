@@ -7,12 +7,14 @@
 mod clock;
 pub(crate) mod player;
 mod sessions;
+mod stretch;
 mod symbol_market;
 mod view;
 
 pub(crate) use clock::{Clock, wall_now_us};
 pub use clock::{Speed, Start};
 pub(crate) use sessions::clocks_ahead_us;
+pub(crate) use stretch::{Stretch, stretch_at};
 pub use symbol_market::SymbolStatus;
 pub(crate) use symbol_market::{Placement, SymbolMarket};
-pub(crate) use view::{PlayedView, Shift, shift_at};
+pub(crate) use view::PlayedView;

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::view::{PlayedView, Shift, shift_at};
+use super::stretch::{Numbering, Stretch, stretch_at};
+use super::view::PlayedView;
 use crate::faults::SymbolFaults;
 use crate::klines::{Kline, KlineHistory, KlineQuery, WindowKline};
 use crate::log::{LogReader, LogWriter, Trade, TradeLog, WriteLogError};
@@ -48,14 +49,18 @@ pub(crate) struct SymbolMarket {
 #[derive(Debug)]
 struct State {
     reader: LogReader,
-    shifts: Arc<[Shift]>,
+    stretches: Arc<[Stretch]>,
+    /// How often ids began anew.
+    id_restarts: u32,
     history: KlineHistory,
     status: SymbolStatus,
     /// Since when it has not traded.
     stopped_since_us: Option<i64>,
     /// Past breaks: from, to.
     breaks: Vec<(i64, i64)>,
+    /// The last trade that is known, and when the last one was, known or not.
     last_played: Option<Trade>,
+    last_played_us: Option<i64>,
     is_done: bool,
     writer: Option<LogWriter>,
     write_error: Option<WriteLogError>,
@@ -67,12 +72,14 @@ impl SymbolMarket {
         let writer = write_directory.map(|directory| LogWriter::new(directory, log.symbol().clone()));
         let state = State {
             reader: LogReader::default(),
-            shifts: Arc::from([Shift { from_index: 0, shift_us: placement.shift_us }]),
+            stretches: Arc::from([Stretch { shift_us: placement.shift_us, ..Stretch::default() }]),
+            id_restarts: 0,
             history: KlineHistory::default(),
             status: SymbolStatus::Trading,
             stopped_since_us: None,
             breaks: Vec::new(),
             last_played: None,
+            last_played_us: None,
             is_done: log.first().is_none(),
             writer,
             write_error: None,
@@ -106,28 +113,27 @@ impl SymbolMarket {
         self.played_count.load(Ordering::Acquire)
     }
 
-    /// What has been played so far.
+    /// What the exchange knows of what has been played so far.
     pub(crate) fn view(&self) -> PlayedView<'_> {
         let state = self.lock();
-        PlayedView::new(&self.log, self.played_count(), state.shifts.clone())
+        PlayedView::new(&self.log, self.played_count(), state.stretches.clone())
     }
 
-    /// By how much the times from which trades on are moved.
-    pub(crate) fn shifts(&self) -> Arc<[Shift]> {
-        self.lock().shifts.clone()
+    /// How which trades are played.
+    pub(crate) fn stretches(&self) -> Arc<[Stretch]> {
+        self.lock().stretches.clone()
     }
 
-    /// By how much the time of the trade that is played next is moved.
-    pub(crate) fn shift_us(&self) -> i64 {
-        let state = self.lock();
-        shift_at(&state.shifts, state.reader.index())
+    /// How the trade that is played next is played.
+    pub(crate) fn next_stretch(&self) -> Stretch {
+        self.lock().next_stretch()
     }
 
     /// Moves the times of all trades; to be called before any is played.
     pub(crate) fn shift_all(&self, shift_us: i64) {
         let mut state = self.lock();
-        let shift_us = shift_at(&state.shifts, 0) + shift_us;
-        state.shifts = Arc::from([Shift { from_index: 0, shift_us }]);
+        let first = stretch_at(&state.stretches, 0);
+        state.stretches = Arc::from([Stretch { shift_us: first.shift_us + shift_us, ..first }]);
     }
 
     /// The time of this symbol when the exchange's clock shows `clock_us`.
@@ -184,9 +190,43 @@ impl SymbolMarket {
         self.lock().is_done
     }
 
-    /// The last trade played, with its time as played.
+    /// The last trade that the exchange knows of, as played.
     pub(crate) fn last_played(&self) -> Option<Trade> {
         self.lock().last_played
+    }
+
+    /// When the last trade was played, whether the exchange still knows of it or not.
+    pub(crate) fn last_played_us(&self) -> Option<i64> {
+        self.lock().last_played_us
+    }
+
+    /// The first and the last id of the log as they are numbered now; `None` of an empty log, and of an end that nobody
+    /// has reached.
+    pub(crate) fn ends(&self) -> (Option<i64>, Option<i64>) {
+        let stretch = self.next_stretch();
+        let id = |trade: Trade| stretch.played(trade).id;
+        (self.log.get(stretch.numbering.from_index).map(id), self.log.last().map(id))
+    }
+
+    /// How often ids began anew.
+    pub(crate) fn id_restarts(&self) -> u32 {
+        self.lock().id_restarts
+    }
+
+    /// Numbers the trades from the next one on anew, from `first_id`; of those before, and of what was to go wrong with
+    /// their ids, nothing is known any more. False where no trade follows.
+    pub(crate) fn restart_ids(&self, first_id: i64) -> bool {
+        let mut state = self.lock();
+        let Some(next) = state.reader.peek(&self.log) else { return false };
+        let from_index = state.reader.index();
+        let numbering = Numbering::anew(from_index, &next, first_id);
+        let restarted = Stretch { from_index, numbering, ..state.next_stretch() };
+        state.begin_stretch(restarted);
+        state.history = KlineHistory::default();
+        state.last_played = None;
+        state.id_restarts += 1;
+        self.faults.forget_ids();
+        true
     }
 
     pub(crate) fn status(&self) -> SymbolStatus {
@@ -252,8 +292,8 @@ impl SymbolMarket {
 impl State {
     /// The trade that is played next, with its time as it will be played.
     fn peek(&mut self, log: &TradeLog) -> Option<Trade> {
-        let shift_us = shift_at(&self.shifts, self.reader.index());
-        self.reader.peek(log).map(|trade| Trade { time_us: trade.time_us + shift_us, ..trade })
+        let stretch = self.next_stretch();
+        self.reader.peek(log).map(|trade| stretch.played(trade))
     }
 
     fn play(&mut self, trade: &Trade) {
@@ -264,103 +304,25 @@ impl State {
             self.write_error.get_or_insert(error);
         }
         self.last_played = Some(*trade);
+        self.last_played_us = Some(trade.time_us);
         self.reader.advance();
     }
 
     fn resume(&mut self, stopped_for_us: i64) {
         self.stopped_since_us = None;
-        let index = self.reader.index();
-        let resumed = Shift { from_index: index, shift_us: shift_at(&self.shifts, index) + stopped_for_us };
-        self.shifts = self.shifts.iter().copied().chain([resumed]).collect();
+        let before = self.next_stretch();
+        let shift_us = before.shift_us + stopped_for_us;
+        self.begin_stretch(Stretch { from_index: self.reader.index(), shift_us, ..before });
+    }
+
+    fn next_stretch(&self) -> Stretch {
+        stretch_at(&self.stretches, self.reader.index())
+    }
+
+    fn begin_stretch(&mut self, stretch: Stretch) {
+        self.stretches = self.stretches.iter().copied().chain([stretch]).collect();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::klines::Interval;
-    use crate::log::tests::even_log;
-
-    const START_US: i64 = 1_767_225_600_000_000;
-
-    fn times_ms(market: &SymbolMarket) -> Vec<i64> {
-        market.view().trades_from(0).map(|trade| (trade.time_us - START_US) / 1_000).collect()
-    }
-
-    #[test]
-    fn plays_what_is_due_and_says_when_the_next_is() {
-        let market = SymbolMarket::new(even_log("TRXUSDT", 5), Placement::default(), None);
-        assert_eq!(market.play_until(START_US), Some(START_US + 1_000));
-        assert_eq!(market.play_until(START_US + 2_500), Some(START_US + 3_000));
-        assert_eq!((market.played_count(), market.is_done()), (2, false));
-        assert_eq!(market.play_until(START_US + 9_000), None);
-        assert_eq!((market.played_count(), market.is_done()), (5, true));
-        assert_eq!(market.last_played().unwrap().id, 5);
-    }
-
-    #[test]
-    fn a_clock_that_is_ahead_plays_a_later_log_at_once() {
-        let placement = Placement { clock_ahead_us: 86_400_000_000, shift_us: 0 };
-        let market = SymbolMarket::new(even_log("TRXUSDT", 5), placement, None);
-        let clock_start_us = START_US - 86_400_000_000;
-        assert_eq!(market.play_until(clock_start_us + 1_000), Some(clock_start_us + 2_000));
-        assert_eq!(times_ms(&market), [1]);
-    }
-
-    #[test]
-    fn playing_to_an_index_never_goes_back() {
-        let market = SymbolMarket::new(even_log("TRXUSDT", 5), Placement::default(), None);
-        market.play_to(3);
-        market.play_to(1);
-        assert_eq!((market.played_count(), market.is_done()), (3, false));
-        market.play_to(99);
-        assert_eq!((market.played_count(), market.is_done()), (5, true));
-    }
-
-    #[test]
-    fn a_stop_moves_later_trades_and_leaves_no_hole() {
-        let market = SymbolMarket::new(even_log("TRXUSDT", 4), Placement::default(), None);
-        market.shift_all(0);
-        market.play_until(START_US + 2_000);
-        market.set_status(SymbolStatus::Halt, START_US + 2_500);
-        assert_eq!(market.play_until(START_US + 4_000), None);
-        assert_eq!(market.played_count(), 2);
-        market.set_status(SymbolStatus::Trading, START_US + 10_500);
-        assert_eq!(market.play_until(START_US + 10_500), Some(START_US + 11_000));
-        market.play_until(START_US + 20_000);
-        assert_eq!(times_ms(&market), [1, 2, 11, 12]);
-    }
-
-    #[test]
-    fn a_break_has_no_candles_and_a_halt_has() {
-        for (status, expected) in [(SymbolStatus::Break, vec![0, 9]), (SymbolStatus::Halt, (0..=9).collect())]
-        {
-            let market = SymbolMarket::new(even_log("TRXUSDT", 4), Placement::default(), None);
-            market.play_until(START_US + 1_000);
-            market.set_status(status, START_US + 1_500);
-            market.set_status(SymbolStatus::Trading, START_US + 9_000_000);
-            market.play_until(START_US + 9_500_000);
-            let seconds = KlineQuery {
-                interval: Interval::named("1s").unwrap(),
-                start_us: None,
-                end_us: None,
-                limit: 500,
-            };
-            let rows = market.klines(&seconds, START_US + 9_500_000);
-            let opens: Vec<i64> = rows.iter().map(|row| (row.open_us - START_US) / 1_000_000).collect();
-            assert_eq!(opens, expected, "{status:?}");
-        }
-    }
-
-    #[test]
-    fn the_view_finds_trades_by_id_time_and_aggregate_and_ends_where_playing_does() {
-        let market = SymbolMarket::new(even_log("TRXUSDT", 9), Placement::default(), None);
-        market.shift_all(60_000_000);
-        market.play_to(5);
-        let view = market.view();
-        assert_eq!((view.count(), view.unfinished_aggregate()), (5, None));
-        assert_eq!((view.index_of_id(3), view.index_of_id(7), view.index_of_aggregate(2)), (2, 5, 1));
-        assert_eq!(view.index_of_time(START_US + 60_003_000), 2);
-        assert_eq!(view.trades_from(3).map(|trade| trade.id).collect::<Vec<_>>(), [4, 5]);
-    }
-}
+mod tests;

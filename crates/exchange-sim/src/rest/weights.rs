@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::config::Limits;
@@ -26,6 +27,8 @@ pub(crate) struct WeightLimiter {
     warnings_before_ban: u32,
     first_ban_us: i64,
     accounts: Mutex<HashMap<IpAddr, Account>>,
+    rate_limited: AtomicU64,
+    banned: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +47,8 @@ impl WeightLimiter {
             warnings_before_ban: limits.warnings_before_ban,
             first_ban_us: i64::try_from(limits.first_ban.as_micros()).unwrap_or(LONGEST_BAN_US),
             accounts: Mutex::default(),
+            rate_limited: AtomicU64::new(0),
+            banned: AtomicU64::new(0),
         }
     }
 
@@ -54,6 +59,26 @@ impl WeightLimiter {
 
     /// Counts a request of `weight` from `address` at `now_us`.
     pub(super) fn spend(&self, address: IpAddr, weight: u32, now_us: i64) -> Verdict {
+        let verdict = self.judge(address, weight, now_us);
+        match verdict {
+            Verdict::Admitted { .. } => {}
+            Verdict::SlowDown { .. } => _ = self.rate_limited.fetch_add(1, Ordering::Relaxed),
+            Verdict::Banned { .. } => _ = self.banned.fetch_add(1, Ordering::Relaxed),
+        }
+        verdict
+    }
+
+    /// How many requests were told to slow down.
+    pub(crate) fn rate_limited(&self) -> u64 {
+        self.rate_limited.load(Ordering::Relaxed)
+    }
+
+    /// How many requests were refused because of a ban.
+    pub(crate) fn banned(&self) -> u64 {
+        self.banned.load(Ordering::Relaxed)
+    }
+
+    fn judge(&self, address: IpAddr, weight: u32, now_us: i64) -> Verdict {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         let account = accounts.entry(address).or_default();
         let minute = now_us.div_euclid(MINUTE_US);

@@ -8,7 +8,7 @@ use super::timed_stream::TimedStream;
 use crate::exchange::Exchange;
 use crate::faults::Delivery;
 use crate::log::{AggregateTrade, LogReader, Trade, aggregates};
-use crate::playback::{Shift, SymbolMarket, shift_at};
+use crate::playback::{Stretch, SymbolMarket, stretch_at};
 
 /// A connection's place in a symbol's log. All its streams of the symbol move together.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct SymbolCursor {
     delayed: Option<String>,
     /// Trades from this index on are not for now.
     limit: usize,
-    shifts: Arc<[Shift]>,
+    stretches: Arc<[Stretch]>,
 }
 
 impl SymbolCursor {
@@ -35,7 +35,7 @@ impl SymbolCursor {
             timed_streams: Vec::new(),
             delayed: None,
             limit: 0,
-            shifts: Arc::from([]),
+            stretches: Arc::from([]),
             market,
         }
     }
@@ -80,16 +80,16 @@ impl SymbolCursor {
             index
         };
         if self.limit > index {
-            self.shifts = self.market.shifts();
+            self.stretches = self.market.stretches();
         }
         self.market.played_count().saturating_sub(index)
     }
 
-    /// The trade that comes next for this connection, with its time as played.
+    /// The trade that comes next for this connection, as played.
     pub(super) fn peek(&mut self) -> Option<Trade> {
         let index = self.reader.index();
         let trade = (index < self.limit).then(|| self.reader.peek(self.market.log())).flatten()?;
-        Some(Trade { time_us: trade.time_us + shift_at(&self.shifts, index), ..trade })
+        Some(stretch_at(&self.stretches, index).played(trade))
     }
 
     /// When that trade happens by the exchange's clock.
@@ -156,16 +156,21 @@ impl SymbolCursor {
 
     /// The aggregate whose last trade is `trade`, which has just been passed; `None` where it goes on.
     fn aggregate_ended_by(&self, trade: &Trade) -> Option<AggregateTrade> {
-        let log = self.market.log();
         let after = self.reader.index();
-        if log.get(after).is_some_and(|next| next.aggregate_id == trade.aggregate_id) {
+        if self.part_of(trade, after).is_some() {
             return None;
         }
-        let first = (0..after)
-            .rev()
-            .take_while(|index| log.get(*index).is_some_and(|part| part.aggregate_id == trade.aggregate_id))
-            .last()?;
-        let whole = aggregates((first..after).map_while(|index| log.get(index))).next()?;
+        let first = (0..after).rev().take_while(|index| self.part_of(trade, *index).is_some()).last()?;
+        let whole = aggregates((first..after).map_while(|index| self.part_of(trade, index))).next()?;
         Some(AggregateTrade { last: *trade, ..whole })
+    }
+
+    /// The trade at `index`, as played, if it belongs to the same aggregate as `trade`, which has just been passed.
+    fn part_of(&self, trade: &Trade, index: usize) -> Option<Trade> {
+        let stretch_of = |index| stretch_at(&self.stretches, index);
+        let (own, stretch) = (stretch_of(self.reader.index().saturating_sub(1)), stretch_of(index));
+        let part = stretch.played(self.market.log().get(index)?);
+        let belongs = part.aggregate_id == trade.aggregate_id && stretch.numbering == own.numbering;
+        belongs.then_some(part)
     }
 }

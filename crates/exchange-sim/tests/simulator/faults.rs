@@ -197,6 +197,7 @@ async fn connections_and_rest_can_be_refused_for_a_while() {
     assert_eq!(Client::refused(&running, "/ws").await, 503);
     let refused = rest.get("/api/v3/ping").await;
     assert_eq!(refused.status, 429);
+    assert_eq!(running.status().rate_limited_requests, 0, "it was no fault of the client's");
     assert!((1..=60).contains(&refused.retry_after.unwrap()));
     assert_eq!(
         rest.post("/control/command", &json!({"command": "refuse_connections", "for_ms": 0})).await,

@@ -12,4 +12,5 @@ mod faults;
 mod limits;
 mod recordings;
 mod rest;
+mod restarts;
 mod streams;

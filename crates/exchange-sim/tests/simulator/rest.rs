@@ -246,6 +246,8 @@ async fn weight_is_shown_and_limited_and_those_who_go_on_are_banned() {
         statuses.iter().map(|(status, _)| *status).collect::<Vec<_>>(),
         [200, 200, 429, 429, 418, 418]
     );
+    let status = running.status();
+    assert_eq!((status.rate_limited_requests, status.banned_requests), (2, 2));
     assert!((1..=60).contains(&statuses[2].1.unwrap()));
     assert!((61..=120).contains(&statuses[4].1.unwrap()));
 }
