@@ -124,6 +124,8 @@ pub enum Reason {
     HistoryNotBegun,
     /// Trades exist that cannot be held.
     TradesRefused,
+    /// The exchange numbers the trades of a symbol anew, and nobody has begun a series for them.
+    IdsRestarted,
     /// Ids are missing that may still wait in the topic.
     HoleUnconfirmed,
     /// No trade is missing up to the last id that the exchange has.

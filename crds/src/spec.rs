@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,12 @@ pub struct SourceSpec {
     /// What is wished from before the pipeline began: nothing without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<HistorySpec>,
+
+    /// Where the exchange began to number a symbol's trades anew, after a testnet was wiped or a symbol was listed again.
+    /// Until that is said here, its trades are set aside. What has begun stays, also when it is no longer named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    pub series: Vec<SeriesSpec>,
 }
 
 fn default_redundancy() -> i32 {
@@ -175,6 +181,19 @@ pub struct HistorySpec {
     /// Every trade from this moment on is wished, such as `2026-01-01T00:00:00Z`. It may be moved back later; moved
     /// forward, what is held stays.
     pub from: Time,
+}
+
+/// The moment from which a symbol's trades are numbered anew.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeriesSpec {
+    /// The symbol, one of the source's.
+    #[schemars(length(min = 1, max = 30))]
+    pub symbol: String,
+
+    /// Its trades from this moment on are a series of their own, such as `2026-11-21T10:00:00.000001Z`: later than the
+    /// newest trade held of before, and not later than the first of the new ones.
+    pub since: MicroTime,
 }
 
 /// The broker and the topic.

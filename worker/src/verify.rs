@@ -17,7 +17,7 @@ use crds::worker_status::UndecidedCheck;
 use hashbrown::HashMap;
 use jiff::Timestamp;
 use market::{Candle, Market, Trade};
-use store::{CandleCheck, CheckVerdict, CheckableWindow, Difference, Store, StoreError};
+use store::{CandleCheck, CheckVerdict, CheckableWindow, Difference, Store, StoreError, time_text};
 use tokio::time::{Duration, Instant};
 
 use crate::exchange::{AskedTrade, BinanceRest, Kline, NewestTrade, RestError};
@@ -357,10 +357,6 @@ fn check_of(window: &CheckableWindow, verdict: CheckVerdict, differences: Vec<Di
 
 fn now_us() -> i64 {
     Timestamp::now().as_microsecond()
-}
-
-fn time_text(time_us: i64) -> String {
-    Timestamp::from_microsecond(time_us).map_or_else(|_| time_us.to_string(), |time| time.to_string())
 }
 
 /// All of them, where all can be held.

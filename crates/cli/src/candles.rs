@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use market::Interval;
 use serde_json::json;
-use store::{CandleQuery, CandleRow};
+use store::{CandleQuery, CandleRow, time_text};
 
-use crate::output::{print, time_text};
+use crate::output::print;
 use crate::place::{PipelineArguments, open_store};
 use crate::table::{self, Column};
 
@@ -89,7 +89,7 @@ fn write_table(candles: &[CandleRow], mut out: &mut dyn Write) -> io::Result<()>
     ];
     let row = |candle: &CandleRow| {
         vec![
-            candle.market.symbol.to_string(),
+            symbol(candle),
             candle.interval.to_string(),
             time_text(candle.open_time_us),
             candle.open.to_string(),
@@ -102,6 +102,12 @@ fn write_table(candles: &[CandleRow], mut out: &mut dyn Write) -> io::Result<()>
         ]
     };
     table::write(&columns, &candles.iter().map(row).collect::<Vec<_>>(), &mut out)
+}
+
+/// `BTCUSDT`; `BTCUSDT#1` once its trades were numbered anew.
+fn symbol(candle: &CandleRow) -> String {
+    let symbol = &candle.market.symbol;
+    if candle.series == 0 { symbol.to_string() } else { format!("{symbol}#{}", candle.series) }
 }
 
 fn write_csv(candles: &[CandleRow], out: &mut dyn Write) -> io::Result<()> {
@@ -124,6 +130,7 @@ fn write_csv(candles: &[CandleRow], out: &mut dyn Write) -> io::Result<()> {
         "last_trade_id",
         "complete",
         "version",
+        "series",
     ])?;
     for candle in candles {
         let integer = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
@@ -145,6 +152,7 @@ fn write_csv(candles: &[CandleRow], out: &mut dyn Write) -> io::Result<()> {
             integer(candle.last_trade_id),
             candle.complete.to_string(),
             integer(candle.version),
+            candle.series.to_string(),
         ])?;
     }
     writer.flush()
@@ -172,6 +180,7 @@ fn write_json(candles: &[CandleRow], mut out: &mut dyn Write) -> io::Result<()> 
                 "last_trade_id": candle.last_trade_id,
                 "complete": candle.complete,
                 "version": candle.version,
+                "series": candle.series,
             })
         })
         .collect();
@@ -201,6 +210,7 @@ mod tests {
             last_trade_id: None,
             complete: true,
             version: Some(7),
+            series: 0,
         }
     }
 
@@ -211,9 +221,9 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "venue,symbol,interval,open_time,open,high,low,close,volume,quote_volume,trade_count,taker_buy_volume,\
-             taker_buy_quote_volume,first_trade_id,last_trade_id,complete,version\n\
+             taker_buy_quote_volume,first_trade_id,last_trade_id,complete,version,series\n\
              binance,BTCUSDT,1m,2026-01-01T00:00:00Z,87648.21,87648.22,87632.74,87648,4.08049,0.0000000000000001,1193,\
-             0,0,5723703861,,true,7\n"
+             0,0,5723703861,,true,7,0\n"
         );
     }
 
@@ -234,5 +244,7 @@ mod tests {
         let ends: Vec<usize> =
             text.lines().map(|line| line.find("yes").or(line.find("COMPLETE")).unwrap()).collect();
         assert_eq!(ends[0], ends[1]);
+        assert!(text.lines().nth(1).unwrap().starts_with("BTCUSDT "), "{text}");
+        assert_eq!(symbol(&CandleRow { series: 2, ..candle() }), "BTCUSDT#2");
     }
 }

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::{Hole, MarketLedger, RefusedIds};
+use store::{Hole, MarketLedger, RefusedIds, time_text};
 
-use crate::output::{Format, counted, print, time_text};
+use crate::output::{Format, counted, print};
 use crate::place::{PipelineArguments, open_store};
 use crate::table::{self, Column};
 
@@ -28,17 +28,25 @@ pub(crate) struct GapsArguments {
 pub(crate) async fn run(arguments: GapsArguments) -> anyhow::Result<ExitCode> {
     let (_, store) = open_store(arguments.pipeline).await?;
     let ledgers = store.ledgers().await?;
+    let ended = store.ended_ledgers().await?;
     store.close().await;
     let now = Timestamp::now();
     print(|out| match arguments.output {
-        Format::Table => write_table(&ledgers, now, out),
-        Format::Json => write_json(&ledgers, out),
+        Format::Table => write_table(&ledgers, &ended, now, out),
+        Format::Json => write_json(&ledgers, &ended, out),
     })?;
-    let is_whole = ledgers.iter().all(|ledger| ledger.missing == 0 && ledger.refused.trades == 0);
+    let is_whole = ledgers
+        .iter()
+        .all(|ledger| ledger.missing == 0 && ledger.refused.trades == 0 && ledger.restart.is_none());
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(FOUND_WRONG) })
 }
 
-fn write_table(ledgers: &[MarketLedger], now: Timestamp, mut out: &mut dyn Write) -> io::Result<()> {
+fn write_table(
+    ledgers: &[MarketLedger],
+    ended: &[MarketLedger],
+    now: Timestamp,
+    mut out: &mut dyn Write,
+) -> io::Result<()> {
     let columns = [
         Column::Left("SYMBOL"),
         Column::Right("FIRST ID"),
@@ -52,7 +60,7 @@ fn write_table(ledgers: &[MarketLedger], now: Timestamp, mut out: &mut dyn Write
     let text = |id: Option<i64>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
     let row = |ledger: &MarketLedger| {
         vec![
-            ledger.market.to_string(),
+            name(ledger),
             text(ledger.first_trade_id),
             text(ledger.last_trade_id),
             ledger.last_trade_time_us.map_or_else(|| "-".to_owned(), time_text),
@@ -63,7 +71,8 @@ fn write_table(ledgers: &[MarketLedger], now: Timestamp, mut out: &mut dyn Write
         ]
     };
     table::write(&columns, &ledgers.iter().map(row).collect::<Vec<_>>(), &mut out)?;
-    let holes: Vec<Vec<String>> = ledgers.iter().flat_map(hole_rows).collect();
+    // What series that have ended miss, the exchange has no more.
+    let holes: Vec<Vec<String>> = ledgers.iter().chain(ended).flat_map(hole_rows).collect();
     if !holes.is_empty() {
         writeln!(out)?;
         let columns = [
@@ -81,12 +90,29 @@ fn write_table(ledgers: &[MarketLedger], now: Timestamp, mut out: &mut dyn Write
             [Column::Left("SYMBOL"), Column::Right("REFUSED FROM"), Column::Right("TO"), Column::Left("WHY")];
         table::write(&columns, &refused, &mut out)?;
     }
+    let restarted: Vec<Vec<String>> = ledgers.iter().filter_map(restart_row).collect();
+    if !restarted.is_empty() {
+        writeln!(out)?;
+        let columns = [Column::Left("SYMBOL"), Column::Left("NUMBERED ANEW SINCE")];
+        table::write(&columns, &restarted, &mut out)?;
+    }
     writeln!(out, "\n{}", verdict(ledgers))
+}
+
+/// `binance:BTCUSDT`; `binance:BTCUSDT#1` once its trades were numbered anew.
+fn name(ledger: &MarketLedger) -> String {
+    let market = &ledger.market;
+    if ledger.series == 0 { market.to_string() } else { format!("{market}#{}", ledger.series) }
+}
+
+/// Where the exchange numbers anew and nobody has begun a series for it.
+fn restart_row(ledger: &MarketLedger) -> Option<Vec<String>> {
+    Some(vec![name(ledger), time_text(ledger.restart?.since_us)])
 }
 
 /// The newest holes, and in one row what is beyond them.
 fn hole_rows(ledger: &MarketLedger) -> Vec<Vec<String>> {
-    let market = ledger.market.to_string();
+    let market = name(ledger);
     let row = |hole: &Hole| {
         vec![market.clone(), hole.first_id.to_string(), hole.last_id.to_string(), hole.count().to_string()]
     };
@@ -101,7 +127,7 @@ fn hole_rows(ledger: &MarketLedger) -> Vec<Vec<String>> {
 /// The newest trades that exist and cannot be held.
 fn refused_rows(ledger: &MarketLedger) -> Vec<Vec<String>> {
     let row = |RefusedIds { first_id, last_id, reason }: &RefusedIds| {
-        vec![ledger.market.to_string(), first_id.to_string(), last_id.to_string(), reason.to_string()]
+        vec![name(ledger), first_id.to_string(), last_id.to_string(), reason.to_string()]
     };
     ledger.refused.newest.iter().map(row).collect()
 }
@@ -132,15 +158,23 @@ fn verdict(ledgers: &[MarketLedger]) -> String {
         0 => String::new(),
         count => format!("; {} and cannot be held", counted(count, "trade exists", "trades exist")),
     };
+    let restarted = ledgers.iter().filter(|ledger| ledger.restart.is_some()).count();
+    let restarted = match i64::try_from(restarted).unwrap_or(i64::MAX) {
+        0 => String::new(),
+        count => format!(
+            "; the ids of {} began anew: say since when in spec.sources[].series",
+            counted(count, "symbol", "symbols")
+        ),
+    };
     let trades = counted(missing, "trade is", "trades are");
     if missing == 0 {
-        format!("no trade of {symbols} is missing {end}{refused}")
+        format!("no trade of {symbols} is missing {end}{refused}{restarted}")
     } else {
-        format!("{trades} missing of {symbols} {end}{refused}")
+        format!("{trades} missing of {symbols} {end}{refused}{restarted}")
     }
 }
 
-fn write_json(ledgers: &[MarketLedger], mut out: &mut dyn Write) -> io::Result<()> {
+fn write_json(ledgers: &[MarketLedger], ended: &[MarketLedger], mut out: &mut dyn Write) -> io::Result<()> {
     let hole =
         |hole: &Hole| json!({"first_id": hole.first_id, "last_id": hole.last_id, "count": hole.count()});
     let refused = |ids: &RefusedIds| json!({"first_id": ids.first_id, "last_id": ids.last_id, "reason": ids.reason.as_str()});
@@ -148,6 +182,8 @@ fn write_json(ledgers: &[MarketLedger], mut out: &mut dyn Write) -> io::Result<(
         json!({
             "venue": ledger.market.venue,
             "symbol": ledger.market.symbol,
+            "series": ledger.series,
+            "numbered_anew_since": ledger.restart.map(|restart| time_text(restart.since_us)),
             "first_trade_id": ledger.first_trade_id,
             "last_trade_id": ledger.last_trade_id,
             "last_trade_time": ledger.last_trade_time_us.map(time_text),
@@ -161,13 +197,15 @@ fn write_json(ledgers: &[MarketLedger], mut out: &mut dyn Write) -> io::Result<(
     };
     let missing: i64 = ledgers.iter().map(|ledger| ledger.missing).sum();
     let symbols: Vec<Value> = ledgers.iter().map(symbol).collect();
-    serde_json::to_writer_pretty(&mut out, &json!({"missing": missing, "symbols": symbols}))?;
+    let ended: Vec<Value> = ended.iter().map(symbol).collect();
+    let ledgers = json!({"missing": missing, "symbols": symbols, "ended_series": ended});
+    serde_json::to_writer_pretty(&mut out, &ledgers)?;
     writeln!(out)
 }
 
 #[cfg(test)]
 mod tests {
-    use market::{Market, RefusalReason};
+    use market::{IdRestart, Market, RefusalReason};
     use store::{HeadState, RefusedTrades};
 
     use super::*;
@@ -177,16 +215,14 @@ mod tests {
     fn ledger(symbol: &str, holes: &[(i64, i64)], missing: i64) -> MarketLedger {
         let hole = |(first_id, last_id): &(i64, i64)| Hole { first_id: *first_id, last_id: *last_id };
         MarketLedger {
-            market: Market::new("binance", symbol),
             first_trade_id: Some(100),
             last_trade_id: Some(5_000),
             last_trade_time_us: Some(NOW_US - 1),
             trades_held: 4_901 - missing,
             head: Some(HeadState { last_id: 5_000, probed_at_us: NOW_US - 12_000_000 }),
-            history_from_us: None,
             missing,
             holes: holes.iter().map(hole).collect(),
-            refused: RefusedTrades::default(),
+            ..MarketLedger::of(Market::new("binance", symbol))
         }
     }
 
@@ -203,9 +239,24 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_symbol_that_is_numbered_anew_and_what_its_old_series_misses_are_named() {
+        let mut restarted = ledger("BTCUSDT", &[], 0);
+        restarted.series = 1;
+        restarted.restart = Some(IdRestart { since_us: NOW_US, trades: 10 });
+        let mut out = Vec::new();
+        let ended = [ledger("BTCUSDT", &[(300, 302)], 3)];
+        write_table(&[restarted], &ended, Timestamp::from_microsecond(NOW_US).unwrap(), &mut out).unwrap();
+        let printed = String::from_utf8(out).unwrap();
+        assert!(printed.contains("binance:BTCUSDT           300  302       3\n"), "{printed}");
+        assert!(printed.contains("binance:BTCUSDT#1  2026-01-01T00:02:00Z\n"), "{printed}");
+        let verdict = "the ids of 1 symbol began anew: say since when in spec.sources[].series\n";
+        assert!(printed.ends_with(verdict), "{printed}");
+    }
+
     fn table(ledgers: &[MarketLedger]) -> String {
         let mut out = Vec::new();
-        write_table(ledgers, Timestamp::from_microsecond(NOW_US).unwrap(), &mut out).unwrap();
+        write_table(ledgers, &[], Timestamp::from_microsecond(NOW_US).unwrap(), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -239,14 +290,14 @@ mod tests {
     #[test]
     fn json_has_every_figure() {
         let mut out = Vec::new();
-        write_json(&[ledger("BTCUSDT", &[(300, 302)], 3)], &mut out).unwrap();
+        write_json(&[ledger("BTCUSDT", &[(300, 302)], 3)], &[], &mut out).unwrap();
         let printed: Value = serde_json::from_slice(&out).unwrap();
         let expected = json!({"missing": 3, "symbols": [{
-            "venue": "binance", "symbol": "BTCUSDT", "first_trade_id": 100, "last_trade_id": 5_000,
+            "venue": "binance", "symbol": "BTCUSDT", "series": 0, "numbered_anew_since": null, "first_trade_id": 100, "last_trade_id": 5_000,
             "last_trade_time": "2026-01-01T00:01:59.999999Z", "trades_held": 4_898, "missing": 3,
             "holes": [{"first_id": 300, "last_id": 302, "count": 3}], "refused": [],
             "exchange_last_id": 5_000, "exchange_asked_at": "2026-01-01T00:01:48Z",
-        }]});
+        }], "ended_series": []});
         assert_eq!(printed, expected);
     }
 

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use jiff::Timestamp;
 
 /// How to print what was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,11 +21,6 @@ pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> any
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot print"),
     }
-}
-
-/// RFC 3339, UTC, with as many decimals of a second as there are.
-pub(crate) fn time_text(time_us: i64) -> String {
-    Timestamp::from_microsecond(time_us).map_or_else(|_| time_us.to_string(), |time| time.to_string())
 }
 
 /// `1 trade`, `2 trades`.

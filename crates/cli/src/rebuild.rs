@@ -8,9 +8,9 @@ use crds::CryptoPipelineSpec;
 use jiff::Timestamp;
 use market::Market;
 use operator::reconcile::plan::markets;
-use store::Rebuilt;
+use store::{Rebuilt, time_text};
 
-use crate::output::{counted, print, time_text};
+use crate::output::{counted, print};
 use crate::place::{PipelineArguments, open_store};
 
 #[derive(Args)]

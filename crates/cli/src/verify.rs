@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use clap::Args;
 use market::{Interval, Market};
 use serde_json::{Value, json};
-use store::{CheckCount, CheckVerdict, DifferingCandle};
+use store::{CheckCount, CheckVerdict, DifferingCandle, time_text};
 
 use crate::gaps::FOUND_WRONG;
-use crate::output::{Format, counted, print, time_text};
+use crate::output::{Format, counted, print};
 use crate::place::{PipelineArguments, open_store};
 use crate::table::{self, Column};
 

@@ -7,6 +7,7 @@ mod interval;
 mod plan;
 mod ranges;
 mod refusal;
+mod restart;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 #[cfg(test)]
@@ -22,4 +23,5 @@ pub use plan::{
 };
 pub use ranges::{RangeChanges, RangeKind, TradeRange, TradeRanges};
 pub use refusal::{RefusalReason, RefusedTrade};
+pub use restart::{IdRestart, LARGEST_INVERSION_US, RESTART_PROOF};
 pub use trade::{HIGHEST_TRADE_ID, Market, Trade, is_trade_id, is_trade_time};

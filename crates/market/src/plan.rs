@@ -9,8 +9,8 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
 use crate::{
-    Candle, HIGHEST_TRADE_ID, Interval, Overflow, RangeChanges, RangeKind, RefusalReason, RefusedTrade,
-    Trade, TradeRange, TradeRanges, is_trade_id, is_trade_time,
+    Candle, HIGHEST_TRADE_ID, IdRestart, Interval, LARGEST_INVERSION_US, Overflow, RangeChanges, RangeKind,
+    RefusalReason, RefusedTrade, Trade, TradeRange, TradeRanges, is_trade_id, is_trade_time,
 };
 
 /// A trade of a batch, and where in the topic it stood.
@@ -84,6 +84,8 @@ pub struct StoredMarket {
     pub max_inversion_us: i64,
     /// Higher ids cannot be, as far as the exchange was asked just now; `None` where nobody knows.
     pub highest_id: Option<i64>,
+    /// What speaks for it that the exchange numbers the trades anew.
+    pub restart: Option<IdRestart>,
     /// Which ids are accounted for.
     pub ledger: TradeRanges,
     /// Since when each output is complete.
@@ -108,8 +110,8 @@ pub struct LastTrade {
 pub enum SetAsideReason {
     /// Its time is more than an hour ahead of the worker's clock.
     TimeInFuture,
-    /// Its id is held already, but its time is later than that of all ids held there: the exchange
-    /// numbers anew.
+    /// Its id is held already or lies below held ones, but its time is later than theirs; or trades before it were so:
+    /// the exchange numbers anew.
     IdsRestarted,
     /// Its id lies far above the newest one that the exchange has just told of itself.
     IdBeyondExchange,
@@ -293,7 +295,7 @@ fn reconcile_folds(
 /// The records that are new, by ascending id; the others are counted in `plan`.
 fn take_new(
     records: Vec<Record>,
-    stored: &StoredMarket,
+    stored: &mut StoredMarket,
     settings: &PlanSettings,
     plan: &mut MarketPlan,
 ) -> Vec<Record> {
@@ -302,15 +304,23 @@ fn take_new(
     let nothing_held = ids.is_none_or(|ids| !stored.ledger.overlaps(&ids));
     let mut fresh: Vec<Record> = Vec::with_capacity(records.len());
     for record in records {
-        let held = if nothing_held { None } else { stored.ledger.covering(record.trade.trade_id) };
+        let trade = &record.trade;
+        let held = if nothing_held { None } else { stored.ledger.covering(trade.trade_id) };
         let held = held.filter(|range| range.kind == RangeKind::Held);
+        let twin = fresh.last().filter(|last| last.trade.trade_id == trade.trade_id);
+        // The latest that a trade with this id can be, where there is one already.
+        let known_until_us = match held {
+            Some(range) => Some(range.last_time_us + stored.max_inversion_us),
+            None => twin.map(|twin| twin.trade.trade_time_us),
+        };
         let counts = counts_of(plan, record.partition);
-        if let Some(reason) = why_unbelievable(&record.trade, held, stored, settings) {
+        if let Some(reason) = why_unbelievable(trade, known_until_us, stored, settings) {
             counts.set_aside += 1;
             plan.set_aside.push((record, reason));
-        } else if held.is_some()
-            || fresh.last().is_some_and(|last| last.trade.trade_id == record.trade.trade_id)
-        {
+            if reason == SetAsideReason::IdsRestarted {
+                stored.restart = Some(IdRestart::with(stored.restart, trade.trade_time_us));
+            }
+        } else if known_until_us.is_some() {
             counts.duplicate += 1;
         } else {
             fresh.push(record);
@@ -319,10 +329,10 @@ fn take_new(
     fresh
 }
 
-/// Why a trade is not taken at its word; `held` is the range of held trades that its id lies in.
+/// Why a trade is not taken at its word. `known_until_us`: where a trade with its id is known, how late that one can be.
 fn why_unbelievable(
     trade: &Trade,
-    held: Option<&TradeRange>,
+    known_until_us: Option<i64>,
     stored: &StoredMarket,
     settings: &PlanSettings,
 ) -> Option<SetAsideReason> {
@@ -332,11 +342,25 @@ fn why_unbelievable(
         Some(SetAsideReason::TimeInFuture)
     } else if trade.trade_id > stored.highest_id.unwrap_or(HIGHEST_TRADE_ID) {
         Some(SetAsideReason::IdBeyondExchange)
-    } else if held.is_some_and(|range| trade.trade_time_us > range.last_time_us + stored.max_inversion_us) {
+    } else if numbers_anew(trade.trade_id, trade.trade_time_us, known_until_us, stored) {
         Some(SetAsideReason::IdsRestarted)
     } else {
         None
     }
+}
+
+/// Whether a trade contradicts that the exchange goes on numbering as before, or lies behind a restart that is proven.
+fn numbers_anew(trade_id: i64, time_us: i64, known_until_us: Option<i64>, stored: &StoredMarket) -> bool {
+    if stored.restart.is_some_and(|restart| restart.is_proven() && time_us >= restart.since_us) {
+        return true;
+    }
+    if let Some(until_us) = known_until_us {
+        return time_us > until_us;
+    }
+    let is_newest = stored.last_trade.is_none_or(|newest| trade_id > newest.trade_id);
+    let above = if is_newest { None } else { stored.ledger.held_above(trade_id) };
+    let inversion_us = stored.max_inversion_us.max(LARGEST_INVERSION_US);
+    above.is_some_and(|above| time_us > above.first_time_us + inversion_us)
 }
 
 fn counts_of(plan: &mut MarketPlan, partition: i32) -> &mut RecordCounts {
@@ -469,7 +493,9 @@ fn refuse(
             && trade.trade_id <= highest_id
     });
     for trade in believed {
-        stored.ledger.insert(trade.into(), &mut plan.ranges);
+        if !numbers_anew(trade.trade_id, trade.trade_time_us, None, stored) {
+            stored.ledger.insert(trade.into(), &mut plan.ranges);
+        }
     }
 }
 

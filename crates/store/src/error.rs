@@ -34,6 +34,9 @@ pub enum StoreError {
         /// What the database or the connection said.
         source: sqlx::Error,
     },
+    /// A series has begun since it was last looked, or the schema was made anew.
+    #[error("the numbering of a symbol's trades has changed hands: it is looked at again")]
+    SeriesMoved,
     /// The database holds something that this program cannot have written.
     #[error("the database holds an unexpected value: {0}")]
     Unexpected(String),
@@ -50,7 +53,7 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Database { source, .. } => !matches!(source, sqlx::Error::Configuration(_)),
-            Self::Migration(MigrateError::Execute(_)) => true,
+            Self::Migration(MigrateError::Execute(_)) | Self::SeriesMoved => true,
             _ => false,
         }
     }
@@ -119,7 +122,28 @@ pub enum RebuildError {
     Store(#[from] StoreError),
 }
 
-/// Microseconds since 1970 as people write them.
-fn time_text(time_us: i64) -> String {
+/// Why a series did not begin. Nothing was changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum SeriesError {
+    /// Trades from then on are held under the ids of before.
+    #[error("the newest trade held under the ids of before is of {}: a series begins after it", time_text(*.newest_us))]
+    BeforeNewestTrade {
+        /// The time of that trade: microseconds since 1970, UTC.
+        newest_us: i64,
+    },
+    /// A later one has begun already.
+    #[error("the last series began at {}: another one begins after it", time_text(*.from_us))]
+    BeforeLastSeries {
+        /// When it began: microseconds since 1970, UTC.
+        from_us: i64,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Microseconds since 1970, UTC, as people write them.
+#[must_use]
+pub fn time_text(time_us: i64) -> String {
     Timestamp::from_microsecond(time_us).map_or_else(|_| format!("{time_us} us"), |time| time.to_string())
 }

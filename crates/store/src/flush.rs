@@ -9,20 +9,26 @@ use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
 use market::{
-    BuiltCandles, CandleKey, Fold, Interval, LastTrade, Market, MarketPlan, Output, PlanSettings, Record,
-    RefusedTrade, StoredMarket, TradeRange, build_coarser, intervals_to_build, plan_market, touched_windows,
+    BuiltCandles, CandleKey, Fold, Market, Output, PlanSettings, StoredMarket, TradeRange, build_coarser,
+    intervals_to_build, plan_market, touched_windows,
 };
 
 use crate::error::{FlushError, StoreError};
 use crate::history::{FileOfStep, HistoryStep, HistoryWrite};
 use crate::model::{FlushBatch, FlushReport, FlushSettings, HeadState, MarketBatch, PartitionProgress};
-use crate::{Backend, Store};
+use crate::series::{SeriesBatch, SeriesOfMarkets};
+use crate::{Backend, PROBE_STANDS, Store};
+
+mod database;
+mod writes;
+
+pub(crate) use database::{Floors, FlushDatabase, FlushTransaction, StoredCandle, StoredHead, StoredOffset};
+pub(crate) use writes::{FlushWrites, MarketWrite, PartitionWrite, SetAsideRow};
 
 /// How far ahead of the clock a trade's time may be: clocks differ, but nobody trades in the future.
 const LARGEST_CLOCK_LEAD_US: i64 = 3_600_000_000;
 
-/// How long the exchange's word of its newest id stands, and how many ids it cannot have given in that time.
-const PROBE_STANDS_US: i64 = 300_000_000;
+/// How many ids the exchange cannot have given while its word of the newest one stands.
 const MOST_IDS_SINCE_PROBE: i64 = 10_000_000;
 
 /// How long the floors are taken as read. Rows written below a floor that has just moved are deleted with
@@ -32,145 +38,11 @@ const FLOORS_VALID: Duration = Duration::from_secs(60);
 /// In the place of the partition, of trades that came from a file.
 pub(crate) const FILE_PARTITION: i32 = -1;
 
-/// A database that flushes can be committed to.
-pub(crate) trait FlushDatabase {
-    /// Its transaction; dropping one rolls it back.
-    type Transaction: FlushTransaction;
-
-    /// The ids of the markets, in their order; markets that are not known yet are added.
-    async fn symbol_ids(&self, markets: &[Market]) -> Result<Vec<i32>, StoreError>;
-    /// Makes what rows of these times need and a flush must not make itself.
-    async fn prepare_trade_days(
-        &self,
-        times_us: &mut (dyn Iterator<Item = i64> + Send),
-    ) -> Result<(), StoreError>;
-    /// Below which time each output may have been dropped.
-    async fn floors(&self) -> Result<Floors, StoreError>;
-    /// Begins a transaction that can wait for locks and sees what others commit meanwhile.
-    async fn begin(&self) -> Result<Self::Transaction, StoreError>;
-}
-
-/// The statements of a flush, in the order in which they are called.
-pub(crate) trait FlushTransaction {
-    async fn lock_partitions(&mut self, topic: &str, partitions: &[i32]) -> Result<(), StoreError>;
-    async fn lock_heads(&mut self, symbol_ids: &[i32]) -> Result<(), StoreError>;
-    async fn read_offsets(
-        &mut self,
-        topic: &str,
-        partitions: &[i32],
-    ) -> Result<Vec<StoredOffset>, StoreError>;
-    async fn read_heads(&mut self, symbol_ids: &[i32]) -> Result<Vec<StoredHead>, StoreError>;
-    async fn read_ranges(&mut self, symbol_ids: &[i32]) -> Result<Vec<(i32, TradeRange)>, StoreError>;
-    async fn read_folds(&mut self, symbol_ids: &[i32]) -> Result<Vec<(i32, Output, Fold)>, StoreError>;
-    async fn read_candles(&mut self, windows: &[(i32, CandleKey)]) -> Result<Vec<StoredCandle>, StoreError>;
-    async fn read_all_candles(
-        &mut self,
-        symbol_id: i32,
-        interval: Interval,
-    ) -> Result<Vec<StoredCandle>, StoreError>;
-    async fn write(&mut self, writes: &FlushWrites) -> Result<(), StoreError>;
-    /// An error means that the outcome is unknown.
-    async fn commit(self) -> Result<(), sqlx::Error>;
-}
-
-/// Below which time each output may have been dropped: microseconds since 1970, UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Floors {
-    pub(crate) trades_us: i64,
-    pub(crate) candles_us: i64,
-}
-
-impl Default for Floors {
-    fn default() -> Self {
-        Self { trades_us: i64::MIN, candles_us: i64::MIN }
-    }
-}
-
-/// A row of `partition_offsets`.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredOffset {
-    pub(crate) partition: i32,
-    pub(crate) topic_id: String,
-    pub(crate) next_offset: i64,
-}
-
-/// A row of `symbol_head`.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredHead {
-    pub(crate) symbol_id: i32,
-    pub(crate) market: Market,
-    pub(crate) version: i64,
-    pub(crate) trades_held: i64,
-    pub(crate) last_trade: Option<LastTrade>,
-    pub(crate) max_inversion_us: i64,
-    /// How far the exchange's own ids go, as far as it was asked.
-    pub(crate) exchange: Option<HeadState>,
-}
-
-/// A row of `candles`.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredCandle {
-    pub(crate) symbol_id: i32,
-    pub(crate) interval: Interval,
-    pub(crate) candle: market::Candle,
-}
-
-/// Everything that one flush writes.
-#[derive(Debug)]
-pub(crate) struct FlushWrites {
-    pub(crate) topic: String,
-    pub(crate) topic_id: String,
-    pub(crate) partitions: Vec<PartitionWrite>,
-    pub(crate) markets: Vec<MarketWrite>,
-    pub(crate) set_aside: Vec<SetAsideRow>,
-    pub(crate) history: Option<HistoryWrite>,
-}
-
-/// What becomes of a row of `partition_offsets`.
-#[derive(Debug, Default)]
-pub(crate) struct PartitionWrite {
-    pub(crate) partition: i32,
-    pub(crate) next_offset: i64,
-    pub(crate) records_read: i64,
-    pub(crate) trades_new: i64,
-    pub(crate) trades_duplicate: i64,
-    pub(crate) records_set_aside: i64,
-    pub(crate) offsets_skipped: i64,
-}
-
-/// What becomes of one market.
-#[derive(Debug)]
-pub(crate) struct MarketWrite {
-    pub(crate) symbol_id: i32,
-    pub(crate) market: Market,
-    pub(crate) version: i64,
-    pub(crate) trades_held: i64,
-    pub(crate) last_trade: Option<LastTrade>,
-    pub(crate) max_inversion_us: i64,
-    pub(crate) plan: MarketPlan,
-}
-
-impl MarketWrite {
-    /// The candles to write, with their interval.
-    pub(crate) fn candles(&self) -> impl Iterator<Item = (Interval, &market::Candle)> {
-        self.plan.candles.iter().map(|(interval, candle)| (*interval, candle))
-    }
-}
-
-/// A row of `set_aside`.
-#[derive(Debug)]
-pub(crate) struct SetAsideRow {
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    pub(crate) reason: &'static str,
-    pub(crate) payload: Vec<u8>,
-}
-
 /// Commits batches, one after the other, and remembers between them what only it can have changed.
 pub struct Flusher {
     store: Store,
     settings: FlushSettings,
-    symbol_ids: HashMap<Market, i32>,
+    series: SeriesOfMarkets,
     /// By symbol id, as they were committed last.
     cache: HashMap<i32, StoredMarket>,
     /// As they were read last, and when.
@@ -181,12 +53,12 @@ impl Flusher {
     /// A flusher that remembers nothing yet.
     #[must_use]
     pub fn new(store: Store, settings: FlushSettings) -> Self {
-        Self { store, settings, symbol_ids: HashMap::new(), cache: HashMap::new(), floors: None }
+        Self { store, settings, series: SeriesOfMarkets::default(), cache: HashMap::new(), floors: None }
     }
 
     /// Forgets everything cached. Called by itself after every error.
     pub fn forget(&mut self) {
-        self.symbol_ids.clear();
+        self.series.clear();
         self.cache.clear();
         self.floors = None;
     }
@@ -197,10 +69,7 @@ impl Flusher {
     /// # Errors
     /// [`FlushError`]; whatever it is, the batch must be thrown away and the positions read again.
     pub async fn flush(&mut self, batch: FlushBatch, now_us: i64) -> Result<FlushReport, FlushError> {
-        match self.store.backend.clone() {
-            Backend::Postgres(database) => self.flush_to(&database, batch, None, now_us).await,
-            Backend::Sqlite(database) => self.flush_to(&database, batch, None, now_us).await,
-        }
+        self.flush_either(batch, None, now_us).await
     }
 
     /// Commits some trades of one of the exchange's files. No partition is locked and no position moves: what comes of
@@ -210,9 +79,18 @@ impl Flusher {
     /// [`FlushError`]; the same step may be tried again, since what the ledger holds counts no second time.
     pub async fn flush_history(&mut self, step: HistoryStep, now_us: i64) -> Result<FlushReport, FlushError> {
         let (batch, file) = step.into_batch();
+        self.flush_either(batch, Some(file), now_us).await
+    }
+
+    async fn flush_either(
+        &mut self,
+        batch: FlushBatch,
+        file: Option<FileOfStep>,
+        now_us: i64,
+    ) -> Result<FlushReport, FlushError> {
         match self.store.backend.clone() {
-            Backend::Postgres(database) => self.flush_to(&database, batch, Some(file), now_us).await,
-            Backend::Sqlite(database) => self.flush_to(&database, batch, Some(file), now_us).await,
+            Backend::Postgres(database) => self.flush_to(&database, batch, file, now_us).await,
+            Backend::Sqlite(database) => self.flush_to(&database, batch, file, now_us).await,
         }
     }
 
@@ -254,25 +132,19 @@ impl Flusher {
             let offsets = transaction.read_offsets(&batch.topic, &partitions).await?;
             check_offsets(&batch.topic_id, &batch.partitions, &offsets)?;
         }
-        let symbol_ids: Vec<i32> = markets.iter().map(|market| market.symbol_id).collect();
+        let newest_series = markets.last().map(|market| market.symbol_id);
         self.lock_and_read(&mut transaction, &markets, &settings, now_us).await?;
 
-        let mut writes = FlushWrites {
-            topic: batch.topic,
-            topic_id: batch.topic_id,
-            partitions: Vec::new(),
-            markets: Vec::with_capacity(markets.len()),
-            set_aside: Vec::new(),
-            history: None,
-        };
+        let mut writes =
+            FlushWrites { topic: batch.topic, topic_id: batch.topic_id, ..FlushWrites::default() };
         for market in markets {
             let planned = self.plan(&mut transaction, market, &settings).await?;
             writes.markets.push(planned);
         }
         let report = account_for_records(batch.partitions, &mut writes);
-        writes.history = file.zip(symbol_ids.first()).map(|(file, symbol_id)| {
+        writes.history = file.zip(newest_series).map(|(file, symbol_id)| {
             let counted = std::mem::take(&mut writes.partitions).pop().unwrap_or_default();
-            HistoryWrite::new(*symbol_id, file, &counted)
+            HistoryWrite::new(symbol_id, file, &counted)
         });
         transaction.write(&writes).await?;
         transaction.commit().await.map_err(FlushError::OutcomeUnknown)?;
@@ -280,28 +152,23 @@ impl Flusher {
         Ok(report)
     }
 
-    /// The markets with their ids, by ascending id: the order in which they are locked.
+    /// The trades by series, by ascending symbol id: the order in which they are locked.
     async fn identify<D: FlushDatabase>(
         &mut self,
         database: &D,
         markets: Vec<MarketBatch>,
-    ) -> Result<Vec<IdentifiedBatch>, StoreError> {
+    ) -> Result<Vec<SeriesBatch>, StoreError> {
         let unknown: Vec<Market> = markets
             .iter()
-            .filter(|batch| !self.symbol_ids.contains_key(&batch.market))
+            .filter(|batch| !self.series.knows(&batch.market))
             .map(|batch| batch.market.clone())
             .collect();
         if !unknown.is_empty() {
-            let ids = database.symbol_ids(&unknown).await?;
-            self.symbol_ids.extend(unknown.into_iter().zip(ids));
+            database.symbol_ids(&unknown).await?;
+            self.series.learn(database.series(&unknown).await?);
         }
-        let mut identified: Vec<IdentifiedBatch> = markets
-            .into_iter()
-            .filter_map(|MarketBatch { market, records, refused }| {
-                let symbol_id = *self.symbol_ids.get(&market)?;
-                Some(IdentifiedBatch { symbol_id, market, records, refused })
-            })
-            .collect();
+        let mut identified: Vec<SeriesBatch> =
+            markets.into_iter().flat_map(|batch| self.series.divide(batch)).collect();
         identified.sort_by_key(|batch| batch.symbol_id);
         Ok(identified)
     }
@@ -328,7 +195,7 @@ impl Flusher {
     async fn lock_and_read<T: FlushTransaction>(
         &mut self,
         transaction: &mut T,
-        markets: &[IdentifiedBatch],
+        markets: &[SeriesBatch],
         settings: &PlanSettings,
         now_us: i64,
     ) -> Result<(), StoreError> {
@@ -349,16 +216,17 @@ impl Flusher {
     async fn refresh<T: FlushTransaction>(
         &mut self,
         transaction: &mut T,
-        markets: &[IdentifiedBatch],
+        markets: &[SeriesBatch],
         now_us: i64,
     ) -> Result<(), StoreError> {
         let symbol_ids: Vec<i32> = markets.iter().map(|market| market.symbol_id).collect();
         let heads = transaction.read_heads(&symbol_ids).await?;
-        let of_this_market = |head: &StoredHead| {
-            markets.iter().any(|market| market.symbol_id == head.symbol_id && market.market == head.market)
+        let is_as_known = |head: &StoredHead| {
+            let known = markets.iter().find(|market| market.symbol_id == head.symbol_id);
+            known.is_some_and(|known| known.market == head.market && known.span == head.span)
         };
-        if heads.len() != markets.len() || !heads.iter().all(of_this_market) {
-            return Err(StoreError::Unexpected("symbol ids mean other markets than before".to_owned()));
+        if heads.len() != markets.len() || !heads.iter().all(is_as_known) {
+            return Err(StoreError::SeriesMoved);
         }
         let highest_ids: Vec<(i32, Option<i64>)> =
             heads.iter().map(|head| (head.symbol_id, highest_id(head.exchange, now_us))).collect();
@@ -397,6 +265,7 @@ impl Flusher {
                 trades_held: head.trades_held,
                 last_trade: head.last_trade,
                 max_inversion_us: head.max_inversion_us,
+                restart: head.restart,
                 highest_id: None,
                 ledger: ranges.remove(&head.symbol_id).unwrap_or_default().into_iter().collect(),
                 folds: folds.remove(&head.symbol_id).unwrap_or_default(),
@@ -411,7 +280,7 @@ impl Flusher {
     async fn read_windows<T: FlushTransaction>(
         &mut self,
         transaction: &mut T,
-        markets: &[IdentifiedBatch],
+        markets: &[SeriesBatch],
         settings: &PlanSettings,
     ) -> Result<(), StoreError> {
         let mut wanted: Vec<(i32, CandleKey)> = Vec::new();
@@ -436,7 +305,7 @@ impl Flusher {
     async fn plan<T: FlushTransaction>(
         &mut self,
         transaction: &mut T,
-        batch: IdentifiedBatch,
+        batch: SeriesBatch,
         settings: &PlanSettings,
     ) -> Result<MarketWrite, StoreError> {
         let stored = self.cache.entry(batch.symbol_id).or_default();
@@ -460,6 +329,7 @@ impl Flusher {
             trades_held: stored.trades_held,
             last_trade: stored.last_trade,
             max_inversion_us: stored.max_inversion_us,
+            restart: stored.restart,
             plan,
         })
     }
@@ -482,17 +352,10 @@ impl Flusher {
     }
 }
 
-struct IdentifiedBatch {
-    symbol_id: i32,
-    market: Market,
-    records: Vec<Record>,
-    refused: Vec<RefusedTrade>,
-}
-
 /// The highest id that a trade can have now; `None` where the exchange was not asked lately.
 fn highest_id(exchange: Option<HeadState>, now_us: i64) -> Option<i64> {
     let HeadState { last_id, probed_at_us } = exchange?;
-    let is_fresh = now_us.abs_diff(probed_at_us) <= PROBE_STANDS_US.unsigned_abs();
+    let is_fresh = u128::from(now_us.abs_diff(probed_at_us)) <= PROBE_STANDS.as_micros();
     is_fresh.then(|| last_id.saturating_add(MOST_IDS_SINCE_PROBE))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use market::Market;
+use market::{IdRestart, Market};
 
 use crate::model::{HeadState, Hole, MarketLedger, RefusedIds, RefusedTrades};
 
@@ -10,6 +10,10 @@ use crate::model::{HeadState, Hole, MarketLedger, RefusedIds, RefusedTrades};
 pub(crate) struct HeadRow {
     pub(crate) symbol_id: i32,
     pub(crate) market: Market,
+    pub(crate) series: i32,
+    pub(crate) series_since_us: Option<i64>,
+    pub(crate) restart: Option<IdRestart>,
+    pub(crate) has_ended: bool,
     pub(crate) first_trade_id: Option<i64>,
     pub(crate) last_trade_id: Option<i64>,
     pub(crate) last_trade_time_us: Option<i64>,
@@ -33,7 +37,7 @@ pub(crate) struct RefusedRow {
     pub(crate) trades: i64,
 }
 
-/// One ledger a market; holes and refused trades come newest first.
+/// One ledger a row; holes and refused trades come newest first.
 pub(crate) fn ledgers(
     heads: Vec<HeadRow>,
     holes: Vec<HoleRow>,
@@ -55,6 +59,9 @@ pub(crate) fn ledgers(
         let (missing, holes) = by_symbol.remove(&head.symbol_id).unwrap_or_default();
         MarketLedger {
             market: head.market,
+            series: head.series,
+            series_since_us: head.series_since_us,
+            restart: head.restart.filter(IdRestart::is_proven),
             first_trade_id: head.first_trade_id,
             last_trade_id: head.last_trade_id,
             last_trade_time_us: head.last_trade_time_us,

@@ -15,6 +15,7 @@ mod model;
 mod names;
 mod postgres;
 mod rebuild;
+mod series;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ mod unheld;
 pub use checks::{
     CandleCheck, CheckCount, CheckVerdict, CheckableWindow, Difference, DifferingCandle, WindowContent,
 };
-pub use error::{FlushError, RebuildError, StoreError};
+pub use error::{FlushError, RebuildError, SeriesError, StoreError, time_text};
 pub use flush::Flusher;
 pub use history::{HistoryStart, HistoryStep, LoadedFile, MOST_HISTORY_TRADES, MarketHistory, TradeChain};
 pub use hole_watch::{HoleReport, HoleWatch, LedgerLook, Missing};
@@ -34,14 +35,19 @@ pub use model::{
 };
 
 pub use rebuild::Rebuilt;
+pub use series::BegunSeries;
 pub use unheld::IdsWithoutTrade;
 
+use ledgers::HeadRow;
 use market::{Interval, Market, RefusedTrade, TradeRange};
 use postgres::PostgresDatabase;
 use sqlite::SqliteDatabase;
 
 /// The newest schema version that this program knows.
-pub const LATEST_SCHEMA_VERSION: i64 = 5;
+pub const LATEST_SCHEMA_VERSION: i64 = 6;
+
+/// How long the exchange's word of its newest id stands.
+pub const PROBE_STANDS: Duration = Duration::from_mins(5);
 
 /// A pipeline's schema in a database. Cheap to clone: clones share one pool.
 #[derive(Clone)]
@@ -199,8 +205,21 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn ledgers(&self) -> Result<Vec<MarketLedger>, StoreError> {
+        self.ledgers_of(|head| !head.has_ended).await
+    }
+
+    /// The ledgers of series that have ended: what is missing there, the exchange has no more.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn ended_ledgers(&self) -> Result<Vec<MarketLedger>, StoreError> {
+        self.ledgers_of(|head| head.has_ended).await
+    }
+
+    async fn ledgers_of(&self, is_wanted: fn(&HeadRow) -> bool) -> Result<Vec<MarketLedger>, StoreError> {
         // Heads first: a hole that opens in between is not yet known, which the next look mends.
-        let heads = on_backend!(self, database => database.heads().await)?;
+        let mut heads = on_backend!(self, database => database.heads().await)?;
+        heads.retain(is_wanted);
         let holes = on_backend!(self, database => database.holes().await)?;
         let refused = on_backend!(self, database => database.refused().await)?;
         Ok(ledgers::ledgers(heads, holes, refused))
@@ -329,6 +348,40 @@ impl Store {
             Some(symbol_id) => rebuild::remove(database, market, symbol_id, from_us, to_us).await,
             None => Err(RebuildError::UnknownMarket(market.clone())),
         })
+    }
+
+    /// The exchange says that `market` has a trade `trade_id` of `trade_time_us`. Where one with that id is held and is
+    /// older, its ids began anew, and that is noted; says whether it is so.
+    ///
+    /// # Errors
+    /// Where the database cannot be read or written.
+    pub async fn note_trade_of_exchange(
+        &self,
+        market: &Market,
+        trade_id: i64,
+        trade_time_us: i64,
+    ) -> Result<bool, StoreError> {
+        on_backend!(self, database => match database.find_symbol(market).await? {
+            Some(symbol_id) => database.note_restart(symbol_id, trade_id, trade_time_us).await,
+            None => Ok(false),
+        })
+    }
+
+    /// From `since_us` on the trades of `market` are a series of their own, numbered anew. Nothing changes where they
+    /// are already.
+    ///
+    /// # Errors
+    /// [`SeriesError`] where trades from then on are held already, or the database fails.
+    pub async fn begin_series(&self, market: &Market, since_us: i64) -> Result<(), SeriesError> {
+        on_backend!(self, database => series::begin(database, market, since_us).await)
+    }
+
+    /// All series that people have begun.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn begun_series(&self) -> Result<Vec<BegunSeries>, StoreError> {
+        on_backend!(self, database => database.begun_series().await)
     }
 
     /// What is known of the history of `market`.

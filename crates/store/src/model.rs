@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use market::{Interval, Market, Record, RefusalReason, RefusedTrade};
+use market::{IdRestart, Interval, Market, Record, RefusalReason, RefusedTrade};
 
 /// How to connect.
 #[derive(Clone, Copy, Debug)]
@@ -60,11 +60,17 @@ pub struct PartitionPosition {
     pub records_set_aside: i64,
 }
 
-/// What is known of one market's ids.
+/// What is known of the ids of one market, in one of its series: the current one unless said otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarketLedger {
     /// The market.
     pub market: Market,
+    /// How often its exchange has begun to number its trades anew, as far as a person has said so.
+    pub series: i32,
+    /// Since when the series is: microseconds since 1970, UTC; `None` in the first one.
+    pub series_since_us: Option<i64>,
+    /// What proves that the ids began anew once more: since then everything is set aside.
+    pub restart: Option<IdRestart>,
     /// Lowest id held.
     pub first_trade_id: Option<i64>,
     /// Highest id held.
@@ -83,6 +89,28 @@ pub struct MarketLedger {
     pub holes: Vec<Hole>,
     /// What exists and cannot be held.
     pub refused: RefusedTrades,
+}
+
+impl MarketLedger {
+    /// Of a market of which nothing is known yet.
+    #[must_use]
+    pub const fn of(market: Market) -> Self {
+        Self {
+            market,
+            series: 0,
+            series_since_us: None,
+            restart: None,
+            first_trade_id: None,
+            last_trade_id: None,
+            last_trade_time_us: None,
+            trades_held: 0,
+            head: None,
+            history_from_us: None,
+            missing: 0,
+            holes: Vec::new(),
+            refused: RefusedTrades { trades: 0, newest: Vec::new() },
+        }
+    }
 }
 
 /// Trades of one market that exist and cannot be held.
@@ -169,6 +197,8 @@ pub struct CandleQuery {
 pub struct CandleRow {
     /// The market.
     pub market: Market,
+    /// The series of its trades; see [`MarketLedger::series`].
+    pub series: i32,
     /// The interval.
     pub interval: Interval,
     /// First microsecond of the window, since 1970, UTC.

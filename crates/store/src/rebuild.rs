@@ -7,12 +7,10 @@
 
 use std::ops::RangeInclusive;
 
-use market::{
-    Candle, Interval, LastTrade, Market, MarketPlan, Output, RangeChanges, RangeKind, TradeRange, TradeRanges,
-};
+use market::{Candle, Interval, LastTrade, Market, Output, RangeChanges, RangeKind, TradeRange, TradeRanges};
 
 use crate::error::{RebuildError, StoreError};
-use crate::flush::{FlushDatabase, FlushTransaction, FlushWrites, MarketWrite, StoredCandle, StoredHead};
+use crate::flush::{FlushDatabase, FlushTransaction, FlushWrites, MarketWrite, StoredCandle};
 
 /// How far the windows are widened until their edges are clean.
 const MOST_WIDENINGS: usize = 100;
@@ -116,7 +114,12 @@ where
         trades,
     };
     let candles = transaction.remove_rows(&removal).await?;
-    transaction.write(&writes(head, version, trades, &ledger, &cut, changes)).await?;
+    let write = MarketWrite {
+        trades_held: head.trades_held - trades,
+        last_trade: last_trade(head.last_trade, &ledger, &cut),
+        ..MarketWrite::of_ledger(head, changes)
+    };
+    transaction.write(&FlushWrites::of_market(write)).await?;
     transaction.commit().await.map_err(StoreError::database("remove windows"))?;
     let Removal { from_us, to_us, first_id, last_id, .. } = removal;
     Ok(Rebuilt { from_us, to_us, first_id, last_id, trades, candles })
@@ -133,33 +136,6 @@ async fn candle_intervals<T: FlushTransaction>(
         Output::Trades => None,
     };
     Ok(folds.into_iter().filter_map(interval).collect())
-}
-
-fn writes(
-    head: StoredHead,
-    version: i64,
-    trades: i64,
-    ledger: &TradeRanges,
-    cut: &Cut,
-    ranges: RangeChanges,
-) -> FlushWrites {
-    let write = MarketWrite {
-        symbol_id: head.symbol_id,
-        market: head.market,
-        version,
-        trades_held: head.trades_held - trades,
-        last_trade: last_trade(head.last_trade, ledger, cut),
-        max_inversion_us: head.max_inversion_us,
-        plan: MarketPlan { ranges, ..MarketPlan::default() },
-    };
-    FlushWrites {
-        topic: String::new(),
-        topic_id: String::new(),
-        partitions: Vec::new(),
-        markets: vec![write],
-        set_aside: Vec::new(),
-        history: None,
-    }
 }
 
 /// The newest trade that is still held.

@@ -13,6 +13,7 @@ mod kraken;
 mod rebuild;
 mod refused;
 mod retention;
+mod series;
 
 use std::time::Duration;
 
@@ -99,6 +100,10 @@ suite! {
     refused::sums_that_do_not_fit_a_new_interval_do_not_stop_the_flush,
     refused::an_id_far_beyond_the_exchanges_own_is_set_aside_and_makes_no_hole,
     refused::a_chain_beyond_the_probed_id_is_not_proven_by_it,
+    series::ids_that_begin_anew_are_set_aside_until_a_series_begins,
+    series::a_series_begins_once_and_after_all_that_is_held,
+    series::the_exchange_itself_can_prove_that_it_numbers_anew,
+    series::every_wished_trade_of_a_new_series_is_missing_until_it_is_held,
     retention::days_below_the_floor_are_dropped_and_claim_nothing,
     retention::trades_below_the_floor_enter_the_ledger_only,
 }

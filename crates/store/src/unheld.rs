@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use market::{Market, MarketPlan, RangeChanges, RangeKind, TradeRange, TradeRanges};
+use market::{Market, RangeChanges, RangeKind, TradeRange, TradeRanges};
 
 use crate::error::StoreError;
 use crate::flush::{FlushDatabase, FlushTransaction, FlushWrites, MarketWrite};
@@ -51,23 +51,7 @@ pub(crate) async fn enter<D: FlushDatabase>(
     for range in ranges {
         ledger.insert(range, &mut changes);
     }
-    let write = MarketWrite {
-        symbol_id,
-        market: head.market,
-        version: head.version + 1,
-        trades_held: head.trades_held,
-        last_trade: head.last_trade,
-        max_inversion_us: head.max_inversion_us,
-        plan: MarketPlan { ranges: changes, ..MarketPlan::default() },
-    };
-    let writes = FlushWrites {
-        topic: String::new(),
-        topic_id: String::new(),
-        partitions: Vec::new(),
-        markets: vec![write],
-        set_aside: Vec::new(),
-        history: None,
-    };
+    let writes = FlushWrites::of_market(MarketWrite::of_ledger(head, changes));
     transaction.write(&writes).await?;
     transaction.commit().await.map_err(StoreError::database("enter ids into the ledger"))
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use crds::worker_status::{AggregatorStatus, ProducerStatus, RepairerStatus};
 use jiff::Timestamp;
 use runtime::kafka_admin::TopicDescription;
-use store::{CheckCount, DifferingCandle, MarketLedger, Owner, PartitionPosition};
+use store::{BegunSeries, CheckCount, DifferingCandle, MarketLedger, Owner, PartitionPosition};
 
 /// Everything that a reconcile knows beside the resource itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -121,6 +121,8 @@ pub struct SchemaState {
     pub positions: Vec<PartitionPosition>,
     /// What is held and what is missing, by market.
     pub ledgers: Vec<MarketLedger>,
+    /// The series that have begun.
+    pub series: Vec<BegunSeries>,
     /// What comparisons of candles with the exchange's own have found.
     pub checks: CandleChecks,
 }

@@ -2,6 +2,7 @@
 //! cluster and for `cryptopipeline run`.
 
 mod schema;
+mod series;
 mod settings;
 mod topic;
 mod workloads;
@@ -141,6 +142,8 @@ pub fn plan(
     let mut broken = violations(pipeline);
     broken.extend(history::violations(pipeline, now));
     broken.extend(missing_in(&pipeline.spec, place));
+    let series = series::plan_series(&pipeline.spec, observed.schema.value(), now);
+    broken.extend(series.refused);
     if !broken.is_empty() {
         return Err(broken);
     }
@@ -151,7 +154,8 @@ pub fn plan(
     };
     let wished_topic = topic::wished_topic(&id, &pipeline.spec);
     let topic = topic::plan_topic(wished_topic, pipeline.status.as_ref(), observed);
-    let schema = schema::plan_schema(&id, &pipeline.spec, pipeline.status.as_ref(), observed);
+    let schema =
+        schema::plan_schema(&id, &pipeline.spec, pipeline.status.as_ref(), observed, series.to_begin);
     let workloads = workloads::plan_workloads(&id, &pipeline.spec, observed, place, &topic, &schema);
     Ok(PipelinePlan {
         markets: markets(&pipeline.spec),

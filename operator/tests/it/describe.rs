@@ -22,7 +22,11 @@ use crate::world::{
 };
 use crate::world::{known, producer, report};
 
-fn status(pipeline: &CryptoPipeline, observed: &Observed, applied: &Applied) -> CryptoPipelineStatus {
+pub(crate) fn status(
+    pipeline: &CryptoPipeline,
+    observed: &Observed,
+    applied: &Applied,
+) -> CryptoPipelineStatus {
     let now = second(NOW);
     let plan = plan(pipeline, observed, Place::Cluster, now);
     let holes = count_holes(&mut HoleWatch::default(), observed, now);
@@ -45,12 +49,12 @@ fn status_missing(
     describe(&findings, second(NOW))
 }
 
-fn condition<'a>(status: &'a CryptoPipelineStatus, kind: &str) -> &'a Condition {
+pub(crate) fn condition<'a>(status: &'a CryptoPipelineStatus, kind: &str) -> &'a Condition {
     status.conditions.iter().find(|condition| condition.type_ == kind).unwrap()
 }
 
 /// `status/reason` of a condition.
-fn said(status: &CryptoPipelineStatus, kind: &str) -> String {
+pub(crate) fn said(status: &CryptoPipelineStatus, kind: &str) -> String {
     let condition = condition(status, kind);
     format!("{}/{}", condition.status, condition.reason)
 }

@@ -8,4 +8,5 @@ mod world;
 mod plan;
 mod objects;
 mod describe;
+mod series;
 mod cluster;

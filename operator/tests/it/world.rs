@@ -8,12 +8,12 @@ use crds::worker_status::{
 };
 use jiff::Timestamp;
 use operator::reconcile::observe::{
-    CandleChecks, Failure, Observed, Reading, SchemaState, SecretState, TopicState, WorkerReport,
-    WorkerReports, Workload, Workloads,
+    Failure, Observed, Reading, SchemaState, SecretState, TopicState, WorkerReport, WorkerReports, Workload,
+    Workloads,
 };
 use operator::reconcile::plan::{PipelinePlan, Place, plan};
 use runtime::kafka_admin::TopicDescription;
-use store::{HeadState, LATEST_SCHEMA_VERSION, MarketLedger, Owner, PartitionPosition, RefusedTrades};
+use store::{HeadState, LATEST_SCHEMA_VERSION, MarketLedger, Owner, PartitionPosition};
 
 /// 2026-09-21: after the starts that the fixtures name.
 pub(crate) const NOW: i64 = 1_790_000_000;
@@ -125,23 +125,20 @@ pub(crate) fn schema_as_needed(pipeline: &CryptoPipeline) -> SchemaState {
         records_set_aside: 0,
     };
     let ledger = |market: &market::Market| MarketLedger {
-        market: market.clone(),
         first_trade_id: Some(1),
         last_trade_id: Some(50),
         last_trade_time_us: Some(NOW * 1_000_000),
         trades_held: 50,
         head: Some(HeadState { last_id: 50, probed_at_us: NOW * 1_000_000 }),
         history_from_us: history_from_us(pipeline, market),
-        missing: 0,
-        holes: Vec::new(),
-        refused: RefusedTrades::default(),
+        ..MarketLedger::of(market.clone())
     };
     SchemaState {
         version: Some(LATEST_SCHEMA_VERSION),
         owner: Some(plan.schema.owner),
         positions: (0..plan.topic.wished.partitions).map(position).collect(),
         ledgers: plan.markets.iter().map(ledger).collect(),
-        checks: CandleChecks::default(),
+        ..SchemaState::default()
     }
 }
 

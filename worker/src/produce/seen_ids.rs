@@ -1,33 +1,33 @@
-//! The trade ids that a symbol's streams delivered lately, so that two connections that overlap
+//! The trades that a symbol's streams delivered lately, so that two connections that overlap
 //! publish a trade once.
 
 /// Ids that two overlapping connections may lie apart.
 const REMEMBERED: usize = 1_024;
 
 /// A free slot: trade ids are never negative.
-const FREE: i64 = -1;
+const FREE: (i64, i64) = (-1, 0);
 
-/// Remembers ids, each in the one slot it belongs to. It answers yes only for an id that it was given:
-/// forgetting one means publishing a trade twice, which the ledger sees; dropping an id that
-/// never came would lose a trade. The order of the ids does not matter.
+/// Remembers the ids of trades and their times, each in the one slot its id belongs to. It answers yes only for a trade
+/// that it was given: forgetting one means publishing it twice, which the ledger sees; dropping one that never came would
+/// lose it. An id with another time is another trade: exchanges may begin to number anew. Their order does not matter.
 #[derive(Debug, Default)]
 pub(crate) struct SeenIds {
-    /// Empty until the first id: most symbols of a large list trade seldom.
-    slots: Box<[i64]>,
+    /// Empty until the first trade: most symbols of a large list trade seldom.
+    slots: Box<[(i64, i64)]>,
 }
 
 impl SeenIds {
-    /// Whether `trade_id` was given lately.
-    pub(crate) fn contains(&self, trade_id: i64) -> bool {
-        self.slots.get(slot(trade_id)) == Some(&trade_id)
+    /// Whether the trade with this id and time was given lately.
+    pub(crate) fn contains(&self, trade_id: i64, trade_time_us: i64) -> bool {
+        self.slots.get(slot(trade_id)) == Some(&(trade_id, trade_time_us))
     }
 
-    /// Remembers `trade_id`, in place of an older one.
-    pub(crate) fn insert(&mut self, trade_id: i64) {
+    /// Remembers a trade, in place of an older one.
+    pub(crate) fn insert(&mut self, trade_id: i64, trade_time_us: i64) {
         if self.slots.is_empty() {
             self.slots = vec![FREE; REMEMBERED].into_boxed_slice();
         }
-        self.slots[slot(trade_id)] = trade_id;
+        self.slots[slot(trade_id)] = (trade_id, trade_time_us);
     }
 }
 
@@ -49,19 +49,26 @@ mod tests {
         let first = 5_412_300_001;
         let ids: Vec<i64> = (first..).take(3 * REMEMBERED).collect();
         for id in &ids {
-            assert!(!seen.contains(*id));
-            seen.insert(*id);
+            assert!(!seen.contains(*id, 5));
+            seen.insert(*id, 5);
         }
-        assert!(ids[2 * REMEMBERED..].iter().all(|id| seen.contains(*id)));
+        assert!(ids[2 * REMEMBERED..].iter().all(|id| seen.contains(*id, 5)));
     }
 
     #[test]
     fn a_damaged_huge_id_makes_it_forget_at_most_one() {
         let mut seen = SeenIds::default();
-        (1..=100).for_each(|id| seen.insert(id));
-        seen.insert(i64::MAX);
-        let forgotten = (1..=100).filter(|id| !seen.contains(*id)).count();
+        (1..=100).for_each(|id| seen.insert(id, 5));
+        seen.insert(i64::MAX, 5);
+        let forgotten = (1..=100).filter(|id| !seen.contains(*id, 5)).count();
         assert!(forgotten <= 1, "{forgotten}");
+    }
+
+    #[test]
+    fn an_id_with_another_time_is_another_trade() {
+        let mut seen = SeenIds::default();
+        seen.insert(7, 5);
+        assert!(seen.contains(7, 5) && !seen.contains(7, 6));
     }
 
     proptest! {
@@ -71,9 +78,9 @@ mod tests {
             asked in 0..5_000_i64,
         ) {
             let mut seen = SeenIds::default();
-            given.iter().for_each(|id| seen.insert(*id));
+            given.iter().for_each(|id| seen.insert(*id, 5));
             let given: HashSet<i64> = given.into_iter().collect();
-            prop_assert!(!seen.contains(asked) || given.contains(&asked));
+            prop_assert!(!seen.contains(asked, 5) || given.contains(&asked));
         }
     }
 }

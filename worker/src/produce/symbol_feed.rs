@@ -46,9 +46,9 @@ impl SymbolFeed {
         progress.rhythm.observe(now);
         progress.last_trade_at = Some(now);
         progress.highest_trade_id = progress.highest_trade_id.max(Some(trade.trade_id));
-        if !progress.seen.contains(trade.trade_id) {
+        if !progress.seen.contains(trade.trade_id, trade.trade_time_us) {
             publish();
-            progress.seen.insert(trade.trade_id);
+            progress.seen.insert(trade.trade_id, trade.trade_time_us);
         }
     }
 

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use market::Market;
 use runtime::error_chain::error_chain;
 use store::{
-    HeadProbe, Hole, HoleWatch, IdsWithoutTrade, LedgerLook, MarketLedger, PartitionPosition, Store,
+    HeadProbe, HistoryStart, Hole, HoleWatch, IdsWithoutTrade, LedgerLook, MarketLedger, PartitionPosition,
+    Store,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use super::queue::{Chunk, RepairQueue};
 use super::reply::{Reply, sort_out};
 use super::state::RepairerState;
 use super::timings::RepairTimings;
-use crate::exchange::{BinanceRest, MOST_TRADES, NewestTrade, RestError};
+use crate::exchange::{AskedTrade, BinanceRest, MOST_TRADES, NewestTrade, RestError};
 use crate::history::HistoryClaims;
 use crate::verify::{Step, Verifier, VerifyError};
 
@@ -163,8 +164,24 @@ impl SourceRepairer {
         let probes: Vec<HeadProbe> = newest.into_iter().map(probe).collect();
         let now_us = Timestamp::now().as_microsecond();
         self.store.note_head_probes(&probes, now_us, self.timings.probe_distance).await?;
+        self.wish_new_series().await?;
         self.probe_at = Instant::now() + self.timings.probe_interval;
         Ok(Duration::ZERO)
+    }
+
+    /// Every trade of a series that a person has begun is wished, from the first one on that the exchange has. Where
+    /// history is wished, that sees to it.
+    async fn wish_new_series(&mut self) -> Result<(), StepError> {
+        if self.claims.is_some() {
+            return Ok(());
+        }
+        for ledger in self.ledgers().await? {
+            let (Some(from_us), None) = (ledger.series_since_us, ledger.history_from_us) else { continue };
+            if let Some(first_id) = self.rest.first_trade_from(&ledger.market.symbol, from_us).await? {
+                self.store.wish_history(&ledger.market, HistoryStart { from_us, first_id }).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Asks for the ids that are missing most urgently, if any are.
@@ -186,8 +203,21 @@ impl SourceRepairer {
             }
         };
         self.state.note_exchange(&self.name, Ok(()));
-        self.use_reply(&chunk, sort_out(&chunk.ids, &rows)).await?;
+        if !self.numbers_anew(&chunk.market, &rows).await? {
+            self.use_reply(&chunk, sort_out(&chunk.ids, &rows)).await?;
+        }
         Ok(Duration::ZERO)
+    }
+
+    /// Whether the first row of an answer has an id of which another trade is held: then all of it is of another numbering.
+    async fn numbers_anew(&self, market: &Market, rows: &[AskedTrade]) -> Result<bool, StepError> {
+        let Some(first) = rows.first() else { return Ok(false) };
+        let (trade_id, time_us) = (first.trade_id(), first.trade_time_us());
+        let is_anew = self.store.note_trade_of_exchange(market, trade_id, time_us).await?;
+        if is_anew {
+            tracing::warn!(%market, trade_id, "the exchange numbers its trades anew: nothing is repaired before a series is begun");
+        }
+        Ok(is_anew)
     }
 
     /// Compares candles until `until`, when it is to be seen whether there is something more urgent. Says how long to wait
@@ -228,7 +258,12 @@ impl SourceRepairer {
             ends: ends.as_deref().map(|ends| (ends, ends_at)),
         };
         let report = self.watch.update(&look, Timestamp::now());
-        let holes = report.missing.iter().flat_map(|(market, missing)| {
+        // Behind a restart their ids mean other trades.
+        let restarted = |market: &Market| {
+            ledgers.iter().any(|ledger| ledger.market == *market && ledger.restart.is_some())
+        };
+        let repairable = report.missing.iter().filter(|(market, _)| !restarted(market));
+        let holes = repairable.flat_map(|(market, missing)| {
             let left = |hole: &Hole| match &self.claims {
                 Some(claims) => claims.unclaimed(market, *hole).collect(),
                 None => vec![*hole],

@@ -8,7 +8,7 @@ use crds::worker_settings::{
     SourceSettings,
 };
 use crds::worker_status::RepairerStatus;
-use exchange_sim::{Command, Running, SimulatorConfig, Speed, Trade, TradeLog};
+use exchange_sim::{Command, Running, SimulatorConfig, Speed, SymbolStatus, Trade, TradeLog};
 use prometheus_client::registry::Registry;
 use runtime::health::Probes;
 use serde_json::{Value, json};
@@ -188,6 +188,86 @@ async fn ids_that_the_exchange_never_gave_are_void_once_it_has_said_so_twice() {
     let status = repairer.status();
     assert_eq!((status.ids_voided, status.trades_repaired), (10, 0));
     lab.assert_counted_once(2_990).await;
+    repairer.stop().await;
+    producer.stop().await;
+    aggregator.stop().await;
+}
+
+/// Stops trading, waits until all that was traded is held, and has the exchange number anew from `first_id` on.
+async fn restart_ids(lab: &Lab, exchange: &Running, first_id: i64) -> i64 {
+    let status = |status| Command::SetStatus { symbol: SYMBOL.into(), status };
+    exchange.control(&status(SymbolStatus::Halt)).unwrap();
+    let played = i64::try_from(exchange.status().symbols[0].played).unwrap();
+    lab.wait_for_held(played).await;
+    exchange.control(&Command::RestartIds { symbol: SYMBOL.into(), first_id }).unwrap();
+    // The stop lasts for longer than an exchange steps back in time: its clock runs a hundred times as fast.
+    let halted_at_us = exchange.status().server_time_us;
+    wait_until("the exchange has stopped for long enough", async || {
+        exchange.status().server_time_us > halted_at_us + 2 * market::LARGEST_INVERSION_US
+    })
+    .await;
+    exchange.control(&status(SymbolStatus::Trading)).unwrap();
+    played
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trades_that_are_numbered_anew_are_a_series_of_their_own_and_none_is_missing() {
+    let broker = TestBroker::start();
+    let lab = Lab::embedded(&broker).await;
+    let exchange = start(market(6_000)).await;
+    let aggregator = lab.aggregate();
+    let producer = TestProducer::start(&exchange, &[SYMBOL], lab.connection.clone(), short_timings());
+    let repairer = Repairer::start(&lab, &exchange, quick_timings());
+    lab.wait_for_held(1_500).await;
+    // The ids of before were seen just now.
+    let old = restart_ids(&lab, &exchange, 1).await;
+    wait_until("the restart is noticed", async || lab.store.ledgers().await.unwrap()[0].restart.is_some())
+        .await;
+    let ledger = lab.store.ledgers().await.unwrap().remove(0);
+    assert_eq!((ledger.trades_held, ledger.last_trade_id), (old, Some(old)));
+    let since_us = ledger.last_trade_time_us.unwrap() + 1;
+    lab.store.begin_series(&ledger.market, since_us).await.unwrap();
+    lab.wait_for_held(6_000 - old).await;
+    wait_until("nothing is missing", async || lab.missing().await == 0).await;
+    let ended = lab.store.ended_ledgers().await.unwrap().remove(0);
+    assert_eq!((ended.trades_held, ended.missing), (old, 0));
+    let ledger = lab.store.ledgers().await.unwrap().remove(0);
+    assert_eq!((ledger.first_trade_id, ledger.last_trade_id), (Some(1), Some(6_000 - old)));
+    let candles = lab.store.candles(&CandleQuery::default()).await.unwrap();
+    assert_eq!(candles.iter().map(|candle| candle.trade_count).sum::<i64>(), 6_000);
+    assert!(candles.iter().any(|candle| candle.series == 1 && candle.complete));
+    repairer.stop().await;
+    producer.stop().await;
+    aggregator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_that_slept_while_new_ids_passed_the_old_ones_joins_no_chain_over_the_hole() {
+    let broker = TestBroker::start();
+    let lab = Lab::embedded(&broker).await;
+    let exchange = start(market(6_000)).await;
+    let aggregator = lab.aggregate();
+    let producer = TestProducer::start(&exchange, &[SYMBOL], lab.connection.clone(), short_timings());
+    lab.wait_for_held(500).await;
+    producer.stop().await;
+    let held = lab.held().await;
+    // Trades go on while nobody listens, until the new ids lie well above the old ones.
+    let status = |status| Command::SetStatus { symbol: SYMBOL.into(), status };
+    exchange.control(&status(SymbolStatus::Halt)).unwrap();
+    exchange.control(&Command::RestartIds { symbol: SYMBOL.into(), first_id: held - 100 }).unwrap();
+    exchange.control(&status(SymbolStatus::Trading)).unwrap();
+    wait_until("the new ids are far above", async || {
+        exchange.status().symbols[0].last_played_id.is_some_and(|last_id| last_id > held + 500)
+    })
+    .await;
+    let producer = TestProducer::start(&exchange, &[SYMBOL], lab.connection.clone(), short_timings());
+    wait_until("the hole is there", async || lab.missing().await > 0).await;
+    let hole = lab.store.ledgers().await.unwrap()[0].holes[0];
+    let repairer = Repairer::start(&lab, &exchange, quick_timings());
+    wait_until("the restart is noticed", async || lab.store.ledgers().await.unwrap()[0].restart.is_some())
+        .await;
+    let ledger = lab.store.ledgers().await.unwrap().remove(0);
+    assert!(ledger.holes.iter().any(|left| left.first_id == hole.first_id), "{ledger:?}");
     repairer.stop().await;
     producer.stop().await;
     aggregator.stop().await;

@@ -342,6 +342,71 @@ fn ids_that_begin_anew_are_set_aside_not_taken_for_duplicates() {
     assert_eq!(restarted.set_aside, [(record(trade(1, "1", 21)), SetAsideReason::IdsRestarted)]);
 }
 
+/// Ids 1000 to 1009 from second 0 on, a trade a millisecond.
+fn with_old_ids() -> (StoredMarket, PlanSettings) {
+    let (mut stored, settings) = (StoredMarket::default(), settings(&["1m"]));
+    let old: Vec<Trade> = (0..10).map(|step| trade(1_000 + step, "1", step * 1_000)).collect();
+    plan(&mut stored, &old, &settings);
+    (stored, settings)
+}
+
+/// Trades that come a minute later, from `first_id` on.
+fn new_ids(first_id: i64, count: i64) -> Vec<Trade> {
+    (0..count).map(|step| trade(first_id + step, "2", 60_000_000 + step)).collect()
+}
+
+#[test]
+fn ids_that_begin_anew_join_nothing_also_once_they_have_passed_the_old_ones() {
+    let (mut stored, settings) = with_old_ids();
+    let before = stored.clone();
+    let restarted = plan(&mut stored, &new_ids(1, 9), &settings);
+    assert_eq!((restarted.set_aside.len(), restarted.trades.len(), restarted.candles.len()), (9, 0, 0));
+    assert_eq!(stored.restart, Some(IdRestart { since_us: 60_000_000, trades: 9 }));
+    assert!(!stored.restart.unwrap().is_proven());
+    plan(&mut stored, &new_ids(1_000, 10), &settings);
+    assert!(stored.restart.unwrap().is_proven());
+    let behind = plan(&mut stored, &[trade(1_010, "2", 60_000_500)], &settings);
+    assert_eq!(behind.set_aside[0].1, SetAsideReason::IdsRestarted);
+    assert_eq!((stored.ledger.clone(), stored.last_trade), (before.ledger, before.last_trade));
+    // Trades of before still belong to the old ids.
+    let late = plan(&mut stored, &[trade(1_010, "1", 10_000)], &settings);
+    assert_eq!((late.trades.len(), late.set_aside.len()), (1, 0));
+}
+
+#[test]
+fn refused_trades_behind_a_restart_enter_no_ledger() {
+    let (mut stored, settings) = with_old_ids();
+    plan(&mut stored, &new_ids(1, 10), &settings);
+    let before = stored.ledger.clone();
+    let refused = |trade_id| RefusedTrade {
+        trade_id,
+        trade_time_us: 60_000_900,
+        reason: RefusalReason::TooManyDecimals,
+    };
+    let _ =
+        plan_market(Vec::new(), &[refused(11), refused(2_000)], &mut stored, BuiltCandles::new(), &settings);
+    assert_eq!(stored.ledger, before);
+}
+
+#[test]
+fn a_step_back_in_time_that_an_exchange_can_make_is_no_restart() {
+    let (mut stored, settings) = with_old_ids();
+    plan(&mut stored, &[trade(1_020, "1", 20_000)], &settings);
+    let filled = plan(&mut stored, &[trade(1_015, "1", 20_000 + LARGEST_INVERSION_US)], &settings);
+    assert_eq!((filled.trades.len(), stored.restart), (1, None));
+    let other = plan(&mut stored, &[trade(1_012, "1", 20_000 + 3 * LARGEST_INVERSION_US)], &settings);
+    assert_eq!((other.set_aside.len(), stored.restart.map(|restart| restart.trades)), (1, Some(1)));
+}
+
+#[test]
+fn one_id_twice_in_a_batch_with_times_apart_is_no_repetition() {
+    let (mut stored, settings) = with_old_ids();
+    let both = [trade(1_010, "1", 10_000), trade(1_010, "2", 60_000_000), trade(1_010, "1", 10_000)];
+    let planned = plan(&mut stored, &both, &settings);
+    assert_eq!((planned.trades.len(), planned.counts[&0].duplicate), (1, 1));
+    assert_eq!(planned.set_aside, [(record(both[1]), SetAsideReason::IdsRestarted)]);
+}
+
 #[test]
 fn trades_below_a_floor_enter_the_ledger_only() {
     let mut stored = StoredMarket::default();

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::RefusedTrades;
 
 /// What a [`LedgerLook`] borrows.
 #[derive(Clone)]
@@ -23,16 +22,9 @@ fn market(symbol: &str) -> Market {
 
 fn ledger(symbol: &str, missing: i64, holes: &[(i64, i64)]) -> MarketLedger {
     MarketLedger {
-        market: market(symbol),
-        first_trade_id: None,
-        last_trade_id: Some(1_000),
-        last_trade_time_us: Some(0),
-        trades_held: 900,
-        head: None,
-        history_from_us: None,
         missing,
         holes: holes.iter().map(|&(first_id, last_id)| Hole { first_id, last_id }).collect(),
-        refused: RefusedTrades::default(),
+        ..MarketLedger::of(market(symbol))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::names::interval_of;
 impl PostgresDatabase {
     pub(crate) async fn find_symbol(&self, market: &Market) -> Result<Option<i32>, StoreError> {
         sqlx::query_scalar(
-            "SELECT symbol_id FROM symbol_head WHERE venue = $1 AND symbol = $2 AND series = 0",
+            "SELECT symbol_id FROM symbol_head WHERE venue = $1 AND symbol = $2 AND ended_at IS NULL",
         )
         .bind(market.venue.as_str())
         .bind(market.symbol.as_str())

@@ -1,6 +1,8 @@
 //! The statements of a flush on PostgreSQL: rows by COPY, everything else by arrays, one round trip each.
 
-use market::{Candle, CandleKey, Fixed8, Fixed16, Fold, Interval, LastTrade, Market, Output, TradeRange};
+use market::{
+    Candle, CandleKey, Fixed8, Fixed16, Fold, IdRestart, Interval, LastTrade, Market, Output, TradeRange,
+};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, Row, Transaction};
 
@@ -15,6 +17,7 @@ use crate::flush::{
 };
 use crate::model::HeadState;
 use crate::names::{interval_of, kind_names, kind_of, output_names, output_of};
+use crate::series::{Series, SeriesSpan};
 
 pub(super) const CANDLE_COLUMNS: &str = "candles.symbol_id, candles.interval_s, candles.open_time, open, high, low, close, volume, \
      quote_volume, trade_count, taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id";
@@ -27,7 +30,7 @@ impl FlushDatabase for PostgresDatabase {
         let symbols: Vec<&str> = markets.iter().map(|market| market.symbol.as_str()).collect();
         let adding = "INSERT INTO symbol_head (venue, symbol)
              SELECT * FROM (SELECT * FROM unnest($1::text[], $2::text[]) AS wanted (venue, symbol)
-                            EXCEPT SELECT venue, symbol FROM symbol_head WHERE series = 0) AS missing
+                            EXCEPT SELECT venue, symbol FROM symbol_head) AS missing
              ORDER BY venue, symbol ON CONFLICT DO NOTHING";
         sqlx::query(adding)
             .bind(&venues)
@@ -37,13 +40,32 @@ impl FlushDatabase for PostgresDatabase {
             .map_err(StoreError::database("add symbols"))?;
         sqlx::query_scalar(
             "SELECT symbol_id FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted (venue, symbol, position)
-             JOIN symbol_head USING (venue, symbol) WHERE series = 0 ORDER BY position",
+             JOIN symbol_head USING (venue, symbol) WHERE ended_at IS NULL ORDER BY position",
         )
         .bind(&venues)
         .bind(&symbols)
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read symbol ids"))
+    }
+
+    async fn series(&self, markets: &[Market]) -> Result<Vec<Series>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT symbol_id, venue, symbol, began_at, ended_at
+             FROM unnest($1::text[], $2::text[]) AS wanted (venue, symbol) JOIN symbol_head USING (venue, symbol)
+             ORDER BY symbol_id",
+        )
+        .bind(markets.iter().map(|market| market.venue.as_str()).collect::<Vec<&str>>())
+        .bind(markets.iter().map(|market| market.symbol.as_str()).collect::<Vec<&str>>())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::database("read the series of symbols"))?;
+        let series = |row: &PgRow| Series {
+            symbol_id: row.get(0),
+            market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
+            span: span_of(row, 3),
+        };
+        Ok(rows.iter().map(series).collect())
     }
 
     async fn prepare_trade_days(
@@ -106,7 +128,7 @@ impl FlushTransaction for Transaction<'static, Postgres> {
     async fn read_heads(&mut self, symbol_ids: &[i32]) -> Result<Vec<StoredHead>, StoreError> {
         let rows = sqlx::query(
             "SELECT symbol_id, venue, symbol, version, trades_held, last_trade_id, last_trade_time, last_price,
-                    max_inversion_us, last_id, probed_at
+                    max_inversion_us, last_id, probed_at, began_at, ended_at, restarted_at, restart_evidence
              FROM symbol_head LEFT JOIN head_probes USING (symbol_id) WHERE symbol_id = ANY ($1)",
         )
         .bind(symbol_ids)
@@ -212,15 +234,29 @@ fn head_of(row: &PgRow) -> Result<StoredHead, StoreError> {
     Ok(StoredHead {
         symbol_id: row.get(0),
         market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
+        span: span_of(row, 11),
         version: row.get(3),
         trades_held: row.get(4),
         last_trade,
         max_inversion_us: row.get(8),
+        restart: restart_of(row, 13),
         exchange: row
             .get::<Option<i64>, _>(9)
             .zip(row.get::<Option<Time>, _>(10))
             .map(|(last_id, Time(probed_at_us))| HeadState { last_id, probed_at_us }),
     })
+}
+
+/// Of two columns: beginning and end.
+fn span_of(row: &PgRow, column: usize) -> SeriesSpan {
+    let time_us = |column: usize| row.get::<Option<Time>, _>(column).map(|Time(time_us)| time_us);
+    SeriesSpan { from_us: time_us(column), until_us: time_us(column + 1) }
+}
+
+/// Of two columns: since when, and how many trades say so.
+pub(super) fn restart_of(row: &PgRow, column: usize) -> Option<IdRestart> {
+    let Time(since_us) = row.get::<Option<Time>, _>(column)?;
+    Some(IdRestart { since_us, trades: row.get(column + 1) })
 }
 
 pub(super) fn candle_of(row: &PgRow) -> Result<StoredCandle, StoreError> {
@@ -374,9 +410,12 @@ async fn write_heads(connection: &mut PgConnection, markets: &[MarketWrite]) -> 
     sqlx::query(
         "UPDATE symbol_head SET version = written.version, trades_held = written.trades_held,
              last_trade_id = written.last_trade_id, last_trade_time = written.last_trade_time,
-             last_price = written.last_price, max_inversion_us = written.max_inversion_us
-         FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::numeric[], $7::bigint[])
-             AS written (symbol_id, version, trades_held, last_trade_id, last_trade_time, last_price, max_inversion_us)
+             last_price = written.last_price, max_inversion_us = written.max_inversion_us,
+             restarted_at = written.restarted_at, restart_evidence = written.restart_evidence
+         FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::numeric[], $7::bigint[],
+                     $8::timestamptz[], $9::bigint[])
+             AS written (symbol_id, version, trades_held, last_trade_id, last_trade_time, last_price, max_inversion_us,
+                         restarted_at, restart_evidence)
          WHERE symbol_head.symbol_id = written.symbol_id",
     )
     .bind(markets.iter().map(|market| market.symbol_id).collect::<Vec<i32>>())
@@ -386,6 +425,8 @@ async fn write_heads(connection: &mut PgConnection, markets: &[MarketWrite]) -> 
     .bind(markets.iter().map(|market| last(market).map(|trade| Time(trade.trade_time_us))).collect::<Vec<Option<Time>>>())
     .bind(markets.iter().map(|market| last(market).map(|trade| Numeric(trade.price))).collect::<Vec<Option<Numeric<8>>>>())
     .bind(markets.iter().map(|market| market.max_inversion_us).collect::<Vec<i64>>())
+    .bind(markets.iter().map(|market| market.restart.map(|restart| Time(restart.since_us))).collect::<Vec<Option<Time>>>())
+    .bind(markets.iter().map(|market| market.restart.map_or(0, |restart| restart.trades)).collect::<Vec<i64>>())
     .execute(connection)
     .await?;
     Ok(())

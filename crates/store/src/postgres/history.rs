@@ -62,7 +62,7 @@ impl PostgresDatabase {
         sqlx::query(
             "UPDATE history_starts SET from_time = NULL, first_id = NULL
              FROM symbol_head JOIN unnest($1::text[], $2::text[]) AS retracted (venue, symbol) USING (venue, symbol)
-             WHERE history_starts.symbol_id = symbol_head.symbol_id AND from_time IS NOT NULL",
+             WHERE history_starts.symbol_id = symbol_head.symbol_id AND from_time IS NOT NULL AND series = 0",
         )
         .bind(markets.iter().map(|market| market.venue.as_str()).collect::<Vec<&str>>())
         .bind(markets.iter().map(|market| market.symbol.as_str()).collect::<Vec<&str>>())

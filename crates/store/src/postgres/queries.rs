@@ -5,6 +5,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresDatabase;
+use super::flush::restart_of;
 use super::types::{Numeric, Time};
 use crate::error::StoreError;
 use crate::flush::FlushDatabase as _;
@@ -55,7 +56,8 @@ impl PostgresDatabase {
             "SELECT symbol_id, venue, symbol, last_trade_id, last_trade_time, trades_held, last_id, probed_at,
                     (SELECT min(first_id) FROM trade_ranges AS ranges
                      WHERE ranges.symbol_id = symbol_head.symbol_id AND ranges.kind = 'held'),
-                    from_time
+                    from_time, series, began_at, restarted_at, restart_evidence,
+                    ended_at IS NOT NULL
              FROM symbol_head LEFT JOIN head_probes USING (symbol_id) LEFT JOIN history_starts USING (symbol_id)
              ORDER BY venue, symbol, series",
         )
@@ -65,6 +67,10 @@ impl PostgresDatabase {
         let head = |row: &PgRow| HeadRow {
             symbol_id: row.get(0),
             market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
+            series: row.get(10),
+            series_since_us: row.get::<Option<Time>, _>(11).map(|Time(since_us)| since_us),
+            restart: restart_of(row, 12),
+            has_ended: row.get(14),
             first_trade_id: row.get(8),
             last_trade_id: row.get(3),
             last_trade_time_us: row.get::<Option<Time>, _>(4).map(|Time(time_us)| time_us),
@@ -157,22 +163,23 @@ impl PostgresDatabase {
         let rows = sqlx::query(
             "WITH windows AS (
                  SELECT venue, symbol, interval_s, open_time, open, high, low, close, volume, quote_volume, trade_count,
-                        taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version
+                        taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version, series
                  FROM candles_by_symbol
                  UNION ALL
                  SELECT venue, symbol, interval_s, open_time, close, close, close, close, 0, 0, 0, 0, 0, NULL, NULL, true,
-                        NULL
+                        NULL, series
                  FROM empty_candles
              ), numbered AS (
-                 SELECT *, row_number() OVER (PARTITION BY venue, symbol, interval_s ORDER BY open_time DESC) AS age
+                 SELECT *, row_number() OVER (PARTITION BY venue, symbol, interval_s ORDER BY open_time DESC, series DESC) AS age
                  FROM windows
                  WHERE ($1::text IS NULL OR venue = $1) AND ($2::text IS NULL OR symbol = $2)
                    AND ($3::int IS NULL OR interval_s = $3) AND ($4::timestamptz IS NULL OR open_time >= $4)
                    AND ($5::timestamptz IS NULL OR open_time < $5) AND ($7::bigint IS NULL OR version > $7)
              )
              SELECT venue, symbol, interval_s, open_time, open, high, low, close, volume, quote_volume, trade_count,
-                    taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version
-             FROM numbered WHERE $6::bigint IS NULL OR age <= $6 ORDER BY venue, symbol, interval_s, open_time",
+                    taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version,
+                    series
+             FROM numbered WHERE $6::bigint IS NULL OR age <= $6 ORDER BY venue, symbol, interval_s, open_time, series",
         )
         .bind(&query.venue)
         .bind(&query.symbol)
@@ -223,6 +230,7 @@ fn candle_row_of(row: &PgRow) -> Result<CandleRow, StoreError> {
             last_trade_id: row.try_get(14)?,
             complete: row.try_get(15)?,
             version: row.try_get(16)?,
+            series: row.try_get(17)?,
         })
     };
     read().map_err(StoreError::database("read a candle"))

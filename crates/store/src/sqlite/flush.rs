@@ -1,6 +1,6 @@
 //! The statements of a flush on SQLite. BEGIN IMMEDIATE is the lock: whoever holds it is the only writer.
 
-use market::{Candle, CandleKey, Fold, Interval, LastTrade, Market, Output, TradeRange};
+use market::{Candle, CandleKey, Fold, IdRestart, Interval, LastTrade, Market, Output, TradeRange};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection, Transaction};
@@ -13,6 +13,7 @@ use crate::flush::{
 };
 use crate::model::HeadState;
 use crate::names::{interval_of, kind_names, kind_of, output_names, output_of};
+use crate::series::{Series, SeriesSpan};
 
 pub(super) const CANDLE_COLUMNS: &str = "symbol_id, interval_s, open_time_us, open, high, low, close, volume, quote_volume, \
      trade_count, taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id";
@@ -23,18 +24,44 @@ impl FlushDatabase for SqliteDatabase {
     async fn symbol_ids(&self, markets: &[Market]) -> Result<Vec<i32>, StoreError> {
         let mut ids = Vec::with_capacity(markets.len());
         for Market { venue, symbol } in markets {
-            let id = sqlx::query_scalar(
-                "INSERT INTO symbol_head (venue, symbol) VALUES ($1, $2)
-                 ON CONFLICT (venue, symbol, series) DO UPDATE SET venue = excluded.venue RETURNING symbol_id",
-            )
-            .bind(venue.as_str())
-            .bind(symbol.as_str())
-            .fetch_one(&self.pool)
-            .await
-            .map_err(StoreError::database("add a symbol"))?;
+            let adding = "INSERT INTO symbol_head (venue, symbol)
+                 SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM symbol_head WHERE venue = $1 AND symbol = $2)";
+            let (venue, symbol) = (venue.as_str(), symbol.as_str());
+            sqlx::query(adding)
+                .bind(venue)
+                .bind(symbol)
+                .execute(&self.pool)
+                .await
+                .map_err(StoreError::database("add a symbol"))?;
+            let finding =
+                "SELECT symbol_id FROM symbol_head WHERE venue = $1 AND symbol = $2 AND ended_at_us IS NULL";
+            let id = sqlx::query_scalar(finding)
+                .bind(venue)
+                .bind(symbol)
+                .fetch_one(&self.pool)
+                .await
+                .map_err(StoreError::database("read a symbol's id"))?;
             ids.push(id);
         }
         Ok(ids)
+    }
+
+    async fn series(&self, markets: &[Market]) -> Result<Vec<Series>, StoreError> {
+        let names: Vec<Value> = markets.iter().map(|market| json!([market.venue, market.symbol])).collect();
+        let rows = sqlx::query(
+            "SELECT symbol_id, venue, symbol, began_at_us, ended_at_us
+             FROM symbol_head JOIN json_each($1) ON venue = value ->> 0 AND symbol = value ->> 1 ORDER BY symbol_id",
+        )
+        .bind(Value::from(names).to_string())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::database("read the series of symbols"))?;
+        let series = |row: &SqliteRow| Series {
+            symbol_id: row.get(0),
+            market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
+            span: SeriesSpan { from_us: row.get(3), until_us: row.get(4) },
+        };
+        Ok(rows.iter().map(series).collect())
     }
 
     async fn prepare_trade_days(
@@ -87,7 +114,7 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
     async fn read_heads(&mut self, symbol_ids: &[i32]) -> Result<Vec<StoredHead>, StoreError> {
         let rows = sqlx::query(
             "SELECT symbol_id, venue, symbol, version, trades_held, last_trade_id, last_trade_time_us, last_price,
-                    max_inversion_us, last_id, probed_at_us
+                    max_inversion_us, last_id, probed_at_us, began_at_us, ended_at_us, restarted_at_us, restart_evidence
              FROM symbol_head LEFT JOIN head_probes USING (symbol_id)
              WHERE symbol_id IN (SELECT value FROM json_each($1))",
         )
@@ -200,15 +227,23 @@ fn head_of(row: &SqliteRow) -> Result<StoredHead, StoreError> {
     Ok(StoredHead {
         symbol_id: row.get(0),
         market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
+        span: SeriesSpan { from_us: row.get(11), until_us: row.get(12) },
         version: row.get(3),
         trades_held: row.get(4),
         last_trade,
         max_inversion_us: row.get(8),
+        restart: restart_of(row, 13),
         exchange: row
             .get::<Option<i64>, _>(9)
             .zip(row.get::<Option<i64>, _>(10))
             .map(|(last_id, probed_at_us)| HeadState { last_id, probed_at_us }),
     })
+}
+
+/// Of two columns: since when, and how many trades say so.
+pub(super) fn restart_of(row: &SqliteRow, column: usize) -> Option<IdRestart> {
+    let since_us = row.get::<Option<i64>, _>(column)?;
+    Some(IdRestart { since_us, trades: row.get(column + 1) })
 }
 
 pub(super) fn candle_of(row: &SqliteRow) -> Result<StoredCandle, StoreError> {
@@ -288,7 +323,8 @@ fn candle_rows(markets: &[MarketWrite]) -> Vec<Value> {
 const UPDATE_HEADS: &str =
     "UPDATE symbol_head SET version = written.value ->> 1, trades_held = written.value ->> 2,
          last_trade_id = written.value ->> 3, last_trade_time_us = written.value ->> 4,
-         last_price = written.value ->> 5, max_inversion_us = written.value ->> 6
+         last_price = written.value ->> 5, max_inversion_us = written.value ->> 6,
+         restarted_at_us = written.value ->> 7, restart_evidence = written.value ->> 8
      FROM json_each($1) AS written WHERE symbol_id = written.value ->> 0";
 
 fn head_rows(markets: &[MarketWrite]) -> Vec<Value> {
@@ -300,7 +336,9 @@ fn head_rows(markets: &[MarketWrite]) -> Vec<Value> {
             market.last_trade.map(|trade| trade.trade_id),
             market.last_trade.map(|trade| trade.trade_time_us),
             market.last_trade.map(|trade| trade.price),
-            market.max_inversion_us
+            market.max_inversion_us,
+            market.restart.map(|restart| restart.since_us),
+            market.restart.map_or(0, |restart| restart.trades)
         ])
     };
     markets.iter().map(row).collect()

@@ -65,7 +65,8 @@ impl SqliteDatabase {
         let names: Vec<_> = markets.iter().map(|market| json!([market.venue, market.symbol])).collect();
         sqlx::query(
             "UPDATE history_starts SET from_time_us = NULL, first_id = NULL WHERE from_time_us IS NOT NULL AND symbol_id IN
-                 (SELECT symbol_id FROM symbol_head JOIN json_each($1) ON venue = value ->> 0 AND symbol = value ->> 1)",
+                 (SELECT symbol_id FROM symbol_head JOIN json_each($1) ON venue = value ->> 0 AND symbol = value ->> 1
+                  WHERE series = 0)",
         )
         .bind(json!(names).to_string())
         .execute(&self.pool)

@@ -5,6 +5,7 @@ use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::flush::restart_of;
 use super::{SqliteDatabase, fixed};
 use crate::error::StoreError;
 use crate::flush::FlushDatabase as _;
@@ -55,7 +56,8 @@ impl SqliteDatabase {
             "SELECT symbol_id, venue, symbol, last_trade_id, last_trade_time_us, trades_held, last_id, probed_at_us,
                     (SELECT min(first_id) FROM trade_ranges AS ranges
                      WHERE ranges.symbol_id = symbol_head.symbol_id AND ranges.kind = 'held'),
-                    from_time_us
+                    from_time_us, series, began_at_us, restarted_at_us, restart_evidence,
+                    ended_at_us IS NOT NULL
              FROM symbol_head LEFT JOIN head_probes USING (symbol_id) LEFT JOIN history_starts USING (symbol_id)
              ORDER BY venue, symbol, series",
         )
@@ -65,6 +67,10 @@ impl SqliteDatabase {
         let head = |row: &SqliteRow| HeadRow {
             symbol_id: row.get(0),
             market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
+            series: row.get(10),
+            series_since_us: row.get(11),
+            restart: restart_of(row, 12),
+            has_ended: row.get(14),
             first_trade_id: row.get(8),
             last_trade_id: row.get(3),
             last_trade_time_us: row.get(4),
@@ -155,22 +161,23 @@ impl SqliteDatabase {
         let rows = sqlx::query(
             "WITH windows AS (
                  SELECT venue, symbol, interval_s, open_time_us, open, high, low, close, volume, quote_volume, trade_count,
-                        taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version
+                        taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version, series
                  FROM candles_by_symbol
                  UNION ALL
                  SELECT venue, symbol, interval_s, open_time_us, close, close, close, close, '0', '0', 0, '0', '0', NULL,
-                        NULL, true, NULL
+                        NULL, true, NULL, series
                  FROM empty_candles WHERE close IS NOT NULL
              ), numbered AS (
-                 SELECT *, row_number() OVER (PARTITION BY venue, symbol, interval_s ORDER BY open_time_us DESC) AS age
+                 SELECT *, row_number() OVER (PARTITION BY venue, symbol, interval_s ORDER BY open_time_us DESC, series DESC) AS age
                  FROM windows
                  WHERE ($1 IS NULL OR venue = $1) AND ($2 IS NULL OR symbol = $2) AND ($3 IS NULL OR interval_s = $3)
                    AND ($4 IS NULL OR open_time_us >= $4) AND ($5 IS NULL OR open_time_us < $5)
                    AND ($7 IS NULL OR version > $7)
              )
              SELECT venue, symbol, interval_s, open_time_us, open, high, low, close, volume, quote_volume, trade_count,
-                    taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version
-             FROM numbered WHERE $6 IS NULL OR age <= $6 ORDER BY venue, symbol, interval_s, open_time_us",
+                    taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version,
+                    series
+             FROM numbered WHERE $6 IS NULL OR age <= $6 ORDER BY venue, symbol, interval_s, open_time_us, series",
         )
         .bind(&query.venue)
         .bind(&query.symbol)
@@ -216,5 +223,6 @@ fn candle_row_of(row: &SqliteRow) -> Result<CandleRow, StoreError> {
         last_trade_id: row.get(14),
         complete: row.get(15),
         version: row.get(16),
+        series: row.get(17),
     })
 }

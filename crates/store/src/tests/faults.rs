@@ -11,6 +11,7 @@ use crate::error::{FlushError, StoreError};
 use crate::flush::{
     Floors, FlushDatabase, FlushTransaction, FlushWrites, StoredCandle, StoredHead, StoredOffset,
 };
+use crate::series::Series;
 use crate::{Backend, FlushBatch, FlushReport, Flusher};
 
 /// What happens to a commit.
@@ -40,6 +41,9 @@ impl<D: FlushDatabase> FlushDatabase for Faulty<D> {
 
     async fn symbol_ids(&self, markets: &[Market]) -> Result<Vec<i32>, StoreError> {
         self.database.symbol_ids(markets).await
+    }
+    async fn series(&self, markets: &[Market]) -> Result<Vec<Series>, StoreError> {
+        self.database.series(markets).await
     }
     async fn prepare_trade_days(
         &self,

@@ -2,13 +2,8 @@
 
 use market::{HIGHEST_TRADE_ID, RefusalReason, RefusedTrade, Trade};
 
-use super::database::{NOW_US, START_US, Sender, TestDatabase, market, trade};
+use super::database::{NOW_US, START_US, Sender, TestDatabase, market, trade, trades};
 use crate::{IdsWithoutTrade, RefusedIds, RefusedTrades};
-
-/// One trade every ten seconds, with ids from 1: minute m holds the ids 6m to 6m + 5.
-fn trades(ids: std::ops::RangeInclusive<i64>) -> Vec<Trade> {
-    ids.map(|id| trade(id, id * 10)).collect()
-}
 
 fn refused(trade_id: i64) -> RefusedTrade {
     let trade_time_us = START_US + trade_id * 10_000_000;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crds::condition::Reason;
 use runtime::error_chain::error_chain;
-use store::{Claim, LATEST_SCHEMA_VERSION, Store, StoreError};
+use store::{BegunSeries, Claim, LATEST_SCHEMA_VERSION, SeriesError, Store, StoreError, time_text};
 
 use super::{Applied, Deed};
 use crate::reconcile::observe::database::{CONNECT, Databases, SchemaKey};
@@ -16,7 +16,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Carries out the schema's step.
 pub async fn apply_schema(plan: &SchemaPlan, key: &SchemaKey, databases: &Databases, applied: &mut Applied) {
     let migrate = match plan.step {
-        SchemaStep::Wait | SchemaStep::Refuse(_) | SchemaStep::Keep => return,
+        SchemaStep::Wait | SchemaStep::Refuse(_) => return,
+        SchemaStep::Keep => return begin_series(plan, key, databases, applied).await,
         SchemaStep::Migrate => true,
         SchemaStep::Claim => false,
     };
@@ -41,6 +42,36 @@ pub async fn apply_schema(plan: &SchemaPlan, key: &SchemaKey, databases: &Databa
             applied.schema_failure = Some(Complaint::new(Reason::DatabaseUnreachable, message));
         }
     }
+    databases.look_again(key).await;
+}
+
+/// Begins the series that are due.
+async fn begin_series(plan: &SchemaPlan, key: &SchemaKey, databases: &Databases, applied: &mut Applied) {
+    if plan.series.is_empty() {
+        return;
+    }
+    let begun = async {
+        let store = Store::connect(key.url.expose(), &key.schema, CONNECT).await?;
+        for BegunSeries { market, since_us } in &plan.series {
+            store.begin_series(market, *since_us).await?;
+            let message =
+                format!("the trades of {market} since {} are a series of their own", time_text(*since_us));
+            applied.deeds.push(Deed { reason: "SeriesBegun", message });
+        }
+        store.close().await;
+        Ok(())
+    };
+    applied.schema_failure = match tokio::time::timeout(LIMIT, begun).await {
+        Ok(Ok(())) => None,
+        Ok(Err(SeriesError::Store(error))) => Some(complaint(&error)),
+        Ok(Err(refused)) => {
+            Some(Complaint::new(Reason::RuleBroken, format!("spec.sources[].series: {refused}")))
+        }
+        Err(_) => {
+            let message = format!("a series did not begin within {} s", LIMIT.as_secs());
+            Some(Complaint::new(Reason::DatabaseUnreachable, message))
+        }
+    };
     databases.look_again(key).await;
 }
 

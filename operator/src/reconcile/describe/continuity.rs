@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crds::condition::Reason;
 use crds::status::UnhealthySymbol;
-use jiff::{SignedDuration, Timestamp};
-use market::Market;
-use store::{Hole, MarketLedger, RefusedIds, RefusedTrades};
+use jiff::Timestamp;
+use market::{IdRestart, Market};
+use store::{Hole, MarketLedger, PROBE_STANDS, RefusedIds, RefusedTrades, time_text};
 
 use super::{Findings, Verdict, history, listed, resources, with_separators};
 use crate::reconcile::holes::Missing;
@@ -15,9 +15,6 @@ use crate::reconcile::plan::markets;
 
 /// How many holes of a market a message names, and how many of its refused trades.
 const NAMED_HOLES: usize = 3;
-
-/// How long the exchange's word of its newest id stands.
-const PROBE_STANDS: SignedDuration = SignedDuration::from_mins(5);
 
 pub(super) fn data_continuous(findings: &Findings<'_>, now: Timestamp) -> Verdict {
     let schema = match schema(findings) {
@@ -34,6 +31,12 @@ pub(super) fn data_continuous(findings: &Findings<'_>, now: Timestamp) -> Verdic
     let refused: Vec<String> = refused(schema, &wished)
         .map(|ledger| format!("{}: {}", ledger.market, refused_text(&ledger.refused)))
         .collect();
+    let restarted: Vec<String> = restarted(schema, &wished)
+        .map(|(ledger, restart)| format!("{} {}", ledger.market, restart_text(ledger, restart)))
+        .collect();
+    if !restarted.is_empty() {
+        return Verdict::no(Reason::IdsRestarted, listed(restarted));
+    }
     if !missing.is_empty() {
         let why_open = why_open(findings, &wished);
         let refused = if refused.is_empty() { String::new() } else { format!("; {}", listed(refused)) };
@@ -59,7 +62,7 @@ pub(super) fn data_continuous(findings: &Findings<'_>, now: Timestamp) -> Verdic
     let not_begun = history::not_begun(findings, &schema.ledgers);
     if !not_begun.is_empty() {
         let message = format!(
-            "the exchange has not told yet where the history begins of {}{}{}",
+            "the exchange has not told yet which wished trade is the first of {}{}{}",
             listed(not_begun),
             why_not_told(findings),
             history::remark(findings)
@@ -115,9 +118,18 @@ fn refused<'a>(
     refused.filter(|ledger| wished.contains(&ledger.market))
 }
 
+/// The wished markets whose exchange numbers their trades anew, and what proves it.
+fn restarted<'a>(
+    schema: &'a SchemaState,
+    wished: &'a BTreeSet<Market>,
+) -> impl Iterator<Item = (&'a MarketLedger, IdRestart)> {
+    let wished = schema.ledgers.iter().filter(|ledger| wished.contains(&ledger.market));
+    wished.filter_map(|ledger| Some((ledger, ledger.restart?)))
+}
+
 fn is_probed(ledger: &MarketLedger, now: Timestamp) -> bool {
     let probed_at = ledger.head.and_then(|head| Timestamp::from_microsecond(head.probed_at_us).ok());
-    probed_at.is_some_and(|probed_at| now.duration_since(probed_at) <= PROBE_STANDS)
+    probed_at.is_some_and(|probed_at| now.duration_since(probed_at).unsigned_abs() <= PROBE_STANDS)
 }
 
 /// Why nobody has asked for long, as far as it is known.
@@ -166,7 +178,12 @@ pub(super) fn unhealthy_symbols(findings: &Findings<'_>) -> Vec<UnhealthySymbol>
     let refused = findings.observed.schema.value().into_iter().flat_map(|schema| refused(schema, &wished));
     let refused =
         refused.map(|ledger| unhealthy(&ledger.market, Reason::TradesRefused, refused_text(&ledger.refused)));
-    missing.chain(refused).collect()
+    let restarted =
+        findings.observed.schema.value().into_iter().flat_map(|schema| restarted(schema, &wished));
+    let restarted = restarted.map(|(ledger, restart)| {
+        unhealthy(&ledger.market, Reason::IdsRestarted, restart_text(ledger, restart))
+    });
+    restarted.chain(missing).chain(refused).collect()
 }
 
 fn unhealthy(market: &Market, reason: Reason, message: String) -> UnhealthySymbol {
@@ -188,6 +205,17 @@ fn missing_text(missing: &Missing) -> String {
 fn refused_text(refused: &RefusedTrades) -> String {
     let ids = |ids: &RefusedIds| format!("{} {}", ids_text(ids.first_id, ids.last_id), ids.reason);
     format!("{} refused (ids {})", trades_text(refused.trades), first_few(refused.newest.iter().map(ids)))
+}
+
+/// What a person has to say so that it goes on: the new series may begin right after the newest trade held.
+fn restart_text(ledger: &MarketLedger, restart: IdRestart) -> String {
+    let since_us = ledger.last_trade_time_us.map_or(restart.since_us, |newest_us| newest_us + 1);
+    format!(
+        "numbers its trades anew since {}: they are set aside until spec.sources[].series has {{symbol: {}, since: {}}}",
+        time_text(restart.since_us),
+        ledger.market.symbol,
+        time_text(since_us)
+    )
 }
 
 fn ids_text(first_id: i64, last_id: i64) -> String {
@@ -220,6 +248,20 @@ mod tests {
         let many = Missing { trades: 1_000_005, holes: vec![hole(1, 1), hole(3, 4), hole(6, 6), hole(8, 8)] };
         assert_eq!(missing_text(&many), "1,000,005 trades (ids 8, 6, 3..4, ..)");
         assert_eq!(missing_text(&Missing { trades: 1, holes: vec![hole(7, 7)] }), "1 trade (ids 7)");
+    }
+
+    #[test]
+    fn a_restart_names_the_first_moment_that_can_begin_a_series() {
+        let ledger = MarketLedger {
+            last_trade_time_us: Some(1_700_000_000_000_001),
+            ..MarketLedger::of(Market::new("binance", "BTCUSDT"))
+        };
+        let text = restart_text(&ledger, IdRestart { since_us: 1_700_000_030_000_000, trades: 10 });
+        assert_eq!(
+            text,
+            "numbers its trades anew since 2023-11-14T22:13:50Z: they are set aside until spec.sources[].series \
+             has {symbol: BTCUSDT, since: 2023-11-14T22:13:20.000002Z}"
+        );
     }
 
     #[test]

@@ -34,17 +34,19 @@ pub(super) fn statuses(findings: &Findings<'_>, now: Timestamp) -> Vec<HistorySt
     wished.filter_map(status).collect()
 }
 
-/// Markets whose history is wished while nobody knows the first trade of it: what is missing cannot be told.
+/// Markets of which nobody knows yet which wished trade is the first, be it of history or of a series that has just
+/// begun: what is missing cannot be told.
 pub(super) fn not_begun(findings: &Findings<'_>, ledgers: &[MarketLedger]) -> BTreeSet<Market> {
     let mut found = BTreeSet::new();
     for source in &findings.pipeline.spec.sources {
-        let Some(history) = &source.history else { continue };
+        let wished_us = source.history.as_ref().map(|history| history.from.0.as_microsecond());
         let markets =
             source.symbols.iter().map(|symbol| Market::new(source.effective_venue(), symbol.as_str()));
         found.extend(markets.filter(|market| {
             let ledger = ledgers.iter().find(|ledger| ledger.market == *market);
-            let known_from = ledger.and_then(|ledger| ledger.history_from_us);
-            known_from.is_none_or(|known_from| known_from > history.from.0.as_microsecond())
+            let wished_us = wished_us.or_else(|| ledger?.series_since_us);
+            let known_us = ledger.and_then(|ledger| ledger.history_from_us);
+            wished_us.is_some_and(|wished_us| known_us.is_none_or(|known_us| known_us > wished_us))
         }));
     }
     found

@@ -6,7 +6,7 @@ use crds::condition::Reason;
 use crds::status::UnhealthySymbol;
 use jiff::Timestamp;
 use market::Market;
-use store::{CheckVerdict, DifferingCandle};
+use store::{CheckVerdict, DifferingCandle, time_text};
 
 use super::{Findings, Verdict, continuity, listed, with_separators};
 use crate::reconcile::observe::{SchemaState, WorkerReports};
@@ -162,8 +162,4 @@ fn undecided(findings: &Findings<'_>) -> Vec<String> {
             )
         })
         .collect()
-}
-
-fn time_text(time_us: i64) -> String {
-    Timestamp::from_microsecond(time_us).map_or_else(|_| time_us.to_string(), |time| time.to_string())
 }

@@ -132,6 +132,7 @@ impl SchemaLook {
             // In this order: the ledgers then hold at least what the positions say was read.
             state.positions = store.positions(&self.key.topic).await?;
             state.ledgers = store.ledgers().await?;
+            state.series = store.begun_series().await?;
             state.checks = self.read_checks(&store).await?;
         }
         Ok(state)
@@ -146,9 +147,10 @@ impl Look for SchemaLook {
     }
 
     fn is_news(before: &SchemaState, after: &SchemaState) -> bool {
-        let figures = |state: &SchemaState| -> (i64, i64) {
+        let figures = |state: &SchemaState| -> (i64, i64, usize) {
             let missing = state.ledgers.iter().map(|ledger| ledger.missing).sum();
-            (missing, state.ledgers.iter().map(|ledger| ledger.refused.trades).sum())
+            let refused = state.ledgers.iter().map(|ledger| ledger.refused.trades).sum();
+            (missing, refused, state.ledgers.iter().filter(|ledger| ledger.restart.is_some()).count())
         };
         let known = |state: &SchemaState| (state.version, figures(state), state.checks.differing.clone());
         before.owner != after.owner || known(before) != known(after)

@@ -4,7 +4,7 @@ use crds::condition::Reason;
 use crds::spec::{DatabaseSpec, SecretKey};
 use crds::worker_settings::PipelineId;
 use crds::{CryptoPipelineSpec, CryptoPipelineStatus};
-use store::{LATEST_SCHEMA_VERSION, Owner};
+use store::{BegunSeries, LATEST_SCHEMA_VERSION, Owner};
 
 use super::Complaint;
 use crate::reconcile::observe::{Observed, Reading, SchemaState, SecretState};
@@ -23,6 +23,8 @@ pub struct SchemaPlan {
     pub step: SchemaStep,
     /// Whose it still is: the same pipeline before it was deleted and made anew.
     pub predecessor: Option<Owner>,
+    /// Series that are to begin, once it is right and ours.
+    pub series: Vec<BegunSeries>,
 }
 
 /// What is to be done to the schema.
@@ -53,6 +55,7 @@ pub(super) fn plan_schema(
     spec: &CryptoPipelineSpec,
     status: Option<&CryptoPipelineStatus>,
     observed: &Observed,
+    series: Vec<BegunSeries>,
 ) -> SchemaPlan {
     let owner = Owner { namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
     let name = name_of(spec);
@@ -69,7 +72,7 @@ pub(super) fn plan_schema(
             Reading::Failed(_) | Reading::Pending => SchemaStep::Wait,
         },
     };
-    SchemaPlan { name, owner, step, predecessor }
+    SchemaPlan { name, owner, step, predecessor, series }
 }
 
 /// The schema's name.

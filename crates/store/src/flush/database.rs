@@ -1,0 +1,96 @@
+//! What a flush needs of a database: its statements in their order, and the rows that it reads.
+
+use market::{CandleKey, Fold, IdRestart, Interval, LastTrade, Market, Output, TradeRange};
+
+use super::FlushWrites;
+use crate::error::StoreError;
+use crate::model::HeadState;
+use crate::series::{Series, SeriesSpan};
+
+/// A database that flushes can be committed to.
+pub(crate) trait FlushDatabase {
+    /// Its transaction; dropping one rolls it back.
+    type Transaction: FlushTransaction;
+
+    /// The ids of the markets' current series, in the order of the markets; markets that are not known yet are added.
+    async fn symbol_ids(&self, markets: &[Market]) -> Result<Vec<i32>, StoreError>;
+    /// All series of the markets; none of a market that is not known.
+    async fn series(&self, markets: &[Market]) -> Result<Vec<Series>, StoreError>;
+    /// Makes what rows of these times need and a flush must not make itself.
+    async fn prepare_trade_days(
+        &self,
+        times_us: &mut (dyn Iterator<Item = i64> + Send),
+    ) -> Result<(), StoreError>;
+    /// Below which time each output may have been dropped.
+    async fn floors(&self) -> Result<Floors, StoreError>;
+    /// Begins a transaction that can wait for locks and sees what others commit meanwhile.
+    async fn begin(&self) -> Result<Self::Transaction, StoreError>;
+}
+
+/// The statements of a flush, in the order in which they are called.
+pub(crate) trait FlushTransaction {
+    async fn lock_partitions(&mut self, topic: &str, partitions: &[i32]) -> Result<(), StoreError>;
+    async fn lock_heads(&mut self, symbol_ids: &[i32]) -> Result<(), StoreError>;
+    async fn read_offsets(
+        &mut self,
+        topic: &str,
+        partitions: &[i32],
+    ) -> Result<Vec<StoredOffset>, StoreError>;
+    async fn read_heads(&mut self, symbol_ids: &[i32]) -> Result<Vec<StoredHead>, StoreError>;
+    async fn read_ranges(&mut self, symbol_ids: &[i32]) -> Result<Vec<(i32, TradeRange)>, StoreError>;
+    async fn read_folds(&mut self, symbol_ids: &[i32]) -> Result<Vec<(i32, Output, Fold)>, StoreError>;
+    async fn read_candles(&mut self, windows: &[(i32, CandleKey)]) -> Result<Vec<StoredCandle>, StoreError>;
+    async fn read_all_candles(
+        &mut self,
+        symbol_id: i32,
+        interval: Interval,
+    ) -> Result<Vec<StoredCandle>, StoreError>;
+    async fn write(&mut self, writes: &FlushWrites) -> Result<(), StoreError>;
+    /// An error means that the outcome is unknown.
+    async fn commit(self) -> Result<(), sqlx::Error>;
+}
+
+/// Below which time each output may have been dropped: microseconds since 1970, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Floors {
+    pub(crate) trades_us: i64,
+    pub(crate) candles_us: i64,
+}
+
+impl Default for Floors {
+    fn default() -> Self {
+        Self { trades_us: i64::MIN, candles_us: i64::MIN }
+    }
+}
+
+/// A row of `partition_offsets`.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredOffset {
+    pub(crate) partition: i32,
+    pub(crate) topic_id: String,
+    pub(crate) next_offset: i64,
+}
+
+/// A row of `symbol_head`.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredHead {
+    pub(crate) symbol_id: i32,
+    pub(crate) market: Market,
+    pub(crate) span: SeriesSpan,
+    pub(crate) version: i64,
+    pub(crate) trades_held: i64,
+    pub(crate) last_trade: Option<LastTrade>,
+    pub(crate) max_inversion_us: i64,
+    /// What speaks for it that the ids began anew.
+    pub(crate) restart: Option<IdRestart>,
+    /// How far the exchange's own ids go, as far as it was asked.
+    pub(crate) exchange: Option<HeadState>,
+}
+
+/// A row of `candles`.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredCandle {
+    pub(crate) symbol_id: i32,
+    pub(crate) interval: Interval,
+    pub(crate) candle: market::Candle,
+}
