@@ -115,12 +115,10 @@ def stop(process: subprocess.Popen, seconds: int = 30) -> None:
 
 
 def read_logs(played: Path) -> dict[str, list[Trade]]:
-    """The trades that the simulator says it has played, by symbol."""
+    """The trades that the simulator says it has played, by symbol, in the order of play."""
     logs: dict[str, list[Trade]] = {}
     for path in sorted(played.glob("*-trades-*.csv")):
         logs.setdefault(symbol_of(path), []).extend(read_trades(path))
-    for trades in logs.values():
-        trades.sort()
     return logs
 
 

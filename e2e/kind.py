@@ -36,7 +36,7 @@ def main() -> int:
     arguments = parser.parse_args()
     files = [arguments.recordings / name for name in RECORDINGS]
     use_testbed()
-    test = KindTest(arguments.bin, files, {symbol_of(path): read_trades(path) for path in files})
+    test = KindTest(arguments.bin, files, {symbol_of(path): sorted(read_trades(path)) for path in files})
     return test.verdict("end to end on kind")
 
 

@@ -14,7 +14,6 @@ import time
 import urllib.request
 from pathlib import Path
 
-from chaos.market import generated
 from chaos.node import Pod
 from chaos.rig import Pipeline, Rig, Variant
 from chaos.round import Outcome, judge, wait_until_whole
@@ -31,9 +30,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments = program_arguments(parser, SWITCHED_PROGRAMS)
     with Rig(arguments.bin, arguments.out) as rig:
-        calm = Calm(Pipeline(rig, rig.out / "calm", generated(1), Variant()))
-        heavy_variant = Variant(partitions=3, replicas=8, store_trades=True)
-        return calm.verdict("promises") or Heavy(Pipeline(rig, rig.out / "heavy", generated(2, HEAVY), heavy_variant)).verdict("promises under load")
+        calm = Calm(Pipeline(rig, rig.out / "calm", 1, Variant()))
+        heavy_variant = Variant(partitions=3, replicas=8, market=HEAVY)
+        return calm.verdict("promises") or Heavy(Pipeline(rig, rig.out / "heavy", 2, heavy_variant)).verdict("promises under load")
 
 
 class Promises(Test):

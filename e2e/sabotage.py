@@ -117,8 +117,8 @@ class Proof:
             for error in ("", "ledger-before-lock"):
                 environment = {"CRYPTOPIPELINE_SABOTAGE": error} if error else {}
                 variant = Variant(store_trades=False, client_config={"partitioner": "random"}, environment=environment)
-                schedule = Schedule(1, [Planned(0, AT_THE_SAME_TIME, 1)], "make sabotage")
-                outcome = play(rig, schedule, self.out / f"lock-{error or 'sound'}", variant)
+                schedule = Schedule(1, [Planned(0, AT_THE_SAME_TIME, 1)], "make sabotage", variant=variant)
+                outcome = play(rig, schedule, self.out / f"lock-{error or 'sound'}")
                 problems = [*outcome.problems, *outcome.false_claims]
                 if error:
                     self.note_error(f"workers that read the {error}", problems)
@@ -231,6 +231,8 @@ def changes(us: str, duration: Callable[[int], str]) -> list[Change]:
         update("symbol_head", column, f"{column} + 1", "true")
     update("symbol_head", "version", "0", "true")
     update("symbol_head", "last_price", "'1.5'", "true")
+    # Only what comes behind another series has a beginning.
+    update("symbol_head", f"began_at{us} = last_trade_time{us}, series", "1", "true")
     update("partition_offsets", "next_offset", "next_offset + 1", "records_read > 0")
     update("partition_offsets", "records_read = records_read + 1, trades_new", "trades_new + 1", "records_read > 0")
     return found

@@ -6,7 +6,7 @@ from judge import snapshot as of
 from judge.judge import judge_claims
 from judge.ledger import missing_ids
 from judge.snapshot import Snapshot, ranges_of, stored_candle
-from judge.truth import Truth
+from judge.truth import Truth, newest_series
 from judge.verdict import Verdict
 from judge.windows import judge_complete_candles, judge_empty_windows
 
@@ -62,7 +62,8 @@ def _judge_continuity(verdict: Verdict, samples: list[Sample]) -> None:
         elif condition["status"] == "False":
             for symbol, first_id, last_id in named_ids(condition["message"]):
                 named = set(range(first_id, last_id + 1))
-                if covered_s > lag_s and not any(named <= ids.get(symbol, set()) for ids in recent):
+                # A message never means a series that has ended.
+                if covered_s > lag_s and not any(named <= ids.get(newest_series(symbol, ids), set()) for ids in recent):
                     verdict.wrong(f"DataContinuous says that {symbol} misses {first_id}..{last_id}; it has not in the last {lag_s} s")
 
 
@@ -78,5 +79,7 @@ def named_ids(message: str) -> list[tuple[str, int, int]]:
 def _missing(rows: Snapshot | None) -> dict[str, set[int]] | None:
     if rows is None:
         return None
-    ranges, probes = ranges_of(rows[of.RANGES]), {row["symbol"]: row for row in rows[of.PROBES]}
-    return {head["symbol"]: missing_ids(ranges.get(head["symbol"], []), probes.get(head["symbol"])) for head in rows[of.HEADS]}
+    ranges = ranges_of(rows[of.RANGES])
+    probes, starts = ({row["symbol"]: row for row in rows[name]} for name in (of.PROBES, of.STARTS))
+    symbols = [head["symbol"] for head in rows[of.HEADS]]
+    return {symbol: missing_ids(ranges.get(symbol, []), probes.get(symbol), starts.get(symbol)) for symbol in symbols}

@@ -4,6 +4,7 @@ import json
 import subprocess
 import urllib.error
 import urllib.request
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from demo import read_logs, stop, wait_for_address
@@ -11,6 +12,10 @@ from judge.trades import Trade
 from steps import Failed, wait_until
 
 from .market import LEAST_TRADES
+
+# How long an answer about the past takes, until something has gone wrong meanwhile.
+PAST_DELAY_MS = 3_000
+PAST_DELAYED_MS = 600_000
 
 
 class Exchange:
@@ -42,6 +47,14 @@ class Exchange:
     def trades_played(self) -> int:
         """Trades of all symbols so far."""
         return sum(row["played"] for row in self.status()["symbols"])
+
+    def delay_the_past(self) -> None:
+        """Yesterday comes from the daily files at once, and what is older by REST alone, which takes its time."""
+        for days_ago in (2, 3):
+            day = datetime.now(timezone.utc).date() - timedelta(days=days_ago)
+            for symbol in self.symbols():
+                self.command("spoil_dump", symbol=symbol, date=day.isoformat(), fault="absent")
+        self.command("slow_rest", delay_ms=PAST_DELAY_MS, for_ms=PAST_DELAYED_MS)
 
     def end_trading(self) -> None:
         """Once enough was traded, nothing more is."""

@@ -10,7 +10,7 @@ from judge.sqlite import Sqlite
 from steps import Failed, wait_until
 
 from .exchange import Exchange
-from .market import BUSY
+from .market import BUSY, generated
 from .rig import WAITS_VARIABLE, Rig, Variant
 from .sampler import Sampler
 
@@ -22,10 +22,10 @@ LONGEST_DRAIN_S = 60
 class Machine:
     """One process for one round; what a round asks of a pipeline."""
 
-    def __init__(self, rig: Rig, folder: Path, market: list[str], variant: Variant) -> None:
+    def __init__(self, rig: Rig, folder: Path, seed: int, variant: Variant) -> None:
         folder.mkdir(parents=True)
         self.variant = variant
-        self.exchange = Exchange(rig.programs / "exchange-sim", folder, market)
+        self.exchange = Exchange(rig.programs / "exchange-sim", folder, generated(seed, variant.market))
         self.schema = Sqlite(folder / "market.db")
         self.sampler = Sampler(Sqlite(folder / "market.db"), None, "")
         # Nobody but the process itself can read its broker.

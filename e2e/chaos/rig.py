@@ -7,6 +7,7 @@ import signal
 import subprocess
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Callable
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from steps import CHECKOUT, Failed, wait_until
 
 from .apiserver import ApiServer
 from .exchange import Exchange
-from .market import BUSY
+from .market import BUSY, MARKET, generated
 from .node import Node, Pod
 from .proxy import DatabaseProxy
 from .sampler import Sampler
@@ -136,12 +137,17 @@ class Variant:
     environment: dict[str, str] = field(default_factory=dict)
     partitions: int = PARTITIONS
     replicas: int = 3
+    # Trades per second of each symbol.
+    market: dict[str, float] = field(default_factory=lambda: MARKET)
+    # So many hours of the market lie in the past when the pipeline begins, and are wished.
+    past_h: int = 0
+    intervals: list[str] = field(default_factory=lambda: INTERVALS)
 
 
 class Pipeline:
     """One CryptoPipeline with everything that belongs to it, for one round."""
 
-    def __init__(self, rig: Rig, folder: Path, market: list[str], variant: Variant) -> None:
+    def __init__(self, rig: Rig, folder: Path, seed: int, variant: Variant) -> None:
         self.rig = rig
         self.variant = variant
         rig.rounds += 1
@@ -150,7 +156,7 @@ class Pipeline:
         self.topic = self.name
         self.folder = folder
         folder.mkdir(parents=True)
-        self.exchange = Exchange(rig.programs / "exchange-sim", folder, market)
+        self.exchange = Exchange(rig.programs / "exchange-sim", folder, generated(seed, variant.market, variant.past_h))
         self.schema = Schema(rig.postgres.url, self.schema_name)
         self.sampler = Sampler(Schema(rig.postgres.url, self.schema_name), rig.api, self.name)
         own = WAITS_VARIABLE | {"LOG_FORMAT": "text", "RUST_LOG": "info"}
@@ -161,9 +167,11 @@ class Pipeline:
     def begin(self) -> None:
         """Applies the resource and waits until trades of every symbol are held."""
         self.node.begin()
+        if self.variant.past_h:
+            self.exchange.delay_the_past()
         self.rig.api.create("cryptopipelines", self._resource())
         wait_until("the schema is ready", 60, lambda: self.condition("SchemaReady") == "True")
-        wait_until("trades of every busy symbol are held", 90, lambda: int(self.ask("SELECT count(*) FROM symbol_head WHERE trades_held > 0")) >= len(BUSY))
+        wait_until("trades of every busy symbol are held", 90, lambda: int(self.ask("SELECT count(DISTINCT symbol) FROM symbol_head WHERE trades_held > 0")) >= len(BUSY))
         self.sampler.begin()
 
     def end(self) -> None:
@@ -247,6 +255,11 @@ class Pipeline:
             "redundancy": 2,
             "endpoints": {"websocket": f"ws://{url}", "rest": f"http://{url}"},
         }
+        if self.variant.past_h:
+            # An hour before the exchange's first trade, so that every trade is wished.
+            begin = datetime.now(timezone.utc) - timedelta(hours=self.variant.past_h + 1)
+            source["history"] = {"from": begin.strftime("%Y-%m-%dT%H:%M:%SZ")}
+            source["endpoints"]["dumps"] = f"http://{url}"
         return {
             "apiVersion": "cryptopipeline.dev/v1alpha1",
             "kind": "CryptoPipeline",
@@ -255,7 +268,7 @@ class Pipeline:
                 "deletionPolicy": "Delete",
                 "sources": [source],
                 "kafka": {"bootstrapServers": self.rig.broker.address, "topic": {"name": self.topic, "partitions": self.variant.partitions, "replicationFactor": 1}},
-                "aggregation": {"intervals": INTERVALS, "flushInterval": "100ms", "storeTrades": self.variant.store_trades},
+                "aggregation": {"intervals": self.variant.intervals, "flushInterval": "100ms", "storeTrades": self.variant.store_trades},
                 "database": {"connectionSecret": {"name": "database", "key": "uri"}, "schema": self.schema_name},
                 "aggregators": {"maxReplicas": self.variant.replicas},
             },

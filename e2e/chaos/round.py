@@ -16,8 +16,7 @@ from steps import Failed
 
 from .claims import judge_samples
 from .machine import Machine
-from .market import generated
-from .rig import Pipeline, Rig, Variant
+from .rig import Pipeline, Rig
 from .schedule import Planned, Schedule
 
 # How long after the last trade and the last fault a pipeline may take to be whole.
@@ -44,11 +43,11 @@ class Outcome:
         return not (self.problems or self.false_claims or self.failures or self.missing)
 
 
-def play(rig: Rig, schedule: Schedule, folder: Path, variant: Variant = Variant()) -> Outcome:
+def play(rig: Rig, schedule: Schedule, folder: Path) -> Outcome:
     """Plays a round to its end, whatever happens."""
     outcome = Outcome()
     kind = Machine if schedule.on_machine else Pipeline
-    pipeline = kind(rig, folder, generated(schedule.seed), variant)
+    pipeline = kind(rig, folder, schedule.seed, schedule.variant)
     try:
         pipeline.begin()
         _make_faults(pipeline, schedule.faults, outcome)

@@ -1,15 +1,20 @@
 """Which faults a round has, and when: from its seed alone, so that a round can be played again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
-from .faults import Fault, every_fault, faults_of_a_machine
+from .faults import Fault, every_fault, faults_of_a_machine, faults_of_the_past
+from .market import CALM_MARKET
+from .rig import Variant
 
 # Faults begin within this part of the round, so that what they leave behind meets more trades.
 FAULTS_BEGIN_S = (2, 16)
 FAULTS_PER_ROUND = 5
-# How many of the fixed rounds are those of one machine.
+# How many of the fixed rounds are those of one machine, and of a market that lies mostly in the past.
 MACHINE_ROUNDS = 2
+PAST_ROUNDS = 1
+# All of yesterday, and half a day before it at least, whenever the round is played.
+PAST = Variant(market=CALM_MARKET, past_h=60, intervals=["5m", "1h"])
 # Not in every round by chance: they take half a minute each.
 LONG = ("broker away for 30 s", "database away for 30 s")
 
@@ -33,6 +38,7 @@ class Schedule:
     again: str
     # One process with an embedded broker and SQLite, instead of a cluster.
     on_machine: bool = False
+    variant: Variant = field(default_factory=Variant)
 
 
 def random_round(seed: int) -> Schedule:
@@ -51,21 +57,23 @@ def fixed_rounds(count: int) -> list[Schedule]:
     """Rounds that have every kind of fault between them, the same ones every time."""
     kinds = every_fault()
     Random(0).shuffle(kinds)
-    in_cluster = max(1, count - MACHINE_ROUNDS)
+    in_cluster = max(1, count - MACHINE_ROUNDS - PAST_ROUNDS)
     dealt = [kinds[number::in_cluster] for number in range(in_cluster)]
     rounds = []
     for number, faults in enumerate(dealt, start=1):
         random = Random(number)
         spare = [fault for fault in kinds if fault not in faults and fault.name not in LONG]
         faults = faults + random.sample(spare, max(0, FAULTS_PER_ROUND - len(faults)))
-        rounds.append(_plan(number, faults, random, f"make chaos FIXED={number}", on_machine=False))
+        rounds.append(_plan(number, faults, random, f"make chaos FIXED={number}"))
     for number in range(in_cluster + 1, count + 1):
         random = Random(number)
-        faults = faults_of_a_machine(FAULTS_PER_ROUND, random)
-        rounds.append(_plan(number, faults, random, f"make chaos FIXED={number}", on_machine=True))
+        in_the_past = number <= in_cluster + PAST_ROUNDS
+        faults = (faults_of_the_past if in_the_past else faults_of_a_machine)(FAULTS_PER_ROUND, random)
+        variant = PAST if in_the_past else Variant()
+        rounds.append(_plan(number, faults, random, f"make chaos FIXED={number}", not in_the_past, variant))
     return rounds
 
 
-def _plan(seed: int, faults: list[Fault], random: Random, again: str, on_machine: bool) -> Schedule:
+def _plan(seed: int, faults: list[Fault], random: Random, again: str, on_machine: bool = False, variant: Variant = Variant()) -> Schedule:
     planned = [Planned(random.uniform(*FAULTS_BEGIN_S), fault, random.getrandbits(32)) for fault in faults]
-    return Schedule(seed, sorted(planned, key=lambda fault: fault.at_s), again, on_machine)
+    return Schedule(seed, sorted(planned, key=lambda fault: fault.at_s), again, on_machine, variant)

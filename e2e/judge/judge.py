@@ -3,7 +3,7 @@
 from . import snapshot as of
 from .ledger import judge_head, judge_holes, judge_probe, judge_ranges
 from .rows import judge_counters, judge_trades, judge_versions
-from .snapshot import Row, Snapshot, held_ids, ranges_of, stored_candle, stored_trades
+from .snapshot import NO_FLOOR_US, Row, Snapshot, floor_us, held_ids, ranges_of, stored_candle, stored_trades
 from .truth import Truth
 from .verdict import Verdict
 from .windows import claims, judge_complete_candles, judge_empty_windows, judge_held_candles, judge_provable_windows
@@ -16,6 +16,7 @@ def judge_everything(snapshot: Snapshot, truths: dict[str, Truth], may_miss: boo
     ranges, trades = ranges_of(snapshot[of.RANGES]), stored_trades(snapshot[of.TRADES])
     candles = [stored_candle(row) for row in snapshot[of.CANDLES]]
     heads = {row["symbol"]: row for row in snapshot[of.HEADS]}
+    trades_floor_us, candles_floor_us = (floor_us(snapshot[of.FLOORS], output) for output in ("trades", "candles"))
     _judge_ledgers(verdict, snapshot, truths)
     for symbol, truth in sorted(truths.items()):
         if symbol not in heads:
@@ -24,11 +25,11 @@ def judge_everything(snapshot: Snapshot, truths: dict[str, Truth], may_miss: boo
             continue
         held = held_ids(ranges.get(symbol, []))
         if stores_trades:
-            judge_trades(verdict, symbol, trades.get(symbol, []), held, truth)
+            judge_trades(verdict, symbol, trades.get(symbol, []), held, truth, trades_floor_us)
         of_symbol = [stored for stored in candles if stored.symbol == symbol]
         judge_versions(verdict, heads[symbol], trades.get(symbol, []), of_symbol)
         held_log = Truth([trade for trade in truth.log if trade.trade_id in held])
-        judge_held_candles(verdict, symbol, of_symbol, held_log, _known_since(symbol, snapshot[of.FOLDS]))
+        judge_held_candles(verdict, symbol, of_symbol, held_log, _known_since(symbol, snapshot[of.FOLDS], candles_floor_us))
         missing = set(truth.by_id) - held
         if missing and not may_miss:
             verdict.wrong(f"{symbol}: {len(missing)} trades are missing, e.g. {min(missing)}")
@@ -38,7 +39,7 @@ def judge_everything(snapshot: Snapshot, truths: dict[str, Truth], may_miss: boo
     judge_empty_windows(verdict, snapshot[of.EMPTY], truths)
     if not may_miss:
         intervals_us = {stored.interval_us for stored in candles}
-        judge_provable_windows(verdict, claims(candles, snapshot[of.EMPTY]), truths, intervals_us)
+        judge_provable_windows(verdict, claims(candles, snapshot[of.EMPTY]), truths, intervals_us, candles_floor_us)
     return verdict
 
 
@@ -46,10 +47,12 @@ def judge_claims(snapshot: Snapshot, truths: dict[str, Truth], stores_trades: bo
     """What is claimed at a moment while trades flow."""
     verdict = Verdict()
     _judge_ledgers(verdict, snapshot, truths)
-    held = {row["symbol"]: row["trades_held"] for row in snapshot[of.HEADS]}
+    held = {row["symbol"]: int(row["trades_held"]) for row in snapshot[of.HEADS]}
+    below = _held_below_the_floor(snapshot, truths)
     for row in snapshot[of.COUNTS]:
-        if stores_trades and row["rows"] != held[row["symbol"]]:
-            verdict.wrong(f"{row['symbol']}: {held[row['symbol']]} trades are said to be held, {row['rows']} have rows")
+        symbol, rows = row["symbol"], int(row["rows"])
+        if stores_trades and not held[symbol] - below.get(symbol, 0) <= rows <= held[symbol]:
+            verdict.wrong(f"{symbol}: {held[symbol]} trades are said to be held, {below.get(symbol, 0)} of them below the floor, {rows} have rows")
     judge_complete_candles(verdict, map(stored_candle, snapshot[of.CLAIMED_CANDLES]), truths)
     judge_empty_windows(verdict, snapshot[of.EMPTY], truths)
     return verdict
@@ -57,7 +60,7 @@ def judge_claims(snapshot: Snapshot, truths: dict[str, Truth], stores_trades: bo
 
 def _judge_ledgers(verdict: Verdict, snapshot: Snapshot, truths: dict[str, Truth]) -> None:
     ranges = ranges_of(snapshot[of.RANGES])
-    probes = {row["symbol"]: row for row in snapshot[of.PROBES]}
+    probes, starts = ({row["symbol"]: row for row in snapshot[name]} for name in (of.PROBES, of.STARTS))
     for head in snapshot[of.HEADS]:
         symbol = head["symbol"]
         truth = truths.get(symbol)
@@ -67,13 +70,23 @@ def _judge_ledgers(verdict: Verdict, snapshot: Snapshot, truths: dict[str, Truth
         found, probe = ranges.get(symbol, []), probes.get(symbol)
         judge_ranges(verdict, symbol, found, truth)
         judge_head(verdict, head, found, truth)
-        judge_holes(verdict, symbol, found, probe, _of(symbol, snapshot[of.HOLES]))
+        judge_holes(verdict, symbol, found, probe, starts.get(symbol), _of(symbol, snapshot[of.HOLES]))
         if probe is not None:
             judge_probe(verdict, probe, truth)
 
 
-def _known_since(symbol: str, folds: list[Row]) -> dict[int, int | None]:
-    return {int(fold["interval_s"]) * 1_000_000: fold["incomplete_until_us"] and int(fold["incomplete_until_us"]) for fold in _of(symbol, folds)}
+def _held_below_the_floor(snapshot: Snapshot, truths: dict[str, Truth]) -> dict[str, int]:
+    """How many of the trades held need not have a row, by symbol."""
+    floor = floor_us(snapshot[of.FLOORS], "trades")
+    if floor == NO_FLOOR_US:
+        return {}
+    ranges = ranges_of(snapshot[of.RANGES])
+    return {symbol: sum(truths[symbol].is_below(trade_id, floor) for trade_id in held_ids(found)) for symbol, found in ranges.items() if symbol in truths}
+
+
+def _known_since(symbol: str, folds: list[Row], floor: int) -> dict[int, int]:
+    """By interval, since when the candles have received every trade."""
+    return {int(fold["interval_s"]) * 1_000_000: max(int(fold["incomplete_until_us"] or NO_FLOOR_US), floor - 1) for fold in _of(symbol, folds)}
 
 
 def _of(symbol: str, rows: list[Row]) -> list[Row]:

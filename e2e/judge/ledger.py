@@ -57,23 +57,23 @@ def judge_probe(verdict: Verdict, probe: Row, truth: Truth) -> None:
         verdict.wrong(f"{symbol}: a probe says that {last_id} is the last trade at {probe['settled_us']} us, {settled} is")
 
 
-def judge_holes(verdict: Verdict, symbol: str, ranges: list[Range], probe: Row | None, holes: list[Row]) -> None:
+def judge_holes(verdict: Verdict, symbol: str, ranges: list[Range], probe: Row | None, start: Row | None, holes: list[Row]) -> None:
     """What is said to be missing is exactly what is wished and not accounted for."""
     said = {trade_id for hole in holes for trade_id in range(int(hole["first_id"]), int(hole["last_id"]) + 1)}
-    missing = missing_ids(ranges, probe)
+    missing = missing_ids(ranges, probe, start)
     if said != missing:
         wrong = sorted(said ^ missing)
         verdict.wrong(f"{symbol}: {len(wrong)} ids are wrongly said to be missing, or wrongly not, e.g. {wrong[0]}")
 
 
-def missing_ids(ranges: list[Range], probe: Row | None) -> set[int]:
-    """From the first id wished to the last one that is known to exist, without what is accounted for."""
-    first = [found.first_id for found in ranges[:1]]
-    last = [found.last_id for found in ranges[-1:]]
-    if probe is not None:
-        first.append(int(probe["wished_after"]) + 1)
-        last.append(int(probe["last_id"]))
-    if not first:
+def missing_ids(ranges: list[Range], probe: Row | None, start: Row | None) -> set[int]:
+    """From the first id wished to the last one that is known to exist, without what is accounted for. Where a start is
+    wished, what is held from before it makes nothing else wished."""
+    wished = [int(probe["wished_after"]) + 1] if probe else []
+    wished += [int(start["first_id"])] if start and start["first_id"] else []
+    held = [] if start and wished else [found.first_id for found in ranges[:1]]
+    last = [found.last_id for found in ranges[-1:]] + ([int(probe["last_id"])] if probe else [])
+    if not wished + held or not last:
         return set()
     accounted = {trade_id for found in ranges for trade_id in found.ids()}
-    return set(range(min(first), max(last) + 1)) - accounted
+    return set(range(min(wished + held), max(last) + 1)) - accounted

@@ -5,8 +5,9 @@ from .truth import Truth
 from .verdict import Verdict
 
 
-def judge_trades(verdict: Verdict, symbol: str, rows: list[StoredTrade], held: set[int], truth: Truth) -> None:
-    """Every trade that the ledger holds has one row, equal to what was played; nothing else has."""
+def judge_trades(verdict: Verdict, symbol: str, rows: list[StoredTrade], held: set[int], truth: Truth, floor_us: int) -> None:
+    """Every trade that the ledger holds has one row, equal to what was played, or lies below the floor and may have
+    none; nothing else has."""
     seen: set[int] = set()
     for row in rows:
         trade_id = row.trade.trade_id
@@ -16,8 +17,9 @@ def judge_trades(verdict: Verdict, symbol: str, rows: list[StoredTrade], held: s
             verdict.wrong(f"{symbol}: trade {trade_id} is {row.trade}, played was {truth.by_id.get(trade_id)}")
         seen.add(trade_id)
     verdict.trades += len(seen)
-    if seen != held:
-        verdict.wrong(f"{symbol}: rows and ledger differ in {len(seen ^ held)} ids, e.g. {min(seen ^ held)}")
+    wrong = (seen - held) | {trade_id for trade_id in held - seen if not truth.is_below(trade_id, floor_us)}
+    if wrong:
+        verdict.wrong(f"{symbol}: rows and ledger differ in {len(wrong)} ids, e.g. {min(wrong)}")
 
 
 def judge_versions(verdict: Verdict, head: Row, rows: list[StoredTrade], candles: list[StoredCandle]) -> None:

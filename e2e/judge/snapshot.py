@@ -14,11 +14,14 @@ Row = dict[str, str | None]
 Snapshot = dict[str, list[Row]]
 
 # What there is to ask for.
-TRADES, CANDLES, CLAIMED_CANDLES, EMPTY, FOLDS, RANGES, HEADS, PROBES, HOLES, OFFSETS, COUNTED, COUNTS = (
-    "trades", "candles", "claimed candles", "empty windows", "folds", "ranges", "heads", "probes", "holes", "offsets", "trades counted", "trade counts",
+TRADES, CANDLES, CLAIMED_CANDLES, EMPTY, FOLDS, RANGES, HEADS, PROBES, STARTS, HOLES, FLOORS, OFFSETS, COUNTED, COUNTS = (
+    "trades", "candles", "claimed candles", "empty windows", "folds", "ranges", "heads", "probes", "wished starts", "holes", "floors", "offsets",
+    "trades counted", "trade counts",
 )
-EVERYTHING = (TRADES, CANDLES, EMPTY, FOLDS, RANGES, HEADS, PROBES, HOLES, OFFSETS, COUNTED)
-CLAIMS = (CLAIMED_CANDLES, EMPTY, RANGES, HEADS, PROBES, HOLES, COUNTS)
+EVERYTHING = (TRADES, CANDLES, EMPTY, FOLDS, RANGES, HEADS, PROBES, STARTS, HOLES, FLOORS, OFFSETS, COUNTED)
+CLAIMS = (CLAIMED_CANDLES, EMPTY, RANGES, HEADS, PROBES, STARTS, HOLES, FLOORS, COUNTS)
+# Where nothing is ever dropped.
+NO_FLOOR_US = -(2**63)
 
 
 class Database(Protocol):
@@ -91,6 +94,11 @@ def ranges_of(rows: list[Row]) -> dict[str, list[Range]]:
         made = Range(int(row["first_id"]), int(row["last_id"]), row["kind"], int(row["first_us"]), int(row["last_us"]))
         found.setdefault(row["symbol"], []).append(made)
     return found
+
+
+def floor_us(rows: list[Row], output: str) -> int:
+    """What lies before it may have been dropped from `output`, or never been written to it."""
+    return max((int(row["floor_us"]) for row in rows if row["output"] == output), default=NO_FLOOR_US)
 
 
 def held_ids(ranges: list[Range]) -> set[int]:

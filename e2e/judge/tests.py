@@ -1,18 +1,23 @@
 """The judge's own tests: it must find what is wrong, not only pass what is right."""
 
 import copy
+import tempfile
 import unittest
 from decimal import Decimal
+from pathlib import Path
+
+from demo import read_logs
 
 from . import snapshot as of
 from .candles import candles, whole_windows
 from .judge import judge_claims, judge_everything
+from .ledger import missing_ids
 from .rows import judge_offsets
-from .snapshot import Snapshot
+from .snapshot import Range, Snapshot
 from .trades import Trade
-from .truth import Truth, truths
+from .truth import Truth, newest_series, truths
 from .verdict import Verdict
-from .windows import judge_printed
+from .windows import judge_printed, judge_provable_windows
 
 MINUTE_US = 60_000_000
 COLUMNS = list(vars(next(iter(candles([Trade(1, Decimal(1), Decimal(1), 0, True)], MINUTE_US).values()))))
@@ -25,36 +30,54 @@ def trade(trade_id: int, second: int, price: str = "100") -> Trade:
 # One in minute 0, two in minute 1, none in 2 and 3, one in 4.
 LOG = {"BTCUSDT": [trade(1, 30), trade(2, 70, "101"), trade(3, 80, "99"), trade(4, 250)]}
 TRUTHS = truths(LOG)
+# One in each of the minutes 6, 7 and 8.
+ANEW = [trade(1, 400), trade(2, 430, "98"), trade(3, 500)]
 
 
-def candle_rows() -> list[dict[str, str | None]]:
+def candle_rows(symbol: str = "BTCUSDT", log: list[Trade] = LOG["BTCUSDT"], complete_us: int = MINUTE_US) -> list[dict[str, str | None]]:
     made = []
-    for open_us, candle in candles(LOG["BTCUSDT"], MINUTE_US).items():
+    for open_us, candle in candles(log, MINUTE_US).items():
         row = {name: None if value is None else str(value) for name, value in vars(candle).items()}
-        row.update(symbol="BTCUSDT", interval_s="60", open_us=str(open_us), complete=str(int(open_us == MINUTE_US)), version="1")
+        row.update(symbol=symbol, interval_s="60", open_us=str(open_us), complete=str(int(open_us == complete_us)), version="1")
         made.append(row)
     return made
 
 
 def everything() -> Snapshot:
     """What a sound database holds of the log."""
-    log = LOG["BTCUSDT"]
+    empty = [{"symbol": "BTCUSDT", "interval_s": "60", "open_us": str(minute * MINUTE_US), "close": "99"} for minute in (2, 3)]
+    return held("BTCUSDT", LOG["BTCUSDT"], MINUTE_US) | {of.EMPTY: empty}
+
+
+def two_series() -> Snapshot:
+    """What a sound database holds where the ids began anew."""
+    before, after = everything(), held("BTCUSDT#1", ANEW, 7 * MINUTE_US)
+    offsets = [before[of.OFFSETS][0] | {"next_offset": "9", "records_read": "9", "trades_new": "7"}]
+    return {name: before[name] + after[name] for name in before} | {of.OFFSETS: offsets, of.COUNTED: [{"trades": "7"}]}
+
+
+def held(symbol: str, log: list[Trade], complete_us: int) -> Snapshot:
+    """What a sound database holds of one log, with one complete candle."""
+    first, last, count = log[0], log[-1], str(len(log))
+    rows = candle_rows(symbol, log, complete_us)
     return {
         of.TRADES: [
-            {"symbol": "BTCUSDT", "trade_id": str(one.trade_id), "price": str(one.price), "quantity": str(one.quantity), "time_us": str(one.time_us), "buyer_is_maker": str(int(one.buyer_is_maker)), "version": "1"}
+            {"symbol": symbol, "trade_id": str(one.trade_id), "price": str(one.price), "quantity": str(one.quantity), "time_us": str(one.time_us), "buyer_is_maker": str(int(one.buyer_is_maker)), "version": "1"}
             for one in log
         ],
-        of.CANDLES: [row for row in candle_rows() if row["trade_count"] != "0"],
-        of.CLAIMED_CANDLES: [row for row in candle_rows() if row["complete"] == "1"],
-        of.EMPTY: [{"symbol": "BTCUSDT", "interval_s": "60", "open_us": str(minute * MINUTE_US), "close": "99"} for minute in (2, 3)],
-        of.FOLDS: [{"symbol": "BTCUSDT", "interval_s": "60", "incomplete_until_us": None}],
-        of.RANGES: [{"symbol": "BTCUSDT", "first_id": "1", "last_id": "4", "kind": "held", "first_us": "30000000", "last_us": "250000000"}],
-        of.HEADS: [{"symbol": "BTCUSDT", "version": "1", "trades_held": "4", "last_trade_id": "4", "last_us": "250000000", "last_price": "100", "max_inversion_us": "0"}],
-        of.PROBES: [{"symbol": "BTCUSDT", "wished_after": "0", "last_id": "4", "probe_us": "260000000", "settled_us": "255000000"}],
+        of.CANDLES: [row for row in rows if row["trade_count"] != "0"],
+        of.CLAIMED_CANDLES: [row for row in rows if row["complete"] == "1"],
+        of.EMPTY: [],
+        of.FOLDS: [{"symbol": symbol, "interval_s": "60", "incomplete_until_us": None}],
+        of.RANGES: [{"symbol": symbol, "first_id": "1", "last_id": count, "kind": "held", "first_us": str(first.time_us), "last_us": str(last.time_us)}],
+        of.HEADS: [{"symbol": symbol, "version": "1", "trades_held": count, "last_trade_id": count, "last_us": str(last.time_us), "last_price": str(last.price), "max_inversion_us": "0"}],
+        of.PROBES: [{"symbol": symbol, "wished_after": "0", "last_id": count, "probe_us": str(last.time_us + 10_000_000), "settled_us": str(last.time_us + 5_000_000)}],
+        of.STARTS: [],
         of.HOLES: [],
+        of.FLOORS: [],
         of.OFFSETS: [{"topic": "t", "partition": "0", "topic_id": "x", "next_offset": "6", "records_read": "6", "trades_new": "4", "trades_duplicate": "2", "records_set_aside": "0", "offsets_skipped": "0"}],
-        of.COUNTED: [{"trades": "4"}],
-        of.COUNTS: [{"symbol": "BTCUSDT", "rows": "4"}],
+        of.COUNTED: [{"trades": count}],
+        of.COUNTS: [{"symbol": symbol, "rows": count}],
     }
 
 
@@ -133,6 +156,121 @@ class ClaimsTest(unittest.TestCase):
         claimed = everything()
         claimed[of.COUNTS][0]["rows"] = "5"
         self.assertTrue(judge_claims(claimed, TRUTHS).problems)
+
+
+class SeriesTest(unittest.TestCase):
+    TRUTHS = truths({"BTCUSDT": LOG["BTCUSDT"] + ANEW})
+
+    def problems(self, change) -> list[str]:
+        changed = two_series()
+        change(changed)
+        return judge_everything(changed, self.TRUTHS, may_miss=False).problems
+
+    def test_where_the_ids_began_anew_both_series_are_judged(self):
+        self.assertEqual({name: truth.log for name, truth in self.TRUTHS.items()}, {"BTCUSDT": LOG["BTCUSDT"], "BTCUSDT#1": ANEW})
+        self.assertEqual(self.problems(lambda changed: None) + judge_claims(two_series(), self.TRUTHS).problems, [])
+        self.assertEqual(judge_everything(two_series(), self.TRUTHS, may_miss=False).trades, 7)
+
+    def test_a_row_of_one_series_under_the_other_is_found(self):
+        for table in (of.TRADES, of.CANDLES, of.RANGES, of.HEADS):
+            for row, other in ((-1, "BTCUSDT"), (0, "BTCUSDT#1")):
+                def move(changed):
+                    changed[table][row]["symbol"] = other
+                self.assertTrue(self.problems(move), f"{table} under {other}")
+
+    def test_a_series_that_is_missing_or_never_was_is_found(self):
+        self.assertTrue(judge_everything(everything(), self.TRUTHS, may_miss=True).problems)
+        self.assertTrue(judge_everything(two_series(), TRUTHS, may_miss=True).problems)
+
+    def test_a_series_claims_nothing_of_the_time_after_it(self):
+        for minute, right in ((5, True), (6, False), (9, False)):
+            def claim(changed):
+                changed[of.EMPTY].append({"symbol": "BTCUSDT", "interval_s": "60", "open_us": str(minute * MINUTE_US), "close": "100"})
+            self.assertEqual(not self.problems(claim), right, minute)
+
+    def test_logs_are_read_in_the_order_of_play(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for day, trades in (("01", LOG["BTCUSDT"][:2]), ("02", LOG["BTCUSDT"][2:] + ANEW)):
+                rows = [f"{one.trade_id},{one.price},{one.quantity},0,{one.time_us + 10**15},{not one.trade_id % 2},True\n" for one in trades]
+                Path(folder, f"BTCUSDT-trades-2026-01-{day}.csv").write_text("".join(rows), encoding="utf-8")
+            read = truths(read_logs(Path(folder)))
+        self.assertEqual({name: [one.trade_id for one in truth.log] for name, truth in read.items()}, {"BTCUSDT": [1, 2, 3, 4], "BTCUSDT#1": [1, 2, 3]})
+
+    def test_the_newest_series_is_the_one_with_the_highest_number(self):
+        names = ["BTCUSDT#2", "BTCUSDT#10", "BTCUSDT", "ETHUSDT"]
+        self.assertEqual([newest_series(symbol, names) for symbol in ("BTCUSDT", "ETHUSDT", "BTC")], ["BTCUSDT#10", "ETHUSDT", None])
+
+
+class RetentionTest(unittest.TestCase):
+    """Everything before minute 4 may have been dropped."""
+
+    def problems(self, change) -> list[str]:
+        changed = everything()
+        changed[of.FLOORS] = [{"output": output, "floor_us": str(4 * MINUTE_US)} for output in ("trades", "candles")]
+        change(changed)
+        judged = judge_everything(changed, TRUTHS, may_miss=False).problems
+        # Nothing is left that could claim to be complete.
+        return judged + judge_claims(changed, TRUTHS).problems
+
+    def test_what_lies_below_the_floor_may_be_there_or_not(self):
+        def drop_some(changed):
+            del changed[of.TRADES][0], changed[of.CANDLES][0]
+            changed[of.COUNTS][0]["rows"] = "3"
+        def drop_all(changed):
+            del changed[of.TRADES][:3], changed[of.CANDLES][:2]
+            changed[of.CLAIMED_CANDLES] = changed[of.EMPTY] = []
+            changed[of.COUNTS][0]["rows"] = "1"
+        for change in (lambda changed: None, drop_some, drop_all):
+            self.assertEqual(self.problems(change), [])
+
+    def test_what_lies_above_it_has_to_be_there(self):
+        for table in (of.TRADES, of.CANDLES):
+            self.assertTrue(self.problems(lambda changed: changed[table].pop()), table)
+        for rows in ("0", "5"):
+            def count(changed):
+                changed[of.COUNTS][0]["rows"] = rows
+            self.assertTrue(self.problems(count), rows)
+
+    def test_what_is_there_below_it_has_to_be_right(self):
+        for table, column in ((of.TRADES, "price"), (of.CANDLES, "high"), (of.CLAIMED_CANDLES, "close")):
+            def spoil(changed):
+                changed[table][0][column] = "1000"
+            self.assertTrue(self.problems(spoil), table)
+
+    def test_the_ledger_has_to_hold_what_was_dropped(self):
+        def forget(changed):
+            changed[of.RANGES][0] |= {"first_id": "2", "first_us": "70000000"}
+        self.assertTrue(self.problems(forget))
+
+    def test_windows_above_it_have_to_be_claimed_once_a_price_is_kept(self):
+        truth = {"BTCUSDT": Truth(ANEW + [trade(4, 700)])}
+        for floor, expected in ((6, [7, 8, 9, 10]), (9, []), (8, [8, 9, 10])):
+            verdict = Verdict()
+            judge_provable_windows(verdict, set(), truth, [MINUTE_US], floor * MINUTE_US)
+            self.assertEqual([int(problem.split()[-6]) // MINUTE_US for problem in verdict.problems], expected, floor)
+
+
+class WishedTest(unittest.TestCase):
+    PROBE = {"wished_after": "9", "last_id": "15"}
+
+    def missing(self, first_id: str | None, probe: dict | None, *held: tuple[int, int]) -> list[int]:
+        ranges = [Range(first, last, "held", 0, 0) for first, last in held]
+        return sorted(missing_ids(ranges, probe, None if first_id == "none" else {"first_id": first_id}))
+
+    def test_ids_from_the_wished_start_on_are_missing_and_none_before_it(self):
+        self.assertEqual(self.missing("none", self.PROBE, (12, 13)), [10, 11, 14, 15])
+        self.assertEqual(self.missing("8", self.PROBE, (10, 15)), [8, 9])
+        self.assertEqual(self.missing("8", self.PROBE, (1, 2), (7, 15)), [])
+        self.assertEqual(self.missing("none", self.PROBE, (1, 2), (7, 15)), [3, 4, 5, 6])
+        self.assertEqual(self.missing("8", None, (10, 11)), [8, 9])
+        self.assertEqual(self.missing("8", None), [])
+        self.assertEqual(self.missing(None, self.PROBE, (1, 2), (12, 15)), [10, 11])
+
+    def test_holes_before_what_is_held_are_those_of_the_wished_start(self):
+        wished = _changed(lambda changed: changed[of.STARTS].append({"symbol": "BTCUSDT", "first_id": "-1"}))
+        self.assertTrue(any("wrongly" in problem for problem in judge_claims(wished, TRUTHS).problems))
+        wished[of.HOLES].append({"symbol": "BTCUSDT", "first_id": "-1", "last_id": "0"})
+        self.assertEqual(judge_claims(wished, TRUTHS).problems, [])
 
 
 class OffsetsTest(unittest.TestCase):

@@ -33,7 +33,7 @@ def symbol_of(path: Path) -> str:
 
 
 def read_trades(path: Path) -> list[Trade]:
-    """All trades of one file, by ascending id. Aggregate trades are split as the simulator plays them."""
+    """All trades of one file, in its order. Aggregate trades are split as the simulator plays them."""
     aggregate = "-aggTrades-" in path.name
     trades: list[Trade] = []
     with _open_text(path) as text:
@@ -41,7 +41,6 @@ def read_trades(path: Path) -> list[Trade]:
             if not row or not row[0].isdigit():
                 continue
             trades.extend(_split_aggregate(row) if aggregate else [_trade(row)])
-    trades.sort()
     return trades
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Iterable
 
 from .candles import Candle, interval_us
-from .snapshot import Row, StoredCandle, stored_candle
+from .snapshot import NO_FLOOR_US, Row, StoredCandle, stored_candle
 from .truth import Truth
 from .verdict import Verdict
 
@@ -29,9 +29,9 @@ def judge_complete_candles(verdict: Verdict, candles: Iterable[StoredCandle], tr
             verdict.equal += 1
 
 
-def judge_held_candles(verdict: Verdict, symbol: str, candles: list[StoredCandle], held: Truth, known_since_us: dict[int, int | None]) -> None:
+def judge_held_candles(verdict: Verdict, symbol: str, candles: list[StoredCandle], held: Truth, known_since_us: dict[int, int]) -> None:
     """Complete or not, a candle is what the held trades of its window make. `known_since_us`: by interval, since when it
-    has received every trade, None for ever; before that, and in other intervals, it may have too little of everything."""
+    has received every trade; before that, and in other intervals, it may have too little of everything."""
     found = {(stored.interval_us, stored.open_us): stored for stored in candles}
     for length_us, since_us in known_since_us.items():
         for open_us, expected in held.candles(length_us).items():
@@ -39,7 +39,7 @@ def judge_held_candles(verdict: Verdict, symbol: str, candles: list[StoredCandle
             if expected.trade_count == 0 and stored is None:
                 continue
             name = stored or f"{symbol} candle of {length_us // 1_000_000} s at {open_us} us"
-            if since_us is not None and open_us <= since_us:
+            if open_us <= since_us:
                 if stored and not _is_part_of(stored.candle, expected):
                     verdict.wrong(f"{name}: it is no part of what is held: {difference(stored.candle, expected)}")
             elif stored is None:
@@ -66,12 +66,18 @@ def judge_empty_windows(verdict: Verdict, rows: list[Row], truths: dict[str, Tru
             verdict.wrong(f"{name}: the close before it is {expected.close}, not {row['close']}")
 
 
-def judge_provable_windows(verdict: Verdict, claimed: set[tuple[str, int, int]], truths: dict[str, Truth], intervals_us: Iterable[int]) -> None:
-    """Where nothing is missing, every window that the log proves must be claimed: (symbol, interval, open)."""
+def judge_provable_windows(
+    verdict: Verdict, claimed: set[tuple[str, int, int]], truths: dict[str, Truth], intervals_us: Iterable[int], floor_us: int = NO_FLOOR_US
+) -> None:
+    """Where nothing is missing, every window that the log proves must be claimed: (symbol, interval, open). Nothing needs
+    to be claimed below the floor, nor of a window without trades behind it whose price has been dropped."""
     for symbol, truth in sorted(truths.items()):
         for length_us in sorted(intervals_us):
+            has_price = floor_us == NO_FLOOR_US
             for open_us in truth.windows(length_us):
-                if (symbol, length_us, open_us) not in claimed:
+                candle = truth.candle(length_us, open_us)
+                has_price |= open_us >= floor_us and candle is not None and candle.trade_count > 0
+                if has_price and (symbol, length_us, open_us) not in claimed:
                     verdict.wrong(f"{symbol} window of {length_us // 1_000_000} s at {open_us} us: it is not complete")
 
 

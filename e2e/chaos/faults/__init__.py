@@ -24,9 +24,16 @@ class Fault:
 
 
 def every_fault() -> list[Fault]:
-    from . import broker, database, exchange, pipeline, workers
+    from . import broker, database, exchange, pipeline, series, workers
 
-    return [fault for module in (workers, broker, database, exchange, pipeline) for fault in module.FAULTS]
+    return [fault for module in (workers, broker, database, exchange, series, pipeline) for fault in module.FAULTS]
+
+
+def faults_of_the_past(count: int, random: Random) -> list[Fault]:
+    """What happens to days that are over, and to those who load them: the market itself is too calm for other faults."""
+    from . import history, workers
+
+    return [*history.FAULTS, *random.sample(workers.FAULTS, count - len(history.FAULTS))]
 
 
 def faults_of_a_machine(count: int, random: Random) -> list[Fault]:

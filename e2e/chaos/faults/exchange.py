@@ -100,7 +100,8 @@ def halt(pipeline: Pipeline, random: Random) -> str:
 def _make_a_hole(pipeline: Pipeline, random: Random, symbol: str | None = None) -> None:
     """Trades that are about to come and are never sent: somebody has to ask for them."""
     symbol = symbol or random.choice(BUSY)
-    last_id = pipeline.exchange.symbols()[symbol]["last_played_id"]
+    # None is played where the ids have just begun anew.
+    last_id = pipeline.exchange.symbols()[symbol]["last_played_id"] or 0
     first_id = last_id + random.randint(20, 60)
     pipeline.exchange.command("withhold_trades", symbol=symbol, first_id=first_id, last_id=first_id + random.randint(0, 50))
 
