@@ -27,7 +27,7 @@ from typing import Iterator
 
 from judge.postgres import Postgres
 from demo import stop
-from steps import CHECKOUT, command, program_arguments
+from steps import apply_crd, command, program_arguments
 
 SYMBOLS = {"BTCUSDT": 20, "ETHUSDT": 15, "SOLUSDT": 10, "BNBUSDT": 6, "ADAUSDT": 4}
 LONGEST_RUN_S = 300
@@ -148,8 +148,7 @@ class Bench:
         say("the operator with a pipeline on a bare control plane")
         name = unique("bench")
         topic, schema = name, name.replace("-", "_")
-        kubectl("apply", "-f", str(CHECKOUT / "crds/cryptopipelines.yaml"))
-        kubectl("wait", "--for=condition=Established", "crd/cryptopipelines.cryptopipeline.dev", "--timeout=30s")
+        apply_crd(kubectl)
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"uri": self.url}}
         try:
             with self.program("operator", "operator", "--namespace", "default", "--listen", "127.0.0.1:0") as (operator, _):
@@ -291,8 +290,8 @@ def memory_kib(pid: int, field: str) -> int:
     return int(match.group(1))
 
 
-def kubectl(*arguments: str, stdin: str | None = None) -> None:
-    command("kubectl", "--namespace", "default", *arguments, stdin=stdin)
+def kubectl(*arguments: str, stdin: str | None = None) -> str:
+    return command("kubectl", "--namespace", "default", *arguments, stdin=stdin)
 
 
 def say(text: str) -> None:

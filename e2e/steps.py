@@ -1,6 +1,7 @@
 """What the end to end tests share: steps that are counted, commands, and waiting on conditions."""
 
 import argparse
+import json
 import shutil
 import signal
 import subprocess
@@ -81,3 +82,16 @@ def wait_until(what: str, seconds: int, holds: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise Failed(f"within {seconds} s it did not happen that {what}")
         time.sleep(0.5)
+
+
+def apply_crd(kubectl: Callable[..., str]) -> None:
+    """Applies our definition and waits until the API server serves it. Its conditions are null for a moment, which
+    `kubectl wait` takes for an error."""
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CHECKOUT / "crds/cryptopipelines.yaml"))
+
+    def is_established() -> bool:
+        definition = json.loads(kubectl("get", "crd", "cryptopipelines.cryptopipeline.dev", "-o", "json"))
+        conditions = definition.get("status", {}).get("conditions") or []
+        return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
+
+    wait_until("the definition of CryptoPipelines is established", 30, is_established)

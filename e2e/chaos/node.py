@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from .apiserver import ApiServer
@@ -62,6 +63,14 @@ class Pod:
     def has_had_partitions(self) -> bool:
         """Whether an aggregator has ever been given one."""
         return re.search(r"assigned partitions=\[\d", self.printed()) is not None
+
+    def says_it_is(self) -> datetime | None:
+        """The time by its own clock, if it answers at all."""
+        try:
+            with urllib.request.urlopen(f"http://{self.address}:{PORT}/livez", timeout=2) as answer:
+                return parsedate_to_datetime(answer.headers["Date"])
+        except OSError:
+            return None
 
     def answers_ready(self) -> bool:
         try:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from judge.postgres import Postgres as Schema
 from judge.snapshot import Unreachable
-from steps import CHECKOUT, Failed, wait_until
+from steps import Failed, apply_crd, wait_until
 
 from .apiserver import ApiServer
 from .exchange import Exchange
@@ -78,8 +78,7 @@ class Rig:
         self.broker.up()
         self.postgres.up()
         self.api = ApiServer(self.namespace)
-        self.api.kubectl("apply", "--server-side", "-f", str(CHECKOUT / "crds/cryptopipelines.yaml"))
-        self.api.kubectl("wait", "--for=condition=Established", "crd/cryptopipelines.cryptopipeline.dev", "--timeout=30s")
+        apply_crd(self.api.kubectl)
         self.api.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}))
         address = urlsplit(self.postgres.url)
         self.proxy = DatabaseProxy(address.hostname, address.port)
