@@ -6,6 +6,7 @@ Needs the testbed (eval "$(testbed/up api)" and services) and the programs, buil
 - Catching up: the aggregator on a filled topic, without and with stored trades, beside a loop that only polls and beside
   a COPY of the same rows into the same table.
 - Latency: from the simulated exchange to a row that can be read, at a steady rate.
+- Repair: how long an hour that is missing takes beside what half of the exchange's request budget allows, and the latency of others meanwhile.
 - Memory: the largest resident size of each program.
 Nothing is asserted: machines differ, and are shared. The figures go to OUT/figures.json too.
 """
@@ -25,8 +26,9 @@ import uuid
 from pathlib import Path
 from typing import Iterator
 
-from judge.postgres import Postgres
+from bench_repair import repair
 from demo import stop
+from judge.postgres import Postgres
 from steps import apply_crd, command, program_arguments
 
 SYMBOLS = {"BTCUSDT": 20, "ETHUSDT": 15, "SOLUSDT": 10, "BNBUSDT": 6, "ADAUSDT": 4}
@@ -41,10 +43,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often each rate is measured; the median counts")
     parser.add_argument("--rate", type=int, default=5_000, help="trades per second while latency is measured")
     parser.add_argument("--seconds", type=int, default=60, help="how long latency is measured")
+    parser.add_argument("--missing", type=int, default=3_600, help="for how many seconds the trades of a symbol are missing, to be repaired")
     arguments = program_arguments(parser)
     bench = Bench(arguments.bin, arguments.out)
     figures = bench.catch_up(arguments.trades, arguments.rounds)
     figures |= bench.live(arguments.rate, arguments.seconds)
+    say(f"{arguments.missing} s of a symbol are missing while others are traded")
+    figures |= repair(bench, arguments.missing, arguments.rate, arguments.seconds)
     figures |= bench.operator()
     (arguments.out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(table(figures), flush=True)
@@ -120,20 +125,13 @@ class Bench:
 
     def live(self, rate: int, seconds: int) -> dict[str, float]:
         """How old trades are when their rows can be read, and what the programs take, at a steady rate."""
-        topic = unique("bench-live")
-        self.tool("fill", "--topic", topic, "--trades", "0")
-        total = sum(SYMBOLS.values())
-        market = [f"{symbol}={rate * weight / total:.1f}/s" for symbol, weight in SYMBOLS.items()]
         say(f"{rate} trades per second for {seconds} s")
         with contextlib.ExitStack() as stack:
+            topic = self.topic("bench-live")
             schema = stack.enter_context(self.schema())
-            _, exchange = stack.enter_context(
-                self.program("exchange-sim", "exchange-sim", "--listen", "127.0.0.1:0", "--wait", "--generate", *market)
-            )
             aggregator, _ = stack.enter_context(self.aggregator(topic, schema, True, "aggregator"))
-            settings = self.settings("producer", producer_settings(self.kafka, topic, exchange))
-            producer, _ = stack.enter_context(self.worker("producer", "produce", settings))
-            ages = self.tool("watch", "--schema", schema, "--seconds", str(SETTLING_S + seconds), "--skip-seconds", str(SETTLING_S))
+            producer = stack.enter_context(self.live_market(topic, rate))
+            ages = self.watch(schema, seconds)
             return {
                 "latency trades per second": ages["trades_per_second"],
                 "latency median ms": ages["median_ms"],
@@ -142,6 +140,19 @@ class Bench:
                 "producer MiB": memory_kib(producer.pid, "VmHWM") / 1024,
                 "aggregator MiB": memory_kib(aggregator.pid, "VmHWM") / 1024,
             }
+
+    @contextlib.contextmanager
+    def live_market(self, topic: str, rate: int) -> Iterator[subprocess.Popen]:
+        """Symbols with so many trades per second together, brought to the topic by a producer: that one."""
+        total = sum(SYMBOLS.values())
+        market = [f"{symbol}={rate * weight / total:.1f}/s" for symbol, weight in SYMBOLS.items()]
+        with self.exchange("exchange", "--wait", "--generate", *market) as exchange:
+            with self.producer("producer", topic, self.source("simulated", sorted(SYMBOLS), exchange)) as producer:
+                yield producer
+
+    def watch(self, schema: str, seconds: int, skip_s: int = SETTLING_S) -> dict:
+        """How old trades are when their rows can be read, for so long, after a beginning that does not count."""
+        return self.tool("watch", "--schema", schema, "--seconds", str(skip_s + seconds), "--skip-seconds", str(skip_s))
 
     def operator(self) -> dict[str, float]:
         """What the operator takes while it keeps one pipeline."""
@@ -181,6 +192,22 @@ class Bench:
             yield started
 
     @contextlib.contextmanager
+    def producer(self, name: str, topic: str, source: dict) -> Iterator[subprocess.Popen]:
+        settings = {
+            "pipeline": {"namespace": "bench", "name": "bench", "uid": "bench"},
+            "source": source,
+            "kafka": {"bootstrapServers": self.kafka, "topic": topic},
+        }
+        with self.worker(name, "produce", self.settings(name, settings)) as (process, _):
+            yield process
+
+    @contextlib.contextmanager
+    def exchange(self, name: str, *arguments: str) -> Iterator[str]:
+        """A simulated exchange: its address."""
+        with self.program(name, "exchange-sim", "--listen", "127.0.0.1:0", *arguments) as (_, address):
+            yield address
+
+    @contextlib.contextmanager
     def worker(self, name: str, role: str, settings: Path) -> Iterator[tuple[subprocess.Popen, str]]:
         address = f"127.0.0.1:{free_port()}"
         with self.program(name, "worker", role, "--settings", str(settings), "--listen", address) as (process, _):
@@ -197,6 +224,17 @@ class Bench:
             yield process, listening_at(process, path) if line[0] == "exchange-sim" else ""
         finally:
             stop(process, 60)
+
+    def topic(self, prefix: str) -> str:
+        """An empty topic."""
+        topic = unique(prefix)
+        self.tool("fill", "--topic", topic, "--trades", "0")
+        return topic
+
+    @staticmethod
+    def source(name: str, symbols: list[str], exchange: str) -> dict:
+        """As it stands in a worker's settings; its name is its venue."""
+        return {"name": name, "exchange": "binance", "venue": name, "symbols": symbols, "websocketUrl": f"ws://{exchange}", "restUrl": f"http://{exchange}"}
 
     def settings(self, name: str, settings: dict) -> Path:
         path = self.out / f"{name}.yaml"
@@ -219,21 +257,6 @@ def aggregator_settings(kafka: str, topic: str, schema: str, store_trades: bool)
         "kafka": {"bootstrapServers": kafka, "topic": topic},
         "database": {"schema": schema},
         "aggregation": {"intervals": ["1m", "5m"], "storeTrades": store_trades, "flushIntervalMs": 100},
-    }
-
-
-def producer_settings(kafka: str, topic: str, exchange: str) -> dict:
-    return {
-        "pipeline": {"namespace": "bench", "name": "bench", "uid": "bench"},
-        "source": {
-            "name": "simulated",
-            "exchange": "binance",
-            "venue": "simulated",
-            "symbols": sorted(SYMBOLS),
-            "websocketUrl": f"ws://{exchange}",
-            "restUrl": f"http://{exchange}",
-        },
-        "kafka": {"bootstrapServers": kafka, "topic": topic},
     }
 
 
@@ -310,6 +333,16 @@ def table(figures: dict[str, float]) -> str:
             "exchange to readable row",
             f"{figures['latency p99 ms']:.0f} ms at the 99th percentile",
             f"median {figures['latency median ms']:.0f} ms, largest {figures['latency largest ms']:.0f} ms, at {figures['latency trades per second']:,.0f} trades/s",
+        ),
+        (
+            "repair of what was missing",
+            f"{figures['repaired trades']:,.0f} trades in {figures['repair s']:.0f} s",
+            f"{figures['repair s'] / figures['repair by half of the budget s']:.0%} of what half of the request budget takes; {figures['repair requests refused']:.0f} requests refused",
+        ),
+        (
+            "exchange to row while repairing",
+            f"{figures['latency with repair p99 ms']:.0f} ms at the 99th percentile",
+            f"{figures['latency with repair p99 ms'] / figures['latency without repair p99 ms']:.2f} times that without ({figures['latency without repair p99 ms']:.0f} ms)",
         ),
         ("memory of the producer", f"{figures['producer MiB']:.0f} MiB", "largest, at that rate"),
         ("memory of the aggregator", f"{figures['aggregator MiB']:.0f} MiB", f"largest, at that rate; {figures['aggregator catching up MiB']:.0f} MiB catching up"),

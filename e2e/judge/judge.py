@@ -27,9 +27,13 @@ def judge_everything(snapshot: Snapshot, truths: dict[str, Truth], may_miss: boo
         if stores_trades:
             judge_trades(verdict, symbol, trades.get(symbol, []), held, truth, trades_floor_us)
         of_symbol = [stored for stored in candles if stored.symbol == symbol]
-        judge_versions(verdict, heads[symbol], trades.get(symbol, []), of_symbol)
+        known_since_us = _known_since(symbol, snapshot[of.FOLDS], candles_floor_us)
+        if held and not known_since_us:
+            verdict.wrong(f"{symbol}: no candles are made of it")
+        # What an interval holds that is made no more, nobody has brought up to date.
+        judge_versions(verdict, heads[symbol], trades.get(symbol, []), [stored for stored in of_symbol if stored.interval_us in known_since_us])
         held_log = Truth([trade for trade in truth.log if trade.trade_id in held])
-        judge_held_candles(verdict, symbol, of_symbol, held_log, _known_since(symbol, snapshot[of.FOLDS], candles_floor_us))
+        judge_held_candles(verdict, symbol, of_symbol, held_log, known_since_us)
         missing = set(truth.by_id) - held
         if missing and not may_miss:
             verdict.wrong(f"{symbol}: {len(missing)} trades are missing, e.g. {min(missing)}")
@@ -38,7 +42,8 @@ def judge_everything(snapshot: Snapshot, truths: dict[str, Truth], may_miss: boo
     judge_complete_candles(verdict, candles, truths)
     judge_empty_windows(verdict, snapshot[of.EMPTY], truths)
     if not may_miss:
-        intervals_us = {stored.interval_us for stored in candles}
+        always_made = [fold for fold in snapshot[of.FOLDS] if fold["incomplete_until_us"] is None]
+        intervals_us = {int(fold["interval_s"]) * 1_000_000 for fold in always_made}
         judge_provable_windows(verdict, claims(candles, snapshot[of.EMPTY]), truths, intervals_us, candles_floor_us)
     return verdict
 

@@ -158,6 +158,36 @@ class ClaimsTest(unittest.TestCase):
         self.assertTrue(judge_claims(claimed, TRUTHS).problems)
 
 
+class IntervalTest(unittest.TestCase):
+    """An interval that was made for a while: its candles stay, claim nothing and are not brought up to date."""
+
+    def snapshot(self, version: str, complete: str) -> Snapshot:
+        changed = everything()
+        for row in changed[of.TRADES]:
+            row["version"] = changed[of.HEADS][0]["version"] = "2"
+        for row in changed[of.CANDLES]:
+            row["version"] = "2"
+        part = next(row for row in changed[of.CANDLES] if row["open_us"] == str(MINUTE_US))
+        half = part | {"interval_s": "30", "open_us": "60000000", "version": version, "complete": complete, "trade_count": "2"}
+        changed[of.CANDLES].append(half)
+        return changed
+
+    def test_what_it_held_then_is_right(self):
+        self.assertEqual(judge_everything(self.snapshot("1", "0"), TRUTHS, may_miss=False).problems, [])
+
+    def test_some_interval_has_to_be_made(self):
+        changed = everything()
+        changed[of.FOLDS] = []
+        self.assertTrue(judge_everything(changed, TRUTHS, may_miss=False).problems)
+
+    def test_the_intervals_that_are_made_have_the_version_of_their_trades(self):
+        changed = self.snapshot("1", "0")
+        changed[of.FOLDS].append({"symbol": "BTCUSDT", "interval_s": "30", "incomplete_until_us": None})
+        problems = judge_everything(changed, TRUTHS, may_miss=False).problems
+        self.assertTrue(any("its version is 1" in problem for problem in problems), problems)
+        self.assertTrue(any("it is not complete" in problem for problem in problems), problems)
+
+
 class SeriesTest(unittest.TestCase):
     TRUTHS = truths({"BTCUSDT": LOG["BTCUSDT"] + ANEW})
 

@@ -115,7 +115,9 @@ def _is_part_of(part: Candle, whole: Candle) -> bool:
 
 
 def _printed_candle(row: Row) -> StoredCandle:
+    series = row.get("series") or "0"
     translated = {
+        "symbol": row["symbol"] if series == "0" else f"{row['symbol']}#{series}",
         "interval_s": str(interval_us(row["interval"]) // 1_000_000),
         "open_us": str(_microseconds(row["open_time"])),
         "complete": "1" if row["complete"] == "true" else "0",
