@@ -84,7 +84,7 @@ def read_json(url: str) -> dict:
         return json.load(answer)
 
 
-def pipeline(symbols: list[str], address: str) -> str:
+def pipeline(symbols: list[str], address: str, intervals: str = INTERVALS) -> str:
     return f"""\
 apiVersion: cryptopipeline.dev/v1alpha1
 kind: CryptoPipeline
@@ -100,7 +100,7 @@ spec:
       websocket: ws://{address}
       rest: http://{address}
   aggregation:
-    intervals: {INTERVALS}
+    intervals: {intervals}
 """
 
 

@@ -45,8 +45,9 @@ LARGE_MARKET, SMALL_MARKET = 110_000, 6_000
 FIRST_ID = 1_000_001
 START_US = 1_767_225_600_000_000
 LONGEST_RUN_S = 600
-# So long two aggregators write the same trades.
+# So long two aggregators write the same trades, and so long those that do it wrong are given to come to an end.
 RACE_S = 20
+SPOILED_SETTLING_S = 20
 
 # What is changed in a sound database: a table, the column, and its new value. Both databases know these words.
 SOME_TRADE = "trade_id = (SELECT max(trade_id) - 100 FROM trades)"
@@ -118,7 +119,8 @@ class Proof:
                 environment = {"CRYPTOPIPELINE_SABOTAGE": error} if error else {}
                 variant = Variant(store_trades=False, client_config={"partitioner": "random"}, environment=environment)
                 schedule = Schedule(1, [Planned(0, AT_THE_SAME_TIME, 1)], "make sabotage", variant=variant)
-                outcome = play(rig, schedule, self.out / f"lock-{error or 'sound'}")
+                folder = self.out / f"lock-{error or 'sound'}"
+                outcome = play(rig, schedule, folder, SPOILED_SETTLING_S) if error else play(rig, schedule, folder)
                 problems = [*outcome.problems, *outcome.false_claims]
                 if error:
                     self.note_error(f"workers that read the {error}", problems)

@@ -29,8 +29,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first round; each further one has the next")
     parser.add_argument("--rounds", type=int, default=20, help="how many")
     parser.add_argument("--fixed", action="store_true", help="the same rounds every time, with all kinds of faults between them")
-    parser.add_argument("--only", type=int, help="of the fixed rounds, only this one")
-    parser.add_argument("--first", type=int, help="of the fixed rounds, only so many")
+    parser.add_argument("--only", type=int, nargs="+", help="of the fixed rounds, only these")
     arguments = program_arguments(parser, SWITCHED_PROGRAMS)
     return report(campaign(wanted_rounds(arguments), arguments.bin, arguments.out))
 
@@ -39,7 +38,7 @@ def wanted_rounds(arguments: argparse.Namespace) -> list[Schedule]:
     if not arguments.fixed:
         return [random_round(arguments.seed + number) for number in range(arguments.rounds)]
     rounds = fixed_rounds(arguments.rounds)
-    return rounds[: arguments.first] if arguments.only is None else [rounds[arguments.only - 1]]
+    return rounds if arguments.only is None else [rounds[number - 1] for number in arguments.only]
 
 
 def campaign(rounds: list[Schedule], programs: Path, out: Path) -> list[Outcome]:

@@ -1,5 +1,6 @@
 """Judges the samples of a round once the truth is known."""
 
+import bisect
 import re
 
 from judge import snapshot as of
@@ -15,8 +16,10 @@ from .sampler import Sample, Sampler
 # How long DataContinuous may lag behind the ledger: the operator looks every few seconds, and a hole counts only after
 # all that may still wait in the topic was read, and five seconds more.
 TRUE_LAG_S = 20
-# How long after its end a hole may still be named.
+# How long DataContinuous may stay False once nothing is missing any more.
 FALSE_LAG_S = 30
+# How old the ids may be that it names: texts and figures are renewed once a minute.
+NAMED_LAG_S = 75
 
 
 def judge_samples(sampler: Sampler, truths: dict[str, Truth], stores_trades: bool) -> Verdict:
@@ -48,23 +51,32 @@ def _judge_verification(verdict: Verdict, samples: list[Sample]) -> None:
 
 def _judge_continuity(verdict: Verdict, samples: list[Sample]) -> None:
     missing = [_missing(sample.rows) for sample in samples]
+    times = [sample.at_s for sample in samples]
     for index, sample in enumerate(samples):
         condition = sample.conditions.get("DataContinuous")
         if condition is None:
             continue
-        lag_s = TRUE_LAG_S if condition["status"] == "True" else FALSE_LAG_S
-        recent = [ids for other, ids in zip(samples[: index + 1], missing) if ids is not None and sample.at_s - other.at_s <= lag_s]
-        covered_s = sample.at_s - samples[0].at_s
+
+        def within(lag_s: int) -> list[dict[str, set[int]]]:
+            """What was missing in the time before; nothing where that begins before the first sample."""
+            first = bisect.bisect_left(times, sample.at_s - lag_s)
+            return [ids for ids in missing[first : index + 1] if ids is not None] if first else []
+
         if condition["status"] == "True":
-            if recent and covered_s > lag_s and all(any(ids.values()) for ids in recent):
+            recent = within(TRUE_LAG_S)
+            if recent and all(any(ids.values()) for ids in recent):
                 symbol = next(symbol for symbol, ids in recent[-1].items() if ids)
-                verdict.wrong(f"DataContinuous has been True for {lag_s} s while {symbol} misses {len(recent[-1][symbol])} trades")
-        elif condition["status"] == "False":
+                verdict.wrong(f"DataContinuous has been True for {TRUE_LAG_S} s while {symbol} misses {len(recent[-1][symbol])} trades")
+        elif condition["reason"] == "TradesMissing":
+            recent = within(FALSE_LAG_S)
+            if recent and not any(any(ids.values()) for ids in recent):
+                verdict.wrong(f"DataContinuous has been False for {FALSE_LAG_S} s while nothing is missing: {condition['message']}")
+            recent = within(NAMED_LAG_S)
             for symbol, first_id, last_id in named_ids(condition["message"]):
                 named = set(range(first_id, last_id + 1))
                 # A message never means a series that has ended.
-                if covered_s > lag_s and not any(named <= ids.get(newest_series(symbol, ids), set()) for ids in recent):
-                    verdict.wrong(f"DataContinuous says that {symbol} misses {first_id}..{last_id}; it has not in the last {lag_s} s")
+                if recent and not any(named <= ids.get(newest_series(symbol, ids), set()) for ids in recent):
+                    verdict.wrong(f"DataContinuous says that {symbol} misses {first_id}..{last_id}; it has not in the last {NAMED_LAG_S} s")
 
 
 def named_ids(message: str) -> list[tuple[str, int, int]]:

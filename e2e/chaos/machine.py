@@ -1,5 +1,6 @@
 """A pipeline of one process, as `cryptopipeline run` makes it: an embedded broker that dies with it, and SQLite."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ from steps import Failed, wait_until
 
 from .exchange import Exchange
 from .market import BUSY, generated
-from .rig import WAITS_VARIABLE, Rig, Variant
+from .rig import INTERVALS, WAITS_VARIABLE, Rig, Variant
 from .sampler import Sampler
 
 
@@ -32,7 +33,7 @@ class Machine:
         self.topic_can_be_read = False
         self._log = folder / "run.log"
         manifest = folder / "pipeline.yaml"
-        manifest.write_text(manifest_of(sorted(self.exchange.symbols()), self.exchange.address), encoding="utf-8")
+        manifest.write_text(manifest_of(sorted(self.exchange.symbols()), self.exchange.address, json.dumps(INTERVALS)), encoding="utf-8")
         self._line = [rig.programs / "cryptopipeline", "run", manifest]
         self._environment = os.environ | WAITS_VARIABLE | {"LOG_FORMAT": "text"} | variant.environment
         self._process: subprocess.Popen | None = None

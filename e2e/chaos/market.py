@@ -2,11 +2,17 @@
 
 # Trades per second of each symbol: busy ones, a calm one, and one with long silences.
 MARKET = {"BTCUSDT": 700, "ETHUSDT": 350, "SOLUSDT": 150, "ADAUSDT": 20, "QUIETUSDT": 1}
-# Those in which a fault of the stream is soon seen.
-BUSY = [symbol for symbol, rate in MARKET.items() if rate >= 20]
+# In such a symbol a fault of the stream is soon seen.
+BUSY_RATE = 20
+BUSY = [symbol for symbol, rate in MARKET.items() if rate >= BUSY_RATE]
 LEAST_TRADES = 20_000
 # So calm that days of it can be loaded and judged in a minute.
 CALM_MARKET = dict.fromkeys(MARKET, 0.1)
+
+
+def soon_traded(market: dict[str, float]) -> int:
+    """How many symbols have trades before long: the busy ones, or all where none is."""
+    return sum(1 for rate in market.values() if rate >= BUSY_RATE) or len(market)
 
 
 def generated(seed: int, market: dict[str, float], past_h: int = 0) -> list[str]:

@@ -18,7 +18,7 @@ from steps import Failed, apply_crd, wait_until
 
 from .apiserver import ApiServer
 from .exchange import Exchange
-from .market import BUSY, MARKET, generated
+from .market import MARKET, generated, soon_traded
 from .node import Node, Pod
 from .proxy import DatabaseProxy
 from .sampler import Sampler
@@ -40,6 +40,7 @@ WAITS = {
     "shortest_silence_ms": 2_000,
     "longest_silence_ms": 10_000,
     "listing_interval_ms": 2_000,
+    "shortest_ban_ms": 8_000,
 }
 
 
@@ -170,7 +171,8 @@ class Pipeline:
             self.exchange.delay_the_past()
         self.rig.api.create("cryptopipelines", self._resource())
         wait_until("the schema is ready", 60, lambda: self.condition("SchemaReady") == "True")
-        wait_until("trades of every busy symbol are held", 90, lambda: int(self.ask("SELECT count(DISTINCT symbol) FROM symbol_head WHERE trades_held > 0")) >= len(BUSY))
+        symbols = soon_traded(self.variant.market)
+        wait_until(f"trades of {symbols} symbols are held", 90, lambda: int(self.ask("SELECT count(DISTINCT symbol) FROM symbol_head WHERE trades_held > 0")) >= symbols)
         self.sampler.begin()
 
     def end(self) -> None:

@@ -21,7 +21,7 @@ from .schedule import Planned, Schedule
 
 # How long after the last trade and the last fault a pipeline may take to be whole.
 LONGEST_SETTLING_S = 180
-LONGEST_FAULTS_S = 240
+LONGEST_FAULTS_S = 480
 
 
 @dataclass
@@ -43,8 +43,8 @@ class Outcome:
         return not (self.problems or self.false_claims or self.failures or self.missing)
 
 
-def play(rig: Rig, schedule: Schedule, folder: Path) -> Outcome:
-    """Plays a round to its end, whatever happens."""
+def play(rig: Rig, schedule: Schedule, folder: Path, settling_s: int = LONGEST_SETTLING_S) -> Outcome:
+    """Plays a round to its end, whatever happens; it has so long to become whole."""
     outcome = Outcome()
     kind = Machine if schedule.on_machine else Pipeline
     pipeline = kind(rig, folder, schedule.seed, schedule.variant)
@@ -53,7 +53,7 @@ def play(rig: Rig, schedule: Schedule, folder: Path) -> Outcome:
         _make_faults(pipeline, schedule.faults, outcome)
         pipeline.exchange.end_trading()
         begun = time.monotonic()
-        wait_until_whole(pipeline, outcome)
+        wait_until_whole(pipeline, outcome, settling_s)
         outcome.settled_in_s = time.monotonic() - begun
         pipeline.check()
         pipeline.end()
@@ -89,9 +89,9 @@ def _make_faults(pipeline: Pipeline | Machine, faults: list[Planned], outcome: O
             raise Failed("a fault does not end")
 
 
-def wait_until_whole(pipeline: Pipeline | Machine, outcome: Outcome) -> None:
+def wait_until_whole(pipeline: Pipeline | Machine, outcome: Outcome, settling_s: int = LONGEST_SETTLING_S) -> None:
     """Until every trade is held, and the resource says that nothing is missing."""
-    deadline = time.monotonic() + LONGEST_SETTLING_S
+    deadline = time.monotonic() + settling_s
     held = played = 0
     while time.monotonic() < deadline:
         pipeline.check()

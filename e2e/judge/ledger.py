@@ -75,5 +75,10 @@ def missing_ids(ranges: list[Range], probe: Row | None, start: Row | None) -> se
     last = [found.last_id for found in ranges[-1:]] + ([int(probe["last_id"])] if probe else [])
     if not wished + held or not last:
         return set()
-    accounted = {trade_id for found in ranges for trade_id in found.ids()}
-    return set(range(min(wished + held), max(last) + 1)) - accounted
+    missing: set[int] = set()
+    next_id = min(wished + held)
+    for found in sorted(ranges, key=lambda found: found.first_id):
+        missing.update(range(next_id, found.first_id))
+        next_id = max(next_id, found.last_id + 1)
+    missing.update(range(next_id, max(last) + 1))
+    return missing

@@ -49,6 +49,7 @@ struct RunArgs {
 }
 
 fn main() -> anyhow::Result<()> {
+    runtime::shutdown::end_on_panic();
     runtime::tls::install_provider();
     let cli = Cli::parse();
     match cli.command {

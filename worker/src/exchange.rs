@@ -135,18 +135,25 @@ impl Listing {
 /// what it says itself, and at least what its bans are known to last.
 #[must_use]
 pub fn pause_after_status(status: u16, retry_after: Option<&str>) -> Option<Duration> {
-    let shortest_s = match status {
-        429 => 10,
+    let shortest = match status {
+        429 => Duration::from_secs(10),
         // A ban, a firewall and a restricted region: asking again soon makes the first longer.
-        418 | 403 | 451 => 120,
+        418 | 403 | 451 => shortest_ban(),
         _ => return None,
     };
     let asked_s = retry_after.and_then(|seconds| seconds.trim().parse::<u64>().ok()).unwrap_or(0);
-    Some(Duration::from_secs(asked_s.clamp(shortest_s, LONGEST_PAUSE_S)))
+    Some(Duration::from_secs(asked_s).clamp(shortest, LONGEST_PAUSE))
+}
+
+fn shortest_ban() -> Duration {
+    let shortest = Duration::from_mins(2);
+    #[cfg(feature = "test-switches")]
+    let shortest = crate::test_switches::shorten_ban(shortest);
+    shortest
 }
 
 /// The longest ban that Binance documents: three days.
-const LONGEST_PAUSE_S: u64 = 3 * 86_400;
+const LONGEST_PAUSE: Duration = Duration::from_hours(72);
 
 #[cfg(test)]
 mod tests {
@@ -167,7 +174,7 @@ mod tests {
 
     #[test]
     fn no_header_stops_the_stream_for_ever() {
-        assert_eq!(pause_after_status(429, Some("99999999999")), Some(Duration::from_secs(LONGEST_PAUSE_S)));
+        assert_eq!(pause_after_status(429, Some("99999999999")), Some(LONGEST_PAUSE));
     }
 
     #[test]

@@ -64,6 +64,7 @@ struct DatabaseArguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    shutdown::end_on_panic();
     tls::install_provider();
     let Arguments { role } = Arguments::parse();
     telemetry::init("info")?;

@@ -26,6 +26,11 @@ struct Waits {
     shortest_silence_ms: Option<u64>,
     longest_silence_ms: Option<u64>,
     listing_interval_ms: Option<u64>,
+    shortest_ban_ms: Option<u64>,
+}
+
+pub(crate) fn shorten_ban(shortest: Duration) -> Duration {
+    or(Waits::wanted().shortest_ban_ms, shortest)
 }
 
 pub(crate) fn shorten_repair(timings: RepairTimings) -> RepairTimings {

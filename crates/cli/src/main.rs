@@ -49,6 +49,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
+    runtime::shutdown::end_on_panic();
     runtime::tls::install_provider();
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(arguments).await?,

@@ -9,6 +9,10 @@ from steps import Failed
 from ..rig import Pipeline
 
 
+# How long an effect is waited for: another fault may keep the parts from their work for a while.
+LONGEST_EFFECT_S = 150
+
+
 class NoEffect(Failed):
     """A fault that nothing has noticed: the round proves nothing."""
 

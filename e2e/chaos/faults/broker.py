@@ -6,7 +6,7 @@ from random import Random
 from steps import wait_until
 
 from ..rig import Pipeline
-from . import Fault
+from . import LONGEST_EFFECT_S, Fault
 from .service import faults_of
 
 
@@ -15,7 +15,7 @@ def full_disk(pipeline: Pipeline, random: Random) -> str:
     broker = pipeline.rig.broker
     taken = broker.fill_disk()
     try:
-        wait_until("the broker notices that its disk is full", 60, lambda: not broker.runs() or "No space left" in broker.log())
+        wait_until("the broker notices that its disk is full", LONGEST_EFFECT_S, lambda: not broker.runs() or "No space left" in broker.log())
         time.sleep(random.uniform(1.0, 3.0))
     finally:
         broker.free_disk()

@@ -7,7 +7,7 @@ from steps import wait_until
 
 from ..proxy import Cut
 from ..rig import Pipeline
-from . import Fault, NoEffect
+from . import LONGEST_EFFECT_S, Fault, NoEffect
 from .service import faults_of
 
 
@@ -27,7 +27,7 @@ def cut_commits(cut: Cut):
         before = proxy.done[cut]
         proxy.cut_next_commits(cut, count)
         try:
-            wait_until(f"{count} commits are cut", 30, lambda: proxy.done[cut] >= before + count)
+            wait_until(f"{count} commits are cut", LONGEST_EFFECT_S, lambda: proxy.done[cut] >= before + count)
         finally:
             proxy.forget_wanted_cuts()
         return f"{count} connections were cut {cut.value}"

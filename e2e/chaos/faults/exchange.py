@@ -7,7 +7,7 @@ from steps import wait_until
 
 from ..market import BUSY
 from ..rig import Pipeline
-from . import Fault, NoEffect
+from . import LONGEST_EFFECT_S, Fault, NoEffect
 
 FALSE_FRAMES = ("oversized", "wrong_types", "absurd_id", "absurd_time", "absurd_price")
 
@@ -110,12 +110,12 @@ def _troubled(pipeline: Pipeline, name: str, **arguments: object) -> str:
     exchange = pipeline.exchange
     before = exchange.status()["troubled_requests"]
     exchange.command(name, **arguments)
-    wait_until(f"somebody meets with {name}", 10, lambda: exchange.status()["troubled_requests"] > before)
+    wait_until(f"somebody meets with {name}", LONGEST_EFFECT_S, lambda: exchange.status()["troubled_requests"] > before)
     return f"{name.replace('_', ' ')} {arguments}: met {exchange.status()['troubled_requests'] - before} times"
 
 
 def _proof(pipeline: Pipeline, symbol: str, before: int, what: str) -> str:
-    wait_until(what, 20, lambda: _spoiled(pipeline, symbol) > before)
+    wait_until(what, LONGEST_EFFECT_S, lambda: _spoiled(pipeline, symbol) > before)
     return f"{what}: {_spoiled(pipeline, symbol) - before} frames"
 
 

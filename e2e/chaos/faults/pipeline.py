@@ -9,7 +9,7 @@ from steps import wait_until
 
 from ..node import Pod
 from ..rig import INTERVALS, PARTITIONS, Pipeline
-from . import Fault
+from . import LONGEST_EFFECT_S, Fault
 
 # What an aggregator prints when somebody else has moved a position.
 CONFLICT = "offset_moved"
@@ -20,7 +20,7 @@ def grow(pipeline: Pipeline, random: Random) -> str:
     wanted = before + random.randint(1, 3)
     pipeline.patch({"kafka": {"topic": {"partitions": wanted}}})
     partitions = "SELECT count(*) FROM partition_offsets"
-    wait_until(f"{wanted} partitions are read", 90, lambda: int(pipeline.ask(partitions)) >= wanted)
+    wait_until(f"{wanted} partitions are read", LONGEST_EFFECT_S, lambda: int(pipeline.ask(partitions)) >= wanted)
     return f"the topic grew from {before} to {wanted} partitions"
 
 
@@ -29,7 +29,7 @@ def rebalance(pipeline: Pipeline, random: Random) -> str:
     extra = _extra_aggregator(pipeline, random, lambda text: text)
     try:
         # Which may be none: the others can do with as many as there are.
-        wait_until("the new member is given its share", 40, lambda: "partitions assigned" in extra.printed())
+        wait_until("the new member is given its share", LONGEST_EFFECT_S, lambda: "partitions assigned" in extra.printed())
         time.sleep(random.uniform(0.5, 3.0))
     finally:
         extra.process.send_signal(random.choice((signal.SIGTERM, signal.SIGKILL)))
@@ -43,7 +43,7 @@ def second_writer(pipeline: Pipeline, random: Random) -> str:
     writers = [extra, *pipeline.node.running("aggregator")]
     before = sum(writer.printed().count(CONFLICT) for writer in writers)
     try:
-        wait_until("two writers meet", 40, lambda: sum(writer.printed().count(CONFLICT) for writer in writers) > before)
+        wait_until("two writers meet", LONGEST_EFFECT_S, lambda: sum(writer.printed().count(CONFLICT) for writer in writers) > before)
         time.sleep(random.uniform(1.0, 3.0))
     finally:
         extra.process.kill()
@@ -57,11 +57,10 @@ def interval(pipeline: Pipeline, random: Random) -> str:
     pipeline.patch({"aggregation": {"intervals": [*INTERVALS, added]}})
     seconds = {"15s": 15, "30s": 30, "5m": 300}[added]
     folds = f"SELECT count(*) FROM folds WHERE output = 'candles' AND interval_s = {seconds}"
-    # Another fault may keep the operator or the aggregators from it for a while.
-    wait_until(f"candles of {added} are made", 150, lambda: int(pipeline.ask(folds)) > 0)
+    wait_until(f"candles of {added} are made", LONGEST_EFFECT_S, lambda: int(pipeline.ask(folds)) > 0)
     time.sleep(random.uniform(0.0, 3.0))
     pipeline.patch({"aggregation": {"intervals": INTERVALS}})
-    wait_until(f"candles of {added} are made no more", 150, lambda: int(pipeline.ask(folds)) == 0)
+    wait_until(f"candles of {added} are made no more", LONGEST_EFFECT_S, lambda: int(pipeline.ask(folds)) == 0)
     return f"candles of {added} were made for a while"
 
 
@@ -69,13 +68,13 @@ def remade_topic(pipeline: Pipeline, _: Random) -> str:
     ids = "SELECT string_agg(DISTINCT topic_id, ' ') FROM partition_offsets"
     before = set(pipeline.ask(ids).split())
     pipeline.topic_can_be_read = False
-    pipeline.rig.broker.tool("kafka.admin.TopicCommand", "--delete", "--topic", pipeline.topic)
-    wait_until("the topic was made anew and is read", 120, lambda: bool(set(pipeline.ask(ids).split()) - before))
+    pipeline.rig.broker.tool("org.apache.kafka.tools.TopicCommand", "--delete", "--topic", pipeline.topic)
+    wait_until("the topic was made anew and is read", LONGEST_EFFECT_S, lambda: bool(set(pipeline.ask(ids).split()) - before))
     return "the topic was deleted and made anew"
 
 
 def _extra_aggregator(pipeline: Pipeline, random: Random, change: Callable[[str], str]) -> Pod:
-    wait_until("an aggregator runs", 60, lambda: bool(pipeline.node.running("aggregator")))
+    wait_until("an aggregator runs", LONGEST_EFFECT_S, lambda: bool(pipeline.node.running("aggregator")))
     return pipeline.start_extra(f"extra-{random.randint(0, 10**9)}", pipeline.node.running("aggregator")[0], change)
 
 

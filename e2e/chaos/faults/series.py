@@ -8,17 +8,13 @@ from steps import Failed, wait_until
 
 from ..market import BUSY
 from ..rig import SOURCE, Pipeline
-from . import Fault, NoEffect
+from . import LONGEST_EFFECT_S, Fault, NoEffect
 
 # A trade contradicts the ids that are held only if it is more than ten seconds later than they are: what is a little
 # late may be reordered.
 SURELY_LATER_S = 12
 # So many trades that contradict them are believed.
 EVIDENCE = 10
-LONGEST_HOLDING_S = 60
-# Another fault may keep the parts that are waited for from their work for a while.
-LONGEST_NOTICE_S = 90
-LONGEST_CHANGE_S = 150
 
 
 def ids_restarted(pipeline: Pipeline, random: Random) -> str:
@@ -29,7 +25,7 @@ def ids_restarted(pipeline: Pipeline, random: Random) -> str:
     first_id = random.choice((1, before["first_id"]))
     pipeline.exchange.command("set_status", symbol=symbol, status="HALT")
     try:
-        wait_until(f"all trades of {symbol} are held", LONGEST_HOLDING_S, lambda: _held(pipeline, symbol) >= pipeline.exchange.symbols()[symbol]["played"])
+        wait_until(f"all trades of {symbol} are held", LONGEST_EFFECT_S, lambda: _held(pipeline, symbol) >= pipeline.exchange.symbols()[symbol]["played"])
         pipeline.exchange.command("restart_ids", symbol=symbol, first_id=first_id)
         time.sleep(SURELY_LATER_S)
     finally:
@@ -37,11 +33,11 @@ def ids_restarted(pipeline: Pipeline, random: Random) -> str:
     if pipeline.exchange.symbols()[symbol]["id_restarts"] == before["id_restarts"]:
         raise NoEffect(f"the ids of {symbol} went on")
     set_aside = "SELECT count(*) FROM set_aside WHERE reason = 'ids_restarted'"
-    wait_until(f"{EVIDENCE} trades of {symbol} are set aside", LONGEST_NOTICE_S, lambda: int(pipeline.ask(set_aside)) >= EVIDENCE)
-    wait_until(f"DataContinuous says that the ids of {symbol} began anew", LONGEST_NOTICE_S, lambda: _restart_told(pipeline, symbol) is not None)
+    wait_until(f"{EVIDENCE} trades of {symbol} are set aside", LONGEST_EFFECT_S, lambda: int(pipeline.ask(set_aside)) >= EVIDENCE)
+    wait_until(f"DataContinuous says that the ids of {symbol} began anew", LONGEST_EFFECT_S, lambda: _restart_told(pipeline, symbol) is not None)
     since = _restart_told(pipeline, symbol) or ""
     _begin_series(pipeline, symbol, since)
-    wait_until(f"trades of {symbol} are held as another series", LONGEST_CHANGE_S, lambda: _held(pipeline, symbol, "series = 1") > 0)
+    wait_until(f"trades of {symbol} are held as another series", LONGEST_EFFECT_S, lambda: _held(pipeline, symbol, "series = 1") > 0)
     return f"{symbol} began anew at id {first_id}: {pipeline.ask(set_aside)} trades were set aside, and {_held(pipeline, symbol, 'series = 1')} are held since {since}"
 
 

@@ -9,7 +9,7 @@ from steps import wait_until
 
 from ..node import Pod
 from ..rig import Pipeline
-from . import Fault, NoEffect
+from . import LONGEST_EFFECT_S, Fault, NoEffect
 
 HOUR_S = 3600
 
@@ -41,7 +41,7 @@ def wrong_clock(role: str):
         pod.extra_environment = {"LD_PRELOAD": _library(), "FAKETIME": f"{offset_s:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
         try:
             pipeline.kill(pod)
-            wait_until(f"{pod.name} has the wrong time", 30, lambda: abs(_clock_of(pod) - offset_s) < 120)
+            wait_until(f"{pod.name} has the wrong time", LONGEST_EFFECT_S, lambda: abs(_clock_of(pod) - offset_s) < 120)
             time.sleep(random.uniform(2.0, 5.0))
         finally:
             pod.extra_environment = {}
@@ -65,7 +65,7 @@ def _library() -> str:
 
 
 def _some(pipeline: Pipeline, role: str) -> list[Pod]:
-    wait_until(f"a {role} runs", 60, lambda: bool(pipeline.node.running(role)))
+    wait_until(f"a {role} runs", LONGEST_EFFECT_S, lambda: bool(pipeline.node.running(role)))
     return pipeline.node.running(role)
 
 

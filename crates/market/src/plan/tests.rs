@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::trades;
-use crate::{Fixed8, Fixed16};
+use crate::{Fixed8, Fixed16, Overflow};
 
 fn settings(intervals: &[&str]) -> PlanSettings {
     PlanSettings {
