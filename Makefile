@@ -30,7 +30,7 @@ fuzz:
 	@e2e/build-tools
 	@e2e/fuzz $(SECONDS)
 
-# What the programs can do on this machine, each figure beside a limit measured in the same run (about five minutes).
+# What the programs can do on this machine, each figure beside a limit measured in the same run (about ten minutes).
 bench:
 	@e2e/build-tools
 	cargo build --workspace --bins --release
