@@ -264,6 +264,13 @@ impl Verifier {
         Ok(Step::Taken(Vec::new()))
     }
 
+    /// What was not decided of `market` never will be: its trades are numbered anew, and the exchange has those of before
+    /// no more.
+    pub(crate) fn forget(&mut self, market: &Market) {
+        self.undecided.retain(|(of, ..), _| of != market);
+        self.doubts.retain(|doubt| doubt.key.0 != *market);
+    }
+
     /// Asks for the next trades of the window that is being decided, if one is.
     async fn go_on_with_case(&mut self, rest: &mut BinanceRest, store: &Store) -> Result<Step, VerifyError> {
         let Some(mut case) = self.case.take() else { return Ok(Step::Idle) };

@@ -315,10 +315,19 @@ fn take_new(
         } else if known_until_us.is_some() {
             counts.duplicate += 1;
         } else {
+            if stored.last_trade.is_some_and(|newest| trade.trade_id > newest.trade_id) {
+                stored.restart = still_believed(stored.restart, trade.trade_time_us);
+            }
             fresh.push(record);
         }
     }
     fresh
+}
+
+/// What is left of the evidence once the old numbering has gone on with a trade of `time_us`: what is proven, and what a
+/// later trade has yet to contradict.
+fn still_believed(evidence: Option<IdRestart>, time_us: i64) -> Option<IdRestart> {
+    evidence.filter(|evidence| evidence.is_proven() || time_us < evidence.since_us)
 }
 
 /// Why a trade is not taken at its word. `known_until_us`: where a trade with its id is known, how late that one can be.

@@ -102,6 +102,11 @@ pub enum RebuildError {
     /// Nobody would ask for what is removed.
     #[error("nobody has asked the exchange yet how far the ids of {0} go: the repairer has to run first")]
     NotProbed(Market),
+    /// What is removed would never come back: its ids mean other trades.
+    #[error(
+        "the exchange numbers the trades of {0} anew and has those of before no more: nothing can be rebuilt"
+    )]
+    IdsRestarted(Market),
     /// What was asked for is not kept any more.
     #[error("candles before {} are no longer kept", time_text(*.0))]
     BelowFloor(i64),
@@ -126,10 +131,10 @@ pub enum RebuildError {
 #[derive(Debug, thiserror::Error)]
 pub enum SeriesError {
     /// Trades from then on are held under the ids of before.
-    #[error("the newest trade held under the ids of before is of {}: a series begins after it", time_text(*.newest_us))]
+    #[error("trades before {} are held under the ids of before: a series begins then at the earliest", time_text(*.earliest_us))]
     BeforeNewestTrade {
-        /// The time of that trade: microseconds since 1970, UTC.
-        newest_us: i64,
+        /// When it can begin: microseconds since 1970, UTC.
+        earliest_us: i64,
     },
     /// A later one has begun already.
     #[error("the last series began at {}: another one begins after it", time_text(*.from_us))]

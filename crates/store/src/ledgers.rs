@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use market::{IdRestart, Market};
 
 use crate::model::{HeadState, Hole, MarketLedger, RefusedIds, RefusedTrades};
+use crate::series::earliest_series;
 
 /// One row of `symbol_head`, as far as a ledger needs it.
 pub(crate) struct HeadRow {
@@ -14,6 +15,7 @@ pub(crate) struct HeadRow {
     pub(crate) series_since_us: Option<i64>,
     pub(crate) restart: Option<IdRestart>,
     pub(crate) has_ended: bool,
+    pub(crate) max_inversion_us: i64,
     pub(crate) first_trade_id: Option<i64>,
     pub(crate) last_trade_id: Option<i64>,
     pub(crate) last_trade_time_us: Option<i64>,
@@ -62,6 +64,9 @@ pub(crate) fn ledgers(
             series: head.series,
             series_since_us: head.series_since_us,
             restart: head.restart.filter(IdRestart::is_proven),
+            earliest_series_us: head
+                .last_trade_time_us
+                .map(|newest_us| earliest_series(newest_us, head.max_inversion_us)),
             first_trade_id: head.first_trade_id,
             last_trade_id: head.last_trade_id,
             last_trade_time_us: head.last_trade_time_us,

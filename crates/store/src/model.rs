@@ -71,6 +71,8 @@ pub struct MarketLedger {
     pub series_since_us: Option<i64>,
     /// What proves that the ids began anew once more: since then everything is set aside.
     pub restart: Option<IdRestart>,
+    /// When the next series can begin: after all that is held. Microseconds since 1970, UTC; `None` where nothing is.
+    pub earliest_series_us: Option<i64>,
     /// Lowest id held.
     pub first_trade_id: Option<i64>,
     /// Highest id held.
@@ -100,6 +102,7 @@ impl MarketLedger {
             series: 0,
             series_since_us: None,
             restart: None,
+            earliest_series_us: None,
             first_trade_id: None,
             last_trade_id: None,
             last_trade_time_us: None,

@@ -89,6 +89,9 @@ where
     let Some(head) = transaction.read_heads(&[symbol_id]).await?.pop() else {
         return Err(RebuildError::UnknownMarket(market.clone()));
     };
+    if head.restart.is_some_and(|restart| restart.is_proven()) {
+        return Err(RebuildError::IdsRestarted(market.clone()));
+    }
     let ranges = transaction.read_ranges(&[symbol_id]).await?;
     let mut ledger: TradeRanges = ranges.into_iter().map(|(_, range)| range).collect();
     let intervals = candle_intervals(&mut transaction, symbol_id).await?;

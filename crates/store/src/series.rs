@@ -99,6 +99,12 @@ impl SeriesOfMarkets {
     }
 }
 
+/// When the series behind the newest trade held can begin: no trade held is later than the newest one by more than the
+/// largest step back in time.
+pub(crate) const fn earliest_series(newest_us: i64, max_inversion_us: i64) -> i64 {
+    newest_us + max_inversion_us + 1
+}
+
 /// The statement of a new series beside those of a flush.
 pub(crate) trait SeriesTransaction: FlushTransaction {
     /// Ends the series of `symbol_id` at `since_us` and adds the one that begins then.
@@ -126,9 +132,10 @@ where
         Some(from_us) if from_us > since_us => return Err(SeriesError::BeforeLastSeries { from_us }),
         _ => {}
     }
-    let newest_us = head.last_trade.map(|newest| newest.trade_time_us + head.max_inversion_us);
-    if let Some(newest_us) = newest_us.filter(|newest_us| *newest_us >= since_us) {
-        return Err(SeriesError::BeforeNewestTrade { newest_us });
+    let newest_us = head.last_trade.map(|newest| newest.trade_time_us);
+    let earliest_us = newest_us.map(|newest_us| earliest_series(newest_us, head.max_inversion_us));
+    if let Some(earliest_us) = earliest_us.filter(|earliest_us| since_us < *earliest_us) {
+        return Err(SeriesError::BeforeNewestTrade { earliest_us });
     }
     transaction.end_series(symbol_id, since_us).await?;
     transaction.commit().await.map_err(StoreError::database("begin a series"))?;

@@ -103,6 +103,7 @@ suite! {
     series::ids_that_begin_anew_are_set_aside_until_a_series_begins,
     series::a_series_begins_once_and_after_all_that_is_held,
     series::the_exchange_itself_can_prove_that_it_numbers_anew,
+    series::silence_that_was_proven_by_probes_ends_with_the_series,
     series::every_wished_trade_of_a_new_series_is_missing_until_it_is_held,
     retention::days_below_the_floor_are_dropped_and_claim_nothing,
     retention::trades_below_the_floor_enter_the_ledger_only,

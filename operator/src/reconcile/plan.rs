@@ -143,7 +143,7 @@ pub fn plan(
     broken.extend(history::violations(pipeline, now));
     broken.extend(missing_in(&pipeline.spec, place));
     let series = series::plan_series(&pipeline.spec, observed.schema.value(), now);
-    broken.extend(series.refused);
+    broken.extend(series.broken);
     if !broken.is_empty() {
         return Err(broken);
     }
@@ -154,8 +154,11 @@ pub fn plan(
     };
     let wished_topic = topic::wished_topic(&id, &pipeline.spec);
     let topic = topic::plan_topic(wished_topic, pipeline.status.as_ref(), observed);
-    let schema =
-        schema::plan_schema(&id, &pipeline.spec, pipeline.status.as_ref(), observed, series.to_begin);
+    let schema = SchemaPlan {
+        series: series.to_begin,
+        refused_series: series.refused,
+        ..schema::plan_schema(&id, &pipeline.spec, pipeline.status.as_ref(), observed)
+    };
     let workloads = workloads::plan_workloads(&id, &pipeline.spec, observed, place, &topic, &schema);
     Ok(PipelinePlan {
         markets: markets(&pipeline.spec),

@@ -34,7 +34,7 @@ fn begun(since_us: i64) -> BegunSeries {
 fn world(series: &[BegunSeries]) -> Observed {
     let pipeline = fixture("minimal");
     let mut schema = schema_as_needed(&pipeline);
-    schema.ledgers[0].last_trade_time_us = Some(NOW_US - 30_000_000);
+    schema.ledgers[0].earliest_series_us = Some(NOW_US - 30_000_000 + 1);
     schema.series = series.to_vec();
     Observed { schema: known(schema), ..running_world(&pipeline) }
 }
@@ -75,20 +75,36 @@ fn the_series_that_the_database_does_not_have_begin_in_their_order() {
 
 #[test]
 fn a_series_that_cannot_begin_is_refused_with_field_value_and_rule() {
-    let refused = |times_us: &[i64], series: &[BegunSeries]| {
-        let pipeline = with_series(times_us);
-        broken(&pipeline, &world(series)).remove(0)
+    let refused = |time_us: i64, observed: &Observed| {
+        let pipeline = with_series(&[time_us]);
+        let plan = planned(&pipeline, observed);
+        assert_eq!((plan.schema.series.len(), plan.schema.refused_series.len()), (0, 1));
+        let status = status(&pipeline, observed, &Applied::default());
+        assert_eq!(said(&status, "SchemaReady"), "False/RuleBroken");
+        condition(&status, "SchemaReady").message.clone()
     };
-    let (field, rule) = refused(&[NOW_US - 30_000_000], &[]);
-    assert_eq!(field, "spec.sources[0].series[0].since");
-    assert!(rule.contains("is not after the newest trade held, of"), "{rule}");
-    let (_, rule) = refused(&[NOW_US - 20_000_000], &[begun(NOW_US - 10_000_000)]);
+    let rule = refused(NOW_US - 30_000_000, &world(&[]));
+    assert!(rule.starts_with("spec.sources[0].series[0].since: 20"), "{rule}");
+    assert!(rule.ends_with("trades until then are held under the ids of before"), "{rule}");
+    let rule = refused(NOW_US - 20_000_000, &world(&[begun(NOW_US - 10_000_000)]));
     assert!(rule.contains("lies before the series that began at"), "{rule}");
-    let (_, rule) = refused(&[NOW_US + 1], &[]);
+    let mut restarted = world(&[]);
+    if let Reading::Known { value, .. } = &mut restarted.schema {
+        value.ledgers[0].restart = Some(IdRestart { since_us: NOW_US - 9_000_000, trades: 1_200 });
+    }
+    let rule = refused(NOW_US - 9_000_000 + 1, &restarted);
+    assert!(rule.ends_with("trades from then on would belong to neither numbering"), "{rule}");
+}
+
+#[test]
+fn a_series_that_nobody_could_begin_breaks_a_rule() {
+    let broken_rule = |pipeline: &CryptoPipeline| broken(pipeline, &world(&[])).remove(0);
+    let (field, rule) = broken_rule(&with_series(&[NOW_US + 1]));
+    assert_eq!(field, "spec.sources[0].series[0].since");
     assert!(rule.contains("lies in the future"), "{rule}");
     let mut elsewhere = with_series(&[NOW_US - 1]);
     elsewhere.spec.sources[0].series[0].symbol = "XRPUSDT".to_owned();
-    let (field, rule) = broken(&elsewhere, &world(&[])).remove(0);
+    let (field, rule) = broken_rule(&elsewhere);
     assert_eq!(
         (field.as_str(), rule.as_str()),
         ("spec.sources[0].series[0].symbol", "XRPUSDT is none of the source's symbols")

@@ -164,8 +164,8 @@ impl SourceRepairer {
         let probes: Vec<HeadProbe> = newest.into_iter().map(probe).collect();
         let now_us = Timestamp::now().as_microsecond();
         self.store.note_head_probes(&probes, now_us, self.timings.probe_distance).await?;
-        self.wish_new_series().await?;
         self.probe_at = Instant::now() + self.timings.probe_interval;
+        self.wish_new_series().await?;
         Ok(Duration::ZERO)
     }
 
@@ -175,13 +175,20 @@ impl SourceRepairer {
         if self.claims.is_some() {
             return Ok(());
         }
+        let mut failed = Ok(());
         for ledger in self.ledgers().await? {
             let (Some(from_us), None) = (ledger.series_since_us, ledger.history_from_us) else { continue };
-            if let Some(first_id) = self.rest.first_trade_from(&ledger.market.symbol, from_us).await? {
-                self.store.wish_history(&ledger.market, HistoryStart { from_us, first_id }).await?;
+            match self.rest.first_trade_from(&ledger.market.symbol, from_us).await {
+                Ok(None) => {}
+                Ok(Some(first_id)) => {
+                    self.store.wish_history(&ledger.market, HistoryStart { from_us, first_id }).await?;
+                    self.verifier.forget(&ledger.market);
+                }
+                // One symbol that the exchange refuses must not hold up the others.
+                Err(error) => failed = Err(error.into()),
             }
         }
-        Ok(())
+        failed
     }
 
     /// Asks for the ids that are missing most urgently, if any are.

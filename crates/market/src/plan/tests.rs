@@ -374,6 +374,16 @@ fn ids_that_begin_anew_join_nothing_also_once_they_have_passed_the_old_ones() {
 }
 
 #[test]
+fn evidence_that_proves_nothing_is_forgotten_once_the_ids_go_on() {
+    let (mut stored, settings) = with_old_ids();
+    plan(&mut stored, &new_ids(1, 9), &settings);
+    plan(&mut stored, &[trade(1_010, "1", 10_000)], &settings);
+    assert_eq!(stored.restart.map(|restart| restart.trades), Some(9), "that one was traded before");
+    plan(&mut stored, &[trade(1_011, "1", 61_000_000)], &settings);
+    assert_eq!(stored.restart, None);
+}
+
+#[test]
 fn refused_trades_behind_a_restart_enter_no_ledger() {
     let (mut stored, settings) = with_old_ids();
     plan(&mut stored, &new_ids(1, 10), &settings);

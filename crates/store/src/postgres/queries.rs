@@ -1,6 +1,6 @@
 //! What is read and claimed outside a flush, on PostgreSQL.
 
-use market::{Interval, Market};
+use market::{Interval, Market, RESTART_PROOF};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -57,7 +57,7 @@ impl PostgresDatabase {
                     (SELECT min(first_id) FROM trade_ranges AS ranges
                      WHERE ranges.symbol_id = symbol_head.symbol_id AND ranges.kind = 'held'),
                     from_time, series, began_at, restarted_at, restart_evidence,
-                    ended_at IS NOT NULL
+                    ended_at IS NOT NULL, max_inversion_us
              FROM symbol_head LEFT JOIN head_probes USING (symbol_id) LEFT JOIN history_starts USING (symbol_id)
              ORDER BY venue, symbol, series",
         )
@@ -71,6 +71,7 @@ impl PostgresDatabase {
             series_since_us: row.get::<Option<Time>, _>(11).map(|Time(since_us)| since_us),
             restart: restart_of(row, 12),
             has_ended: row.get(14),
+            max_inversion_us: row.get(15),
             first_trade_id: row.get(8),
             last_trade_id: row.get(3),
             last_trade_time_us: row.get::<Option<Time>, _>(4).map(|Time(time_us)| time_us),
@@ -142,7 +143,7 @@ impl PostgresDatabase {
             "INSERT INTO head_probes AS stored (symbol_id, wished_after, last_id, probe_time, probed_at)
              SELECT symbol_id, last_id, last_id, probe_time, $4
              FROM unnest($1::int[], $2::bigint[], $3::timestamptz[]) AS probes (symbol_id, last_id, probe_time)
-             ORDER BY symbol_id
+             JOIN symbol_head USING (symbol_id) WHERE restart_evidence < $6 ORDER BY symbol_id
              ON CONFLICT (symbol_id) DO UPDATE SET settled_time = stored.probe_time, last_id = excluded.last_id,
                  probe_time = excluded.probe_time, probed_at = excluded.probed_at
              WHERE excluded.last_id >= stored.last_id
@@ -153,6 +154,7 @@ impl PostgresDatabase {
         .bind(probes.iter().map(|probe| Time(probe.time_us)).collect::<Vec<Time>>())
         .bind(Time(now_us))
         .bind(distance_us)
+        .bind(RESTART_PROOF)
         .execute(&self.pool)
         .await
         .map_err(StoreError::database("note what the exchange has"))?;

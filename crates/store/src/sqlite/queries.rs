@@ -1,6 +1,6 @@
 //! What is read and claimed outside a flush, on SQLite.
 
-use market::{Interval, Market};
+use market::{Interval, Market, RESTART_PROOF};
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -57,7 +57,7 @@ impl SqliteDatabase {
                     (SELECT min(first_id) FROM trade_ranges AS ranges
                      WHERE ranges.symbol_id = symbol_head.symbol_id AND ranges.kind = 'held'),
                     from_time_us, series, began_at_us, restarted_at_us, restart_evidence,
-                    ended_at_us IS NOT NULL
+                    ended_at_us IS NOT NULL, max_inversion_us
              FROM symbol_head LEFT JOIN head_probes USING (symbol_id) LEFT JOIN history_starts USING (symbol_id)
              ORDER BY venue, symbol, series",
         )
@@ -71,6 +71,7 @@ impl SqliteDatabase {
             series_since_us: row.get(11),
             restart: restart_of(row, 12),
             has_ended: row.get(14),
+            max_inversion_us: row.get(15),
             first_trade_id: row.get(8),
             last_trade_id: row.get(3),
             last_trade_time_us: row.get(4),
@@ -143,7 +144,8 @@ impl SqliteDatabase {
             .collect();
         sqlx::query(
             "INSERT INTO head_probes AS stored (symbol_id, wished_after, last_id, probe_time_us, probed_at_us)
-             SELECT value ->> 0, value ->> 1, value ->> 1, value ->> 2, $2 FROM json_each($1) WHERE true
+             SELECT value ->> 0, value ->> 1, value ->> 1, value ->> 2, $2
+             FROM json_each($1) JOIN symbol_head ON symbol_id = value ->> 0 WHERE restart_evidence < $4
              ON CONFLICT (symbol_id) DO UPDATE SET settled_time_us = stored.probe_time_us, last_id = excluded.last_id,
                  probe_time_us = excluded.probe_time_us, probed_at_us = excluded.probed_at_us
              WHERE excluded.last_id >= stored.last_id AND excluded.probe_time_us >= stored.probe_time_us + $3",
@@ -151,6 +153,7 @@ impl SqliteDatabase {
         .bind(json!(rows).to_string())
         .bind(now_us)
         .bind(distance_us)
+        .bind(RESTART_PROOF)
         .execute(&self.pool)
         .await
         .map_err(StoreError::database("note what the exchange has"))?;

@@ -3,7 +3,7 @@
 use market::Trade;
 
 use super::database::{NOW_US, START_US, Sender, TestDatabase, market, trade, trades};
-use crate::{BegunSeries, CandleQuery, CandleRow, FlushError, SeriesError, StoreError};
+use crate::{BegunSeries, CandleQuery, CandleRow, FlushError, RebuildError, SeriesError, StoreError};
 
 /// The second at which the new numbering begins.
 const WIPED_S: i64 = 5_000;
@@ -74,7 +74,10 @@ pub(super) async fn a_series_begins_once_and_after_all_that_is_held(database: Te
     sender.flush(&mut flusher, "BTCUSDT", &trades(1..=30)).await;
     let newest_us = START_US + 300_000_000;
     let refused = database.begin_series(newest_us).await;
-    assert!(matches!(refused, Err(SeriesError::BeforeNewestTrade { newest_us: held }) if held == newest_us));
+    assert!(
+        matches!(refused, Err(SeriesError::BeforeNewestTrade { earliest_us }) if earliest_us == newest_us + 1)
+    );
+    assert_eq!(database.store.ledgers().await.unwrap()[0].earliest_series_us, Some(newest_us + 1));
     for _ in 0..2 {
         database.begin_series(newest_us + 1).await.unwrap();
     }
@@ -98,6 +101,13 @@ pub(super) async fn the_exchange_itself_can_prove_that_it_numbers_anew(database:
     assert!(!database.store.note_trade_of_exchange(&market("ETHUSDT"), 17, NOW_US).await.unwrap());
     assert_eq!(database.store.ledgers().await.unwrap()[0].restart, None);
     assert!(says(30, WIPED_S).await);
+    // Nothing of the new numbering is said of the old ids, and nothing of them could be had again.
+    for seconds in [9_000, 9_100, 9_200] {
+        database.probe(30, seconds).await;
+    }
+    assert_eq!(database.complete_minutes().await, [1, 2, 3, 4]);
+    let rebuilt = database.store.rebuild(&btc, START_US, START_US + 60_000_000).await;
+    assert!(matches!(rebuilt, Err(RebuildError::IdsRestarted(_))), "{rebuilt:?}");
     // Also the writer that knew the market from before.
     let report = sender.flush(&mut flusher, "BTCUSDT", &new_trades(31..=31)).await;
     assert_eq!(report.set_aside, [("ids_restarted", 1)]);
@@ -118,4 +128,17 @@ pub(super) async fn every_wished_trade_of_a_new_series_is_missing_until_it_is_he
     database.store.retract_history(&[market("BTCUSDT")]).await.unwrap();
     assert_eq!(database.holes().await, [(10, 12), (1, 4)]);
     assert_eq!(database.store.ended_ledgers().await.unwrap()[0].missing, 0);
+}
+
+pub(super) async fn silence_that_was_proven_by_probes_ends_with_the_series(database: TestDatabase) {
+    let (mut flusher, sender) = (database.flusher(&["1m"]), Sender::new(&database, 0).await);
+    sender.flush(&mut flusher, "BTCUSDT", &trades(1..=23)).await;
+    // A few trades of the new numbering: no proof yet, and the exchange's newest id is the old one again.
+    sender.flush(&mut flusher, "BTCUSDT", &[trade(1, 400), trade(2, 410)]).await;
+    database.probe(23, 305).await;
+    database.probe(23, 600).await;
+    database.probe(23, 900).await;
+    assert_eq!(database.complete_minutes().await, [1, 2, 3, 4, 5]);
+    database.begin_series(START_US + 350_000_000).await.unwrap();
+    assert_eq!(database.complete_minutes().await, [1, 2, 3, 4]);
 }

@@ -24,6 +24,8 @@ pub async fn apply_schema(plan: &SchemaPlan, key: &SchemaKey, databases: &Databa
     match tokio::time::timeout(LIMIT, take(plan, key, migrate)).await {
         Ok(Ok(Claim::Ours)) => {
             applied.schema_version = Some(LATEST_SCHEMA_VERSION);
+            // Before any worker can hold a trade that belongs to one of them.
+            begin_series(plan, key, databases, applied).await;
             if migrate {
                 let message = format!("schema {} to version {LATEST_SCHEMA_VERSION}", plan.name);
                 applied.deeds.push(Deed { reason: "SchemaMigrated", message });
@@ -52,21 +54,25 @@ async fn begin_series(plan: &SchemaPlan, key: &SchemaKey, databases: &Databases,
     }
     let begun = async {
         let store = Store::connect(key.url.expose(), &key.schema, CONNECT).await?;
+        let mut refused = Vec::new();
         for BegunSeries { market, since_us } in &plan.series {
-            store.begin_series(market, *since_us).await?;
-            let message =
-                format!("the trades of {market} since {} are a series of their own", time_text(*since_us));
-            applied.deeds.push(Deed { reason: "SeriesBegun", message });
+            match store.begin_series(market, *since_us).await {
+                Ok(()) => {
+                    let since = time_text(*since_us);
+                    let message = format!("the trades of {market} since {since} are a series of their own");
+                    applied.deeds.push(Deed { reason: "SeriesBegun", message });
+                }
+                Err(SeriesError::Store(error)) => return Err(error),
+                Err(error) => refused.push(format!("spec.sources[].series of {market}: {error}")),
+            }
         }
         store.close().await;
-        Ok(())
+        Ok(refused)
     };
     applied.schema_failure = match tokio::time::timeout(LIMIT, begun).await {
-        Ok(Ok(())) => None,
-        Ok(Err(SeriesError::Store(error))) => Some(complaint(&error)),
-        Ok(Err(refused)) => {
-            Some(Complaint::new(Reason::RuleBroken, format!("spec.sources[].series: {refused}")))
-        }
+        Ok(Ok(refused)) if refused.is_empty() => None,
+        Ok(Ok(refused)) => Some(Complaint::new(Reason::RuleBroken, refused.join("; "))),
+        Ok(Err(error)) => Some(complaint(&error)),
         Err(_) => {
             let message = format!("a series did not begin within {} s", LIMIT.as_secs());
             Some(Complaint::new(Reason::DatabaseUnreachable, message))

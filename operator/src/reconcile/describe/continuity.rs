@@ -207,9 +207,9 @@ fn refused_text(refused: &RefusedTrades) -> String {
     format!("{} refused (ids {})", trades_text(refused.trades), first_few(refused.newest.iter().map(ids)))
 }
 
-/// What a person has to say so that it goes on: the new series may begin right after the newest trade held.
+/// What a person has to say so that it goes on.
 fn restart_text(ledger: &MarketLedger, restart: IdRestart) -> String {
-    let since_us = ledger.last_trade_time_us.map_or(restart.since_us, |newest_us| newest_us + 1);
+    let since_us = ledger.earliest_series_us.unwrap_or(restart.since_us);
     format!(
         "numbers its trades anew since {}: they are set aside until spec.sources[].series has {{symbol: {}, since: {}}}",
         time_text(restart.since_us),
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_restart_names_the_first_moment_that_can_begin_a_series() {
         let ledger = MarketLedger {
-            last_trade_time_us: Some(1_700_000_000_000_001),
+            earliest_series_us: Some(1_700_000_000_000_002),
             ..MarketLedger::of(Market::new("binance", "BTCUSDT"))
         };
         let text = restart_text(&ledger, IdRestart { since_us: 1_700_000_030_000_000, trades: 10 });

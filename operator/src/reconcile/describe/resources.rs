@@ -64,6 +64,11 @@ fn schema_ready(findings: &Findings<'_>) -> Verdict {
             unread(failure(&findings.observed.schema), Reason::DatabaseUnreachable, Reason::DatabaseRefused)
         }
         SchemaStep::Refuse(complaint) => Verdict::complain(complaint),
+        SchemaStep::Migrate | SchemaStep::Claim | SchemaStep::Keep
+            if !plan.schema.refused_series.is_empty() =>
+        {
+            Verdict::no(Reason::RuleBroken, listed(&plan.schema.refused_series))
+        }
         SchemaStep::Migrate | SchemaStep::Claim | SchemaStep::Keep => {
             let seen = findings.observed.schema.value().and_then(|schema| schema.version);
             let version = findings.applied.schema_version.or(seen).unwrap_or_default();

@@ -25,6 +25,8 @@ pub struct SchemaPlan {
     pub predecessor: Option<Owner>,
     /// Series that are to begin, once it is right and ours.
     pub series: Vec<BegunSeries>,
+    /// Series that the spec names and that cannot begin: field, value and rule.
+    pub refused_series: Vec<String>,
 }
 
 /// What is to be done to the schema.
@@ -55,7 +57,6 @@ pub(super) fn plan_schema(
     spec: &CryptoPipelineSpec,
     status: Option<&CryptoPipelineStatus>,
     observed: &Observed,
-    series: Vec<BegunSeries>,
 ) -> SchemaPlan {
     let owner = Owner { namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
     let name = name_of(spec);
@@ -72,7 +73,7 @@ pub(super) fn plan_schema(
             Reading::Failed(_) | Reading::Pending => SchemaStep::Wait,
         },
     };
-    SchemaPlan { name, owner, step, predecessor, series }
+    SchemaPlan { name, owner, step, predecessor, series: Vec::new(), refused_series: Vec::new() }
 }
 
 /// The schema's name.

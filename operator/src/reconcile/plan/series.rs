@@ -14,8 +14,10 @@ use crate::reconcile::observe::SchemaState;
 pub(super) struct SeriesPlan {
     /// In the order in which they begin.
     pub(super) to_begin: Vec<BegunSeries>,
+    /// What breaks a rule whatever the database holds.
+    pub(super) broken: Vec<Violation>,
     /// What cannot begin as it stands.
-    pub(super) refused: Vec<Violation>,
+    pub(super) refused: Vec<String>,
 }
 
 /// Nothing is known of what has begun while `schema` is not read, and nothing is done.
@@ -29,7 +31,7 @@ pub(super) fn plan_series(
         for (index, series) in source.series.iter().enumerate() {
             let path = format!("spec.sources[{source_index}].series[{index}]");
             match check(source, series, &path, now) {
-                Err(violation) => plan.refused.push(violation),
+                Err(violation) => plan.broken.push(violation),
                 Ok(wished) => {
                     if let Some(schema) = schema {
                         plan.add(wished, schema, &path);
@@ -69,7 +71,7 @@ impl SeriesPlan {
             return;
         }
         match why_not(&wished, schema) {
-            Some(rule) => self.refused.push(Violation::new(format!("{path}.since"), rule)),
+            Some(rule) => self.refused.push(format!("{path}.since: {rule}")),
             None => self.to_begin.push(wished),
         }
     }
@@ -85,10 +87,20 @@ fn why_not(wished: &BegunSeries, schema: &SchemaState) -> Option<String> {
         return Some(format!("{} lies before the series that began at {last}", time_text(*since_us)));
     }
     let ledger = schema.ledgers.iter().find(|ledger| ledger.market == *market)?;
-    let newest_us = ledger.last_trade_time_us.filter(|newest_us| newest_us >= since_us)?;
-    Some(format!(
-        "{} is not after the newest trade held, of {}: trades of both numberings would mix",
-        time_text(*since_us),
-        time_text(newest_us)
-    ))
+    let earliest_us = ledger.earliest_series_us?;
+    if *since_us < earliest_us {
+        return Some(format!(
+            "{} is before {}: trades until then are held under the ids of before",
+            time_text(*since_us),
+            time_text(earliest_us)
+        ));
+    }
+    let first_us = ledger.restart?.since_us.max(earliest_us);
+    (*since_us > first_us).then(|| {
+        format!(
+            "{} is after {}: trades from then on would belong to neither numbering",
+            time_text(*since_us),
+            time_text(first_us)
+        )
+    })
 }
