@@ -1,9 +1,10 @@
 """An exchange that disconnects, falls silent, lies, or refuses to answer."""
 
+import contextlib
 import time
 from random import Random
 
-from steps import wait_until
+from steps import Failed, wait_until
 
 from ..market import BUSY
 from ..rig import Pipeline
@@ -107,10 +108,20 @@ def _make_a_hole(pipeline: Pipeline, random: Random, symbol: str | None = None) 
 
 
 def _troubled(pipeline: Pipeline, name: str, **arguments: object) -> str:
+    """Until somebody meets with it: whoever rests after another fault asks for nothing for a while."""
     exchange = pipeline.exchange
     before = exchange.status()["troubled_requests"]
-    exchange.command(name, **arguments)
-    wait_until(f"somebody meets with {name}", LONGEST_EFFECT_S, lambda: exchange.status()["troubled_requests"] > before)
+
+    def is_met() -> bool:
+        return exchange.status()["troubled_requests"] > before
+
+    deadline = time.monotonic() + LONGEST_EFFECT_S
+    while not is_met():
+        if time.monotonic() > deadline:
+            raise NoEffect(f"nobody met with {name} within {LONGEST_EFFECT_S} s")
+        exchange.command(name, **arguments)
+        with contextlib.suppress(Failed):
+            wait_until(f"somebody meets with {name}", 10, is_met)
     return f"{name.replace('_', ' ')} {arguments}: met {exchange.status()['troubled_requests'] - before} times"
 
 
