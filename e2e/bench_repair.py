@@ -6,13 +6,12 @@ again while it runs.
 """
 
 import contextlib
-import json
 import threading
 import time
-import urllib.request
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+import simulator
 from judge.postgres import Postgres
 
 if TYPE_CHECKING:
@@ -34,8 +33,10 @@ def repair(bench: "Bench", missing_s: int, rate: int, seconds: int) -> dict[str,
         past = ["--generate", f"{SYMBOL}={RATE}/s", "--history", f"{missing_s}s", "--weight-per-minute", str(WEIGHT_PER_MINUTE)]
         exchange = stack.enter_context(bench.exchange("exchange-of-the-past", *past))
         began = datetime.now(timezone.utc)
-        _no_daily_files(exchange, began)
-        aggregator, _ = stack.enter_context(bench.aggregator(topic, schema, True, "aggregator-repair"))
+        # In the first hour of a day, the missing one would come from a file.
+        yesterday = (began - timedelta(days=1)).date().isoformat()
+        simulator.command(exchange, "spoil_dump", symbol=SYMBOL, date=yesterday, fault="absent")
+        stack.enter_context(bench.aggregator(topic, schema, True, "aggregator-repair"))
         stack.enter_context(bench.live_market(topic, rate))
         source = bench.source("past", [SYMBOL], exchange)
         stack.enter_context(bench.producer("producer-of-the-past", topic, source))
@@ -56,11 +57,12 @@ def repair(bench: "Bench", missing_s: int, rate: int, seconds: int) -> dict[str,
         busy = bench.watch(schema, seconds, SKIP_S)
         trades, took_s = repaired.wait()
         allowed_s = trades / TRADES * WEIGHT / (WEIGHT_PER_MINUTE / 2) * 60
+        told = simulator.status(exchange)
         return {
             "repaired trades": trades,
             "repair s": took_s,
             "repair by half of the budget s": allowed_s,
-            "repair requests refused": _refused(exchange),
+            "repair requests refused": told["rate_limited_requests"] + told["banned_requests"],
             "latency without repair p99 ms": calm["p99_ms"],
             "latency with repair p99 ms": busy["p99_ms"],
         }
@@ -97,17 +99,3 @@ class _Repair:
                     self._took_s = now - begun
                     return
                 time.sleep(0.1)
-
-
-def _no_daily_files(exchange: str, now: datetime) -> None:
-    """In the first hour of a day, the missing one would come from a file."""
-    yesterday = (now - timedelta(days=1)).strftime("%Y-%m-%d")
-    command = {"command": "spoil_dump", "symbol": SYMBOL, "date": yesterday, "fault": "absent"}
-    request = urllib.request.Request(f"http://{exchange}/control/command", data=json.dumps(command).encode(), headers={"Content-Type": "application/json"})
-    urllib.request.urlopen(request, timeout=10).close()
-
-
-def _refused(exchange: str) -> int:
-    with urllib.request.urlopen(f"http://{exchange}/control/status", timeout=10) as answer:
-        status = json.load(answer)
-    return status["rate_limited_requests"] + status["banned_requests"]

@@ -8,16 +8,15 @@ Exit 0 where every complete candle equals the exchange's and every window that t
 """
 
 import argparse
-import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
+import simulator
 from judge.trades import Trade, read_trades, symbol_of
 from judge.truth import truths
 from judge.windows import judge_printed
@@ -35,17 +34,17 @@ def main() -> int:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     played = out / "played"
-    simulator = start_simulator(arguments, played)
+    process = start_simulator(arguments, played)
     try:
-        address = wait_for_address(simulator, out / "exchange-sim.log")
-        symbols = sorted(read_json(f"http://{address}/control/status")["symbols"], key=lambda row: row["symbol"])
+        address = wait_for_address(process, out / "exchange-sim.log")
+        symbols = sorted(simulator.status(address)["symbols"], key=lambda row: row["symbol"])
         manifest = out / "pipeline.yaml"
         manifest.write_text(pipeline([row["symbol"] for row in symbols], address), encoding="utf-8")
         print(f"== cryptopipeline run {manifest}", flush=True)
         run = [arguments.bin / "cryptopipeline", "run", manifest, "--until-idle", "5s"]
         subprocess.run(run, check=True, timeout=LONGEST_RUN_S)
     finally:
-        stop(simulator)
+        stop(process)
     return judge(arguments.bin / "cryptopipeline", manifest, read_logs(played))
 
 
@@ -77,11 +76,6 @@ def wait_for_address(simulator: subprocess.Popen, log: Path) -> str:
             break
         time.sleep(0.1)
     raise SystemExit(f"the exchange simulator did not start:\n{log.read_text(encoding='utf-8', errors='replace')}")
-
-
-def read_json(url: str) -> dict:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return json.load(answer)
 
 
 def pipeline(symbols: list[str], address: str, intervals: str = INTERVALS) -> str:

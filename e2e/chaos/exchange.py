@@ -1,15 +1,13 @@
 """The simulated exchange of a round, with its faults."""
 
-import json
 import subprocess
-import urllib.error
-import urllib.request
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import simulator
 from demo import read_logs, stop, wait_for_address
 from judge.trades import Trade
-from steps import Failed, wait_until
+from steps import wait_until
 
 from .market import LEAST_TRADES
 
@@ -30,16 +28,10 @@ class Exchange:
         self.address = wait_for_address(self._process, self.log)
 
     def command(self, name: str, **arguments: object) -> None:
-        body = json.dumps({"command": name, **arguments}).encode()
-        request = urllib.request.Request(f"http://{self.address}/control/command", data=body)
-        try:
-            urllib.request.urlopen(request, timeout=10).close()
-        except urllib.error.HTTPError as error:
-            raise Failed(f"the simulator refuses {body.decode()}: {error.read().decode()}") from error
+        simulator.command(self.address, name, **arguments)
 
     def status(self) -> dict:
-        with urllib.request.urlopen(f"http://{self.address}/control/status", timeout=10) as answer:
-            return json.load(answer)
+        return simulator.status(self.address)
 
     def symbols(self) -> dict[str, dict]:
         return {row["symbol"]: row for row in self.status()["symbols"]}

@@ -11,7 +11,7 @@ from judge.sqlite import Sqlite
 from steps import Failed, wait_until
 
 from .exchange import Exchange
-from .market import BUSY, generated
+from .market import generated, soon_traded
 from .rig import INTERVALS, WAITS_VARIABLE, Rig, Variant
 from .sampler import Sampler
 
@@ -40,7 +40,8 @@ class Machine:
 
     def begin(self) -> None:
         self._start()
-        wait_until("trades of every busy symbol are held", 90, lambda: sum(1 for row in self._rows(HEADS) if row["trades_held"] != "0") >= len(BUSY))
+        symbols = soon_traded(self.variant.market)
+        wait_until(f"trades of {symbols} symbols are held", 90, lambda: sum(1 for row in self._rows(HEADS) if row["trades_held"] != "0") >= symbols)
         self.sampler.begin()
 
     def kill(self) -> str:

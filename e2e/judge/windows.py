@@ -8,7 +8,7 @@ from typing import Iterable
 
 from .candles import Candle, interval_us
 from .snapshot import NO_FLOOR_US, Row, StoredCandle, stored_candle
-from .truth import Truth
+from .truth import Truth, series_name
 from .verdict import Verdict
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -115,9 +115,8 @@ def _is_part_of(part: Candle, whole: Candle) -> bool:
 
 
 def _printed_candle(row: Row) -> StoredCandle:
-    series = row.get("series") or "0"
     translated = {
-        "symbol": row["symbol"] if series == "0" else f"{row['symbol']}#{series}",
+        "symbol": series_name(row["symbol"], int(row.get("series") or 0)),
         "interval_s": str(interval_us(row["interval"]) // 1_000_000),
         "open_us": str(_microseconds(row["open_time"])),
         "complete": "1" if row["complete"] == "true" else "0",

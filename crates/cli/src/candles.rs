@@ -8,7 +8,7 @@ use market::Interval;
 use serde_json::json;
 use store::{CandleQuery, CandleRow, time_text};
 
-use crate::output::print;
+use crate::output::{print, series_name};
 use crate::place::{PipelineArguments, open_store};
 use crate::table::{self, Column};
 
@@ -89,7 +89,7 @@ fn write_table(candles: &[CandleRow], mut out: &mut dyn Write) -> io::Result<()>
     ];
     let row = |candle: &CandleRow| {
         vec![
-            symbol(candle),
+            series_name(&candle.market.symbol, candle.series),
             candle.interval.to_string(),
             time_text(candle.open_time_us),
             candle.open.to_string(),
@@ -102,12 +102,6 @@ fn write_table(candles: &[CandleRow], mut out: &mut dyn Write) -> io::Result<()>
         ]
     };
     table::write(&columns, &candles.iter().map(row).collect::<Vec<_>>(), &mut out)
-}
-
-/// `BTCUSDT`; `BTCUSDT#1` once its trades were numbered anew.
-fn symbol(candle: &CandleRow) -> String {
-    let symbol = &candle.market.symbol;
-    if candle.series == 0 { symbol.to_string() } else { format!("{symbol}#{}", candle.series) }
 }
 
 fn write_csv(candles: &[CandleRow], out: &mut dyn Write) -> io::Result<()> {
@@ -245,6 +239,9 @@ mod tests {
             text.lines().map(|line| line.find("yes").or(line.find("COMPLETE")).unwrap()).collect();
         assert_eq!(ends[0], ends[1]);
         assert!(text.lines().nth(1).unwrap().starts_with("BTCUSDT "), "{text}");
-        assert_eq!(symbol(&CandleRow { series: 2, ..candle() }), "BTCUSDT#2");
+        let mut out = Vec::new();
+        write_table(&[CandleRow { series: 2, ..candle() }], &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.lines().nth(1).unwrap().starts_with("BTCUSDT#2 "), "{text}");
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::{Hole, MarketLedger, RefusedIds, time_text};
 
-use crate::output::{Format, counted, print};
+use crate::output::{Format, counted, print, series_name};
 use crate::place::{PipelineArguments, open_store};
 use crate::table::{self, Column};
 
@@ -99,10 +99,8 @@ fn write_table(
     writeln!(out, "\n{}", verdict(ledgers))
 }
 
-/// `binance:BTCUSDT`; `binance:BTCUSDT#1` once its trades were numbered anew.
 fn name(ledger: &MarketLedger) -> String {
-    let market = &ledger.market;
-    if ledger.series == 0 { market.to_string() } else { format!("{market}#{}", ledger.series) }
+    series_name(&ledger.market, ledger.series)
 }
 
 /// Where the exchange numbers anew and nobody has begun a series for it.

@@ -1,5 +1,6 @@
 //! What the reading commands have in common: where they print to, and how they write moments.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use anyhow::Context as _;
@@ -21,6 +22,11 @@ pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> any
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot print"),
     }
+}
+
+/// `BTCUSDT`; `BTCUSDT#1` once its trades were numbered anew.
+pub(crate) fn series_name(name: &impl Display, series: i32) -> String {
+    if series == 0 { name.to_string() } else { format!("{name}#{series}") }
 }
 
 /// `1 trade`, `2 trades`.

@@ -132,7 +132,7 @@ impl Flusher {
             let offsets = transaction.read_offsets(&batch.topic, &partitions).await?;
             check_offsets(&batch.topic_id, &batch.partitions, &offsets)?;
         }
-        let newest_series = markets.last().map(|market| market.symbol_id);
+        let counted_under = markets.last().map(|market| market.symbol_id);
         self.lock_and_read(&mut transaction, &markets, &settings, now_us).await?;
 
         let mut writes =
@@ -142,7 +142,7 @@ impl Flusher {
             writes.markets.push(planned);
         }
         let report = account_for_records(batch.partitions, &mut writes);
-        writes.history = file.zip(newest_series).map(|(file, symbol_id)| {
+        writes.history = file.zip(counted_under).map(|(file, symbol_id)| {
             let counted = std::mem::take(&mut writes.partitions).pop().unwrap_or_default();
             HistoryWrite::new(symbol_id, file, &counted)
         });
@@ -164,7 +164,6 @@ impl Flusher {
             .map(|batch| batch.market.clone())
             .collect();
         if !unknown.is_empty() {
-            database.symbol_ids(&unknown).await?;
             self.series.learn(database.series(&unknown).await?);
         }
         let mut identified: Vec<SeriesBatch> =

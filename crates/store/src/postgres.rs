@@ -7,6 +7,7 @@ mod flush;
 mod history;
 mod queries;
 mod rebuild;
+mod rows;
 mod series;
 mod types;
 

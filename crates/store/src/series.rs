@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use market::{Market, Record, RefusedTrade};
 
 use crate::error::{SeriesError, StoreError};
-use crate::flush::{FlushDatabase, FlushTransaction};
+use crate::flush::{FlushDatabase, FlushTransaction, StoredHead};
 use crate::model::MarketBatch;
 
 /// The times whose trades belong to a series: microseconds since 1970, UTC.
@@ -111,22 +111,27 @@ pub(crate) trait SeriesTransaction: FlushTransaction {
     async fn end_series(&mut self, symbol_id: i32, since_us: i64) -> Result<(), StoreError>;
 }
 
+/// A transaction that has locked the current series of `market`, and what is stored of it.
+pub(crate) async fn lock_current<D: FlushDatabase>(
+    database: &D,
+    market: &Market,
+) -> Result<(D::Transaction, StoredHead), StoreError> {
+    let symbol_ids = database.symbol_ids(std::slice::from_ref(market)).await?;
+    let mut transaction = database.begin().await?;
+    transaction.lock_heads(&symbol_ids).await?;
+    match transaction.read_heads(&symbol_ids).await?.pop() {
+        Some(head) if head.span.until_us.is_none() => Ok((transaction, head)),
+        // It has ended since it was looked up, or the schema was made anew.
+        _ => Err(StoreError::SeriesMoved),
+    }
+}
+
 /// Begins a series of `market`, unless it has begun already.
 pub(crate) async fn begin<D>(database: &D, market: &Market, since_us: i64) -> Result<(), SeriesError>
 where
     D: FlushDatabase<Transaction: SeriesTransaction>,
 {
-    let [symbol_id] = database.symbol_ids(std::slice::from_ref(market)).await?[..] else {
-        return Err(StoreError::Unexpected(format!("{market} has no id")).into());
-    };
-    let mut transaction = database.begin().await?;
-    transaction.lock_heads(&[symbol_id]).await?;
-    let Some(head) = transaction.read_heads(&[symbol_id]).await?.pop() else {
-        return Err(StoreError::Unexpected(format!("{market} is gone")).into());
-    };
-    if head.span.until_us.is_some() {
-        return Err(StoreError::SeriesMoved.into());
-    }
+    let (mut transaction, head) = lock_current(database, market).await?;
     match head.span.from_us {
         Some(from_us) if from_us == since_us => return Ok(()),
         Some(from_us) if from_us > since_us => return Err(SeriesError::BeforeLastSeries { from_us }),
@@ -137,7 +142,7 @@ where
     if let Some(earliest_us) = earliest_us.filter(|earliest_us| since_us < *earliest_us) {
         return Err(SeriesError::BeforeNewestTrade { earliest_us });
     }
-    transaction.end_series(symbol_id, since_us).await?;
+    transaction.end_series(head.symbol_id, since_us).await?;
     transaction.commit().await.map_err(StoreError::database("begin a series"))?;
     Ok(())
 }

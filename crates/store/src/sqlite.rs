@@ -5,6 +5,7 @@ mod flush;
 mod history;
 mod queries;
 mod rebuild;
+mod rows;
 mod series;
 
 use std::str::FromStr;

@@ -7,6 +7,7 @@ use market::{Market, RangeChanges, RangeKind, TradeRange, TradeRanges};
 
 use crate::error::StoreError;
 use crate::flush::{FlushDatabase, FlushTransaction, FlushWrites, MarketWrite};
+use crate::series::lock_current;
 
 /// Ids without a trade, and the trades around them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,15 +38,8 @@ pub(crate) async fn enter<D: FlushDatabase>(
     market: &Market,
     ranges: impl Iterator<Item = TradeRange>,
 ) -> Result<(), StoreError> {
-    let [symbol_id] = database.symbol_ids(std::slice::from_ref(market)).await?[..] else {
-        return Err(StoreError::Unexpected(format!("{market} has no id")));
-    };
-    let mut transaction = database.begin().await?;
-    transaction.lock_heads(&[symbol_id]).await?;
-    let Some(head) = transaction.read_heads(&[symbol_id]).await?.pop() else {
-        return Err(StoreError::Unexpected(format!("{market} is gone")));
-    };
-    let stored = transaction.read_ranges(&[symbol_id]).await?;
+    let (mut transaction, head) = lock_current(database, market).await?;
+    let stored = transaction.read_ranges(&[head.symbol_id]).await?;
     let mut ledger: TradeRanges = stored.into_iter().map(|(_, range)| range).collect();
     let mut changes = RangeChanges::default();
     for range in ranges {

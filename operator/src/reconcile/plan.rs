@@ -23,6 +23,7 @@ use market::Market;
 use super::observe::Observed;
 
 pub use schema::{SchemaPlan, SchemaStep};
+pub use series::SeriesPlan;
 pub use topic::{TopicPlan, TopicStep, WishedTopic};
 
 /// Where the pipeline is to run.
@@ -142,8 +143,7 @@ pub fn plan(
     let mut broken = violations(pipeline);
     broken.extend(history::violations(pipeline, now));
     broken.extend(missing_in(&pipeline.spec, place));
-    let series = series::plan_series(&pipeline.spec, observed.schema.value(), now);
-    broken.extend(series.broken);
+    broken.extend(crds::series::violations(&pipeline.spec, now));
     if !broken.is_empty() {
         return Err(broken);
     }
@@ -154,11 +154,7 @@ pub fn plan(
     };
     let wished_topic = topic::wished_topic(&id, &pipeline.spec);
     let topic = topic::plan_topic(wished_topic, pipeline.status.as_ref(), observed);
-    let schema = SchemaPlan {
-        series: series.to_begin,
-        refused_series: series.refused,
-        ..schema::plan_schema(&id, &pipeline.spec, pipeline.status.as_ref(), observed)
-    };
+    let schema = schema::plan_schema(&id, &pipeline.spec, pipeline.status.as_ref(), observed);
     let workloads = workloads::plan_workloads(&id, &pipeline.spec, observed, place, &topic, &schema);
     Ok(PipelinePlan {
         markets: markets(&pipeline.spec),

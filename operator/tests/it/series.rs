@@ -65,7 +65,7 @@ fn a_symbol_that_is_numbered_anew_is_named_with_what_to_write() {
 fn the_series_that_the_database_does_not_have_begin_in_their_order() {
     let (first_us, second_us) = (NOW_US - 20_000_000, NOW_US - 10_000_000);
     let pipeline = with_series(&[second_us, first_us]);
-    let to_begin = |observed: &Observed| planned(&pipeline, observed).schema.series;
+    let to_begin = |observed: &Observed| planned(&pipeline, observed).schema.series.to_begin;
     assert_eq!(to_begin(&world(&[])), [begun(first_us), begun(second_us)]);
     assert_eq!(to_begin(&world(&[begun(first_us)])), [begun(second_us)]);
     assert_eq!(to_begin(&world(&[begun(first_us), begun(second_us)])), []);
@@ -78,7 +78,7 @@ fn a_series_that_cannot_begin_is_refused_with_field_value_and_rule() {
     let refused = |time_us: i64, observed: &Observed| {
         let pipeline = with_series(&[time_us]);
         let plan = planned(&pipeline, observed);
-        assert_eq!((plan.schema.series.len(), plan.schema.refused_series.len()), (0, 1));
+        assert_eq!((plan.schema.series.to_begin.len(), plan.schema.series.refused.len()), (0, 1));
         let status = status(&pipeline, observed, &Applied::default());
         assert_eq!(said(&status, "SchemaReady"), "False/RuleBroken");
         condition(&status, "SchemaReady").message.clone()

@@ -1,5 +1,6 @@
 //! What a flush needs of a database: its statements in their order, and the rows that it reads.
 
+use hashbrown::HashMap;
 use market::{CandleKey, Fold, IdRestart, Interval, LastTrade, Market, Output, TradeRange};
 
 use super::FlushWrites;
@@ -12,10 +13,18 @@ pub(crate) trait FlushDatabase {
     /// Its transaction; dropping one rolls it back.
     type Transaction: FlushTransaction;
 
-    /// The ids of the markets' current series, in the order of the markets; markets that are not known yet are added.
-    async fn symbol_ids(&self, markets: &[Market]) -> Result<Vec<i32>, StoreError>;
-    /// All series of the markets; none of a market that is not known.
+    /// All series of the markets; markets that are not known yet are added.
     async fn series(&self, markets: &[Market]) -> Result<Vec<Series>, StoreError>;
+    /// The ids of the markets' current series, in the order of the markets; markets that are not known yet are added.
+    async fn symbol_ids(&self, markets: &[Market]) -> Result<Vec<i32>, StoreError> {
+        let series = self.series(markets).await?;
+        let current = series.into_iter().filter(|series| series.span.until_us.is_none());
+        let ids: HashMap<Market, i32> = current.map(|series| (series.market, series.symbol_id)).collect();
+        let id = |market: &Market| {
+            ids.get(market).copied().ok_or_else(|| StoreError::Unexpected(format!("{market} has no id")))
+        };
+        markets.iter().map(id).collect()
+    }
     /// Makes what rows of these times need and a flush must not make itself.
     async fn prepare_trade_days(
         &self,

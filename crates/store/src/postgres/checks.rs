@@ -5,7 +5,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresDatabase;
-use super::flush::candle_of;
+use super::rows::candle_of;
 use super::types::{Numeric, Time};
 use crate::checks::{
     CandleCheck, CheckCount, CheckVerdict, CheckableWindow, DifferingCandle, content_of, differences_of_json,

@@ -1,23 +1,21 @@
 //! The statements of a flush on PostgreSQL: rows by COPY, everything else by arrays, one round trip each.
 
-use market::{
-    Candle, CandleKey, Fixed8, Fixed16, Fold, IdRestart, Interval, LastTrade, Market, Output, TradeRange,
-};
+use market::{Candle, CandleKey, Fixed8, Fixed16, Fold, Interval, Market, Output, TradeRange};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, Row, Transaction};
 
 use super::PostgresDatabase;
 use super::copy::copy_trades;
 use super::history::write_history;
+use super::rows::{candle_of, head_of, series_of};
 use super::types::{Numeric, Time};
 use crate::error::StoreError;
 use crate::flush::{
     Floors, FlushDatabase, FlushTransaction, FlushWrites, MarketWrite, PartitionWrite, StoredCandle,
     StoredHead, StoredOffset,
 };
-use crate::model::HeadState;
-use crate::names::{interval_of, kind_names, kind_of, output_names, output_of};
-use crate::series::{Series, SeriesSpan};
+use crate::names::{kind_names, kind_of, output_names, output_of};
+use crate::series::Series;
 
 pub(super) const CANDLE_COLUMNS: &str = "candles.symbol_id, candles.interval_s, candles.open_time, open, high, low, close, volume, \
      quote_volume, trade_count, taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id";
@@ -25,7 +23,7 @@ pub(super) const CANDLE_COLUMNS: &str = "candles.symbol_id, candles.interval_s, 
 impl FlushDatabase for PostgresDatabase {
     type Transaction = Transaction<'static, Postgres>;
 
-    async fn symbol_ids(&self, markets: &[Market]) -> Result<Vec<i32>, StoreError> {
+    async fn series(&self, markets: &[Market]) -> Result<Vec<Series>, StoreError> {
         let venues: Vec<&str> = markets.iter().map(|market| market.venue.as_str()).collect();
         let symbols: Vec<&str> = markets.iter().map(|market| market.symbol.as_str()).collect();
         let adding = "INSERT INTO symbol_head (venue, symbol)
@@ -38,34 +36,16 @@ impl FlushDatabase for PostgresDatabase {
             .execute(&self.pool)
             .await
             .map_err(StoreError::database("add symbols"))?;
-        sqlx::query_scalar(
-            "SELECT symbol_id FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted (venue, symbol, position)
-             JOIN symbol_head USING (venue, symbol) WHERE ended_at IS NULL ORDER BY position",
+        let rows = sqlx::query(
+            "SELECT symbol_id, venue, symbol, began_at, ended_at
+             FROM unnest($1::text[], $2::text[]) AS wanted (venue, symbol) JOIN symbol_head USING (venue, symbol)",
         )
         .bind(&venues)
         .bind(&symbols)
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::database("read symbol ids"))
-    }
-
-    async fn series(&self, markets: &[Market]) -> Result<Vec<Series>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT symbol_id, venue, symbol, began_at, ended_at
-             FROM unnest($1::text[], $2::text[]) AS wanted (venue, symbol) JOIN symbol_head USING (venue, symbol)
-             ORDER BY symbol_id",
-        )
-        .bind(markets.iter().map(|market| market.venue.as_str()).collect::<Vec<&str>>())
-        .bind(markets.iter().map(|market| market.symbol.as_str()).collect::<Vec<&str>>())
-        .fetch_all(&self.pool)
-        .await
         .map_err(StoreError::database("read the series of symbols"))?;
-        let series = |row: &PgRow| Series {
-            symbol_id: row.get(0),
-            market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
-            span: span_of(row, 3),
-        };
-        Ok(rows.iter().map(series).collect())
+        Ok(rows.iter().map(series_of).collect())
     }
 
     async fn prepare_trade_days(
@@ -222,69 +202,6 @@ impl FlushTransaction for Transaction<'static, Postgres> {
     async fn commit(self) -> Result<(), sqlx::Error> {
         Transaction::commit(self).await
     }
-}
-
-fn head_of(row: &PgRow) -> Result<StoredHead, StoreError> {
-    let last_trade = match (row.get(5), row.get::<Option<Time>, _>(6), row.get::<Option<Numeric<8>>, _>(7)) {
-        (Some(trade_id), Some(Time(trade_time_us)), Some(Numeric(price))) => {
-            Some(LastTrade { trade_id, trade_time_us, price })
-        }
-        _ => None,
-    };
-    Ok(StoredHead {
-        symbol_id: row.get(0),
-        market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
-        span: span_of(row, 11),
-        version: row.get(3),
-        trades_held: row.get(4),
-        last_trade,
-        max_inversion_us: row.get(8),
-        restart: restart_of(row, 13),
-        exchange: row
-            .get::<Option<i64>, _>(9)
-            .zip(row.get::<Option<Time>, _>(10))
-            .map(|(last_id, Time(probed_at_us))| HeadState { last_id, probed_at_us }),
-    })
-}
-
-/// Of two columns: beginning and end.
-fn span_of(row: &PgRow, column: usize) -> SeriesSpan {
-    let time_us = |column: usize| row.get::<Option<Time>, _>(column).map(|Time(time_us)| time_us);
-    SeriesSpan { from_us: time_us(column), until_us: time_us(column + 1) }
-}
-
-/// Of two columns: since when, and how many trades say so.
-pub(super) fn restart_of(row: &PgRow, column: usize) -> Option<IdRestart> {
-    let Time(since_us) = row.get::<Option<Time>, _>(column)?;
-    Some(IdRestart { since_us, trades: row.get(column + 1) })
-}
-
-pub(super) fn candle_of(row: &PgRow) -> Result<StoredCandle, StoreError> {
-    let reading = StoreError::database("read a candle");
-    let fixed8 = |column: usize| row.try_get(column).map(|Numeric(number): Numeric<8>| number);
-    let fixed16 = |column: usize| row.try_get(column).map(|Numeric(number): Numeric<16>| number);
-    let read = || -> Result<Candle, sqlx::Error> {
-        let Time(open_time_us) = row.try_get(2)?;
-        Ok(Candle {
-            open_time_us,
-            open: fixed8(3)?,
-            high: fixed8(4)?,
-            low: fixed8(5)?,
-            close: fixed8(6)?,
-            volume: fixed8(7)?,
-            quote_volume: fixed16(8)?,
-            trade_count: row.try_get(9)?,
-            taker_buy_volume: fixed8(10)?,
-            taker_buy_quote_volume: fixed16(11)?,
-            first_trade_id: row.try_get(12)?,
-            last_trade_id: row.try_get(13)?,
-        })
-    };
-    Ok(StoredCandle {
-        symbol_id: row.get(0),
-        interval: interval_of(row.get(1))?,
-        candle: read().map_err(reading)?,
-    })
 }
 
 async fn write_candles(connection: &mut PgConnection, markets: &[MarketWrite]) -> Result<(), sqlx::Error> {

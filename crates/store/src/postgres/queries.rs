@@ -5,7 +5,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresDatabase;
-use super::flush::restart_of;
+use super::rows::restart_of;
 use super::types::{Numeric, Time};
 use crate::error::StoreError;
 use crate::flush::FlushDatabase as _;

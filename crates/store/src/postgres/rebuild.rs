@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use market::Interval;
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
-use super::flush::{CANDLE_COLUMNS, candle_of};
+use super::flush::CANDLE_COLUMNS;
+use super::rows::candle_of;
 use super::types::Time;
 use crate::error::StoreError;
 use crate::flush::StoredCandle;

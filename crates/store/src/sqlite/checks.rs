@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::flush::candle_of;
+use super::rows::candle_of;
 use super::{SqliteDatabase, fixed};
 use crate::checks::{
     CandleCheck, CheckCount, CheckVerdict, CheckableWindow, DifferingCandle, content_of, differences_of_json,

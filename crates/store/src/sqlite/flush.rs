@@ -1,19 +1,19 @@
 //! The statements of a flush on SQLite. BEGIN IMMEDIATE is the lock: whoever holds it is the only writer.
 
-use market::{Candle, CandleKey, Fold, IdRestart, Interval, LastTrade, Market, Output, TradeRange};
+use market::{Candle, CandleKey, Fold, Interval, Market, Output, TradeRange};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection, Transaction};
 
+use super::SqliteDatabase;
 use super::history::write_history;
-use super::{SqliteDatabase, fixed};
+use super::rows::{candle_of, head_of, series_of};
 use crate::error::StoreError;
 use crate::flush::{
     Floors, FlushDatabase, FlushTransaction, FlushWrites, MarketWrite, StoredCandle, StoredHead, StoredOffset,
 };
-use crate::model::HeadState;
-use crate::names::{interval_of, kind_names, kind_of, output_names, output_of};
-use crate::series::{Series, SeriesSpan};
+use crate::names::{kind_names, kind_of, output_names, output_of};
+use crate::series::Series;
 
 pub(super) const CANDLE_COLUMNS: &str = "symbol_id, interval_s, open_time_us, open, high, low, close, volume, quote_volume, \
      trade_count, taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id";
@@ -21,47 +21,26 @@ pub(super) const CANDLE_COLUMNS: &str = "symbol_id, interval_s, open_time_us, op
 impl FlushDatabase for SqliteDatabase {
     type Transaction = Transaction<'static, Sqlite>;
 
-    async fn symbol_ids(&self, markets: &[Market]) -> Result<Vec<i32>, StoreError> {
-        let mut ids = Vec::with_capacity(markets.len());
-        for Market { venue, symbol } in markets {
-            let adding = "INSERT INTO symbol_head (venue, symbol)
-                 SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM symbol_head WHERE venue = $1 AND symbol = $2)";
-            let (venue, symbol) = (venue.as_str(), symbol.as_str());
-            sqlx::query(adding)
-                .bind(venue)
-                .bind(symbol)
-                .execute(&self.pool)
-                .await
-                .map_err(StoreError::database("add a symbol"))?;
-            let finding =
-                "SELECT symbol_id FROM symbol_head WHERE venue = $1 AND symbol = $2 AND ended_at_us IS NULL";
-            let id = sqlx::query_scalar(finding)
-                .bind(venue)
-                .bind(symbol)
-                .fetch_one(&self.pool)
-                .await
-                .map_err(StoreError::database("read a symbol's id"))?;
-            ids.push(id);
-        }
-        Ok(ids)
-    }
-
     async fn series(&self, markets: &[Market]) -> Result<Vec<Series>, StoreError> {
         let names: Vec<Value> = markets.iter().map(|market| json!([market.venue, market.symbol])).collect();
+        let names = Value::from(names).to_string();
+        let adding =
+            "INSERT INTO symbol_head (venue, symbol) SELECT value ->> 0, value ->> 1 FROM json_each($1)
+             WHERE (value ->> 0, value ->> 1) NOT IN (SELECT venue, symbol FROM symbol_head)";
+        sqlx::query(adding)
+            .bind(&names)
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::database("add symbols"))?;
         let rows = sqlx::query(
             "SELECT symbol_id, venue, symbol, began_at_us, ended_at_us
-             FROM symbol_head JOIN json_each($1) ON venue = value ->> 0 AND symbol = value ->> 1 ORDER BY symbol_id",
+             FROM symbol_head JOIN json_each($1) ON venue = value ->> 0 AND symbol = value ->> 1",
         )
-        .bind(Value::from(names).to_string())
+        .bind(&names)
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the series of symbols"))?;
-        let series = |row: &SqliteRow| Series {
-            symbol_id: row.get(0),
-            market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
-            span: SeriesSpan { from_us: row.get(3), until_us: row.get(4) },
-        };
-        Ok(rows.iter().map(series).collect())
+        Ok(rows.iter().map(series_of).collect())
     }
 
     async fn prepare_trade_days(
@@ -215,53 +194,6 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
     async fn commit(self) -> Result<(), sqlx::Error> {
         Transaction::commit(self).await
     }
-}
-
-fn head_of(row: &SqliteRow) -> Result<StoredHead, StoreError> {
-    let last_trade = match (row.get(5), row.get(6)) {
-        (Some(trade_id), Some(trade_time_us)) => {
-            Some(LastTrade { trade_id, trade_time_us, price: fixed(row, 7)? })
-        }
-        _ => None,
-    };
-    Ok(StoredHead {
-        symbol_id: row.get(0),
-        market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
-        span: SeriesSpan { from_us: row.get(11), until_us: row.get(12) },
-        version: row.get(3),
-        trades_held: row.get(4),
-        last_trade,
-        max_inversion_us: row.get(8),
-        restart: restart_of(row, 13),
-        exchange: row
-            .get::<Option<i64>, _>(9)
-            .zip(row.get::<Option<i64>, _>(10))
-            .map(|(last_id, probed_at_us)| HeadState { last_id, probed_at_us }),
-    })
-}
-
-/// Of two columns: since when, and how many trades say so.
-pub(super) fn restart_of(row: &SqliteRow, column: usize) -> Option<IdRestart> {
-    let since_us = row.get::<Option<i64>, _>(column)?;
-    Some(IdRestart { since_us, trades: row.get(column + 1) })
-}
-
-pub(super) fn candle_of(row: &SqliteRow) -> Result<StoredCandle, StoreError> {
-    let candle = Candle {
-        open_time_us: row.get(2),
-        open: fixed(row, 3)?,
-        high: fixed(row, 4)?,
-        low: fixed(row, 5)?,
-        close: fixed(row, 6)?,
-        volume: fixed(row, 7)?,
-        quote_volume: fixed(row, 8)?,
-        trade_count: row.get(9),
-        taker_buy_volume: fixed(row, 10)?,
-        taker_buy_quote_volume: fixed(row, 11)?,
-        first_trade_id: row.get(12),
-        last_trade_id: row.get(13),
-    };
-    Ok(StoredCandle { symbol_id: row.get(0), interval: interval_of(row.get(1))?, candle })
 }
 
 const INSERT_TRADES: &str = "INSERT INTO trades (symbol_id, trade_id, trade_time_us, version, price, quantity, buyer_is_maker)

@@ -5,7 +5,7 @@ use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::flush::restart_of;
+use super::rows::restart_of;
 use super::{SqliteDatabase, fixed};
 use crate::error::StoreError;
 use crate::flush::FlushDatabase as _;

@@ -39,9 +39,6 @@ struct FaultyTransaction<T> {
 impl<D: FlushDatabase> FlushDatabase for Faulty<D> {
     type Transaction = FaultyTransaction<D::Transaction>;
 
-    async fn symbol_ids(&self, markets: &[Market]) -> Result<Vec<i32>, StoreError> {
-        self.database.symbol_ids(markets).await
-    }
     async fn series(&self, markets: &[Market]) -> Result<Vec<Series>, StoreError> {
         self.database.series(markets).await
     }

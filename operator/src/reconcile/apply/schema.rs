@@ -49,13 +49,13 @@ pub async fn apply_schema(plan: &SchemaPlan, key: &SchemaKey, databases: &Databa
 
 /// Begins the series that are due.
 async fn begin_series(plan: &SchemaPlan, key: &SchemaKey, databases: &Databases, applied: &mut Applied) {
-    if plan.series.is_empty() {
+    if plan.series.to_begin.is_empty() {
         return;
     }
     let begun = async {
         let store = Store::connect(key.url.expose(), &key.schema, CONNECT).await?;
         let mut refused = Vec::new();
-        for BegunSeries { market, since_us } in &plan.series {
+        for BegunSeries { market, since_us } in &plan.series.to_begin {
             match store.begin_series(market, *since_us).await {
                 Ok(()) => {
                     let since = time_text(*since_us);

@@ -65,9 +65,9 @@ fn schema_ready(findings: &Findings<'_>) -> Verdict {
         }
         SchemaStep::Refuse(complaint) => Verdict::complain(complaint),
         SchemaStep::Migrate | SchemaStep::Claim | SchemaStep::Keep
-            if !plan.schema.refused_series.is_empty() =>
+            if !plan.schema.series.refused.is_empty() =>
         {
-            Verdict::no(Reason::RuleBroken, listed(&plan.schema.refused_series))
+            Verdict::no(Reason::RuleBroken, listed(&plan.schema.series.refused))
         }
         SchemaStep::Migrate | SchemaStep::Claim | SchemaStep::Keep => {
             let seen = findings.observed.schema.value().and_then(|schema| schema.version);

@@ -4,9 +4,10 @@ use crds::condition::Reason;
 use crds::spec::{DatabaseSpec, SecretKey};
 use crds::worker_settings::PipelineId;
 use crds::{CryptoPipelineSpec, CryptoPipelineStatus};
-use store::{BegunSeries, LATEST_SCHEMA_VERSION, Owner};
+use store::{LATEST_SCHEMA_VERSION, Owner};
 
 use super::Complaint;
+use super::series::{SeriesPlan, plan_series};
 use crate::reconcile::observe::{Observed, Reading, SchemaState, SecretState};
 
 /// What an SQLite file, which has no schemas, is called in texts.
@@ -23,10 +24,8 @@ pub struct SchemaPlan {
     pub step: SchemaStep,
     /// Whose it still is: the same pipeline before it was deleted and made anew.
     pub predecessor: Option<Owner>,
-    /// Series that are to begin, once it is right and ours.
-    pub series: Vec<BegunSeries>,
-    /// Series that the spec names and that cannot begin: field, value and rule.
-    pub refused_series: Vec<String>,
+    /// The series of its symbols, which begin once it is right and ours.
+    pub series: SeriesPlan,
 }
 
 /// What is to be done to the schema.
@@ -73,7 +72,9 @@ pub(super) fn plan_schema(
             Reading::Failed(_) | Reading::Pending => SchemaStep::Wait,
         },
     };
-    SchemaPlan { name, owner, step, predecessor, series: Vec::new(), refused_series: Vec::new() }
+    // Nothing is known of what has begun while it is not read, and nothing is done.
+    let series = observed.schema.value().map(|schema| plan_series(spec, schema)).unwrap_or_default();
+    SchemaPlan { name, owner, step, predecessor, series }
 }
 
 /// The schema's name.

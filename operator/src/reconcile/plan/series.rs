@@ -1,80 +1,40 @@
 //! Which series are to begin: what the spec names and the database does not have.
 
 use crds::CryptoPipelineSpec;
-use crds::rules::Violation;
-use crds::spec::{SeriesSpec, SourceSpec};
-use jiff::Timestamp;
 use market::Market;
 use store::{BegunSeries, time_text};
 
 use crate::reconcile::observe::SchemaState;
 
 /// What the spec's series come to.
-#[derive(Debug, Default)]
-pub(super) struct SeriesPlan {
-    /// In the order in which they begin.
-    pub(super) to_begin: Vec<BegunSeries>,
-    /// What breaks a rule whatever the database holds.
-    pub(super) broken: Vec<Violation>,
-    /// What cannot begin as it stands.
-    pub(super) refused: Vec<String>,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeriesPlan {
+    /// Those that are to begin, in the order in which they do.
+    pub to_begin: Vec<BegunSeries>,
+    /// Those that cannot begin as they stand: field, value and rule.
+    pub refused: Vec<String>,
 }
 
-/// Nothing is known of what has begun while `schema` is not read, and nothing is done.
-pub(super) fn plan_series(
-    spec: &CryptoPipelineSpec,
-    schema: Option<&SchemaState>,
-    now: Timestamp,
-) -> SeriesPlan {
+/// What is left to do of the spec's series.
+pub(super) fn plan_series(spec: &CryptoPipelineSpec, schema: &SchemaState) -> SeriesPlan {
     let mut plan = SeriesPlan::default();
     for (source_index, source) in spec.sources.iter().enumerate() {
         for (index, series) in source.series.iter().enumerate() {
-            let path = format!("spec.sources[{source_index}].series[{index}]");
-            match check(source, series, &path, now) {
-                Err(violation) => plan.broken.push(violation),
-                Ok(wished) => {
-                    if let Some(schema) = schema {
-                        plan.add(wished, schema, &path);
-                    }
+            let market = Market::new(source.effective_venue(), series.symbol.as_str());
+            let wished = BegunSeries { market, since_us: series.since.0.as_microsecond() };
+            if schema.series.contains(&wished) {
+                continue;
+            }
+            match why_not(&wished, schema) {
+                Some(rule) => {
+                    plan.refused.push(format!("spec.sources[{source_index}].series[{index}].since: {rule}"));
                 }
+                None => plan.to_begin.push(wished),
             }
         }
     }
     plan.to_begin.sort_by_key(|series| series.since_us);
     plan
-}
-
-fn check(
-    source: &SourceSpec,
-    series: &SeriesSpec,
-    path: &str,
-    now: Timestamp,
-) -> Result<BegunSeries, Violation> {
-    let SeriesSpec { symbol, since } = series;
-    if !source.symbols.contains(symbol) {
-        return Err(Violation::new(
-            format!("{path}.symbol"),
-            format!("{symbol} is none of the source's symbols"),
-        ));
-    }
-    if since.0 > now {
-        let rule = format!("{} lies in the future: a series begins once its trades are there", since.0);
-        return Err(Violation::new(format!("{path}.since"), rule));
-    }
-    let market = Market::new(source.effective_venue(), symbol.as_str());
-    Ok(BegunSeries { market, since_us: since.0.as_microsecond() })
-}
-
-impl SeriesPlan {
-    fn add(&mut self, wished: BegunSeries, schema: &SchemaState, path: &str) {
-        if schema.series.contains(&wished) {
-            return;
-        }
-        match why_not(&wished, schema) {
-            Some(rule) => self.refused.push(format!("{path}.since: {rule}")),
-            None => self.to_begin.push(wished),
-        }
-    }
 }
 
 /// Why a series cannot begin then. The database decides in the end; this says it with the field's name.
