@@ -25,7 +25,10 @@ impl KafkaConnection {
             .set("allow.auto.create.topics", "false")
             // The default of five minutes would leave grown partitions unread for as long.
             .set("topic.metadata.refresh.interval.ms", "10000")
-            .set("reconnect.backoff.max.ms", "5000");
+            .set("reconnect.backoff.max.ms", "5000")
+            // With connections only where they are needed, librdkafka 2.12 tries one after the other without a pause while
+            // a request waits for a broker that is away: each failure wakes the request, which asks for a connection.
+            .set("enable.sparse.connections", "false");
         for (name, value) in role_defaults {
             config.set(*name, *value);
         }

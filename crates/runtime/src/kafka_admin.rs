@@ -303,6 +303,8 @@ fn is_election(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::NotLeaderForPartition
             | RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownPartition
+            // librdkafka's own word for a topic none of whose partitions has a leader.
+            | RDKafkaErrorCode::NoEnt
     )
 }
 
@@ -319,6 +321,9 @@ fn essence(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::config::RDKafkaLogLevel;
+    use rdkafka::mocking::MockCluster;
+
     use super::*;
 
     #[test]
@@ -368,6 +373,55 @@ mod tests {
         let text = error.to_string();
         assert!(text.starts_with(&format!("the broker {address} does not answer: ")), "{text}");
         assert!(text.ends_with("Connection refused"), "{text}");
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// How often the client has tried to connect since the last look, as its own log says.
+    fn attempts(client: &AdminClient<DefaultClientContext>) -> usize {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || native::drain_log(client.inner()));
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        log.lines().filter(|line| line.contains("broker in state TRY_CONNECT connecting")).count()
+    }
+
+    #[test]
+    fn a_request_that_waits_for_a_broker_leaves_it_in_peace() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("trades", 1, 1).unwrap();
+        let connection = KafkaConnection {
+            bootstrap_servers: cluster.bootstrap_servers(),
+            client_config: BTreeMap::new(),
+        };
+        let mut config = connection.client_config("test", &[("debug", "broker")]);
+        let client: AdminClient<DefaultClientContext> =
+            config.set_log_level(RDKafkaLogLevel::Debug).create().unwrap();
+        let ask = |timeout| native::end_offsets(client.inner(), "trades", 1, timeout);
+        ask(Duration::from_secs(30)).unwrap();
+        assert!(attempts(&client) > 0);
+        cluster.broker_down(1).unwrap();
+        let unanswered = ask(Duration::from_secs(3)).unwrap_err();
+        assert!(is_timeout(unanswered.code), "{unanswered:?}");
+        // Each lasts at least three quarters of 100 ms, doubled from then on; without a pause there are thousands.
+        let attempts = attempts(&client);
+        assert!((1..=30).contains(&attempts), "{attempts}");
     }
 
     #[test]

@@ -120,6 +120,12 @@ pub(super) fn end_offsets<C: ClientContext>(
         for &info in infos {
             let entry = &*sys::bindings::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
             check_code(ACTION, entry.err, || text(sys::bindings::rd_kafka_err2str(entry.err)))?;
+            if entry.offset < 0 {
+                // librdkafka 2.12 drops the errors of single brokers, and leaves what it began with.
+                let code = RDKafkaErrorCode::RequestTimedOut;
+                let reason = format!("the leader of partition {} does not answer", entry.partition);
+                return Err(NativeError { action: ACTION, code, reason });
+            }
             by_partition.push((entry.partition, entry.offset));
         }
         by_partition
