@@ -37,6 +37,11 @@ class DatabaseProxy:
         with self._lock:
             self._wanted.clear()
 
+    def connections(self) -> int:
+        """How many there are through it."""
+        with self._lock:
+            return len(self._connections) // 2
+
     def refuse(self, refuses: bool) -> int:
         """Cuts everybody off and takes nobody, as a broken network; says how many were cut off."""
         with self._lock:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -158,6 +159,8 @@ class Pipeline:
         folder.mkdir(parents=True)
         self.exchange = Exchange(rig.programs / "exchange-sim", folder, generated(seed, variant.market, variant.past_h))
         self.schema = Schema(rig.postgres.url, self.schema_name)
+        # Faults ask at the same time, and one question at a time can be asked.
+        self._asking = threading.Lock()
         self.sampler = Sampler(Schema(rig.postgres.url, self.schema_name), rig.api, self.name)
         own = WAITS_VARIABLE | {"LOG_FORMAT": "text", "RUST_LOG": "info"}
         self.node = Node(rig.api, self.name, rig.programs / "worker", folder, rig.rounds, own | variant.environment, variant.client_config)
@@ -197,7 +200,8 @@ class Pipeline:
 
         def answered() -> bool:
             try:
-                answers.append(next(iter(self.schema.query(statement)[0].values())) or "")
+                with self._asking:
+                    answers.append(next(iter(self.schema.query(statement)[0].values())) or "")
             except Unreachable:
                 return False
             return True

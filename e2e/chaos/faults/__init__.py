@@ -10,7 +10,7 @@ from ..rig import Pipeline
 
 
 # How long an effect is waited for: another fault may keep the parts from their work for a while.
-LONGEST_EFFECT_S = 150
+LONGEST_EFFECT_S = 240
 
 
 class NoEffect(Failed):

@@ -12,10 +12,12 @@ from .service import faults_of
 
 
 def network_cut(pipeline: Pipeline, random: Random) -> str:
-    seconds = random.uniform(0.5, 3.0)
-    cut = pipeline.rig.proxy.refuse(True)
+    """As soon as there are any: after another fault there may be none for a while."""
+    proxy, seconds = pipeline.rig.proxy, random.uniform(0.5, 3.0)
+    wait_until("somebody is connected to the database", LONGEST_EFFECT_S, lambda: proxy.connections() > 0)
+    cut = proxy.refuse(True)
     time.sleep(seconds)
-    pipeline.rig.proxy.refuse(False)
+    proxy.refuse(False)
     if not cut:
         raise NoEffect("nobody was connected to the database")
     return f"{cut} connections were cut, and new ones refused for {seconds:.1f} s"

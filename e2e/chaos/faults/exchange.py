@@ -3,6 +3,7 @@
 import contextlib
 import time
 from random import Random
+from typing import Callable
 
 from steps import Failed, wait_until
 
@@ -14,18 +15,14 @@ FALSE_FRAMES = ("oversized", "wrong_types", "absurd_id", "absurd_time", "absurd_
 
 
 def disconnect(pipeline: Pipeline, _: Random) -> str:
-    before = pipeline.exchange.status()["connections"]
+    before = _connections(pipeline)
     pipeline.exchange.command("disconnect")
-    if not before:
-        raise NoEffect("nobody was connected to the exchange")
     return f"{before} connections to the exchange were cut"
 
 
 def shutdown_notice(pipeline: Pipeline, random: Random) -> str:
-    before = pipeline.exchange.status()["connections"]
+    before = _connections(pipeline)
     pipeline.exchange.command("server_shutdown", lead_ms=random.randint(500, 3000))
-    if not before:
-        raise NoEffect("nobody was connected to the exchange")
     return f"{before} connections were told of a shutdown and closed"
 
 
@@ -61,16 +58,18 @@ def stalled_symbol(pipeline: Pipeline, random: Random) -> str:
     symbol = random.choice(BUSY)
     before = _spoiled(pipeline, symbol)
     pipeline.exchange.command("stall", symbol=symbol, stalled=True)
-    time.sleep(random.uniform(2.0, 5.0))
-    pipeline.exchange.command("stall", symbol=symbol, stalled=False)
-    return _proof(pipeline, symbol, before, f"{symbol} was silent")
+    try:
+        # After another fault nobody may be connected for a while.
+        wait_until(f"{symbol} is silent", LONGEST_EFFECT_S, lambda: _spoiled(pipeline, symbol) > before)
+        time.sleep(random.uniform(2.0, 5.0))
+    finally:
+        pipeline.exchange.command("stall", symbol=symbol, stalled=False)
+    return f"{symbol} was silent: {_spoiled(pipeline, symbol) - before} frames"
 
 
 def withheld_trades(pipeline: Pipeline, random: Random) -> str:
     symbol = random.choice(BUSY)
-    before = _spoiled(pipeline, symbol)
-    _make_a_hole(pipeline, random, symbol)
-    return _proof(pipeline, symbol, before, f"trades of {symbol} were withheld")
+    return _spoil(pipeline, symbol, f"trades of {symbol} were withheld", lambda: _make_a_hole(pipeline, random, symbol))
 
 
 def frames(name: str, **arguments: object):
@@ -78,10 +77,8 @@ def frames(name: str, **arguments: object):
         symbol, count = random.choice(BUSY), random.randint(1, 20)
         if arguments.get("frame") == "oversized":
             count = 2
-        before = _spoiled(pipeline, symbol)
-        pipeline.exchange.command(name, symbol=symbol, count=count, **arguments)
         what = " ".join([name, *map(str, arguments.values())]).replace("_", " ")
-        return _proof(pipeline, symbol, before, f"{symbol}: {what}")
+        return _spoil(pipeline, symbol, f"{symbol}: {what}", lambda: pipeline.exchange.command(name, symbol=symbol, count=count, **arguments))
 
     return run
 
@@ -98,6 +95,12 @@ def halt(pipeline: Pipeline, random: Random) -> str:
     return f"{symbol} was halted"
 
 
+def _connections(pipeline: Pipeline) -> int:
+    """How many there are, as soon as there are any: after another fault there may be none for a while."""
+    wait_until("somebody is connected to the exchange", LONGEST_EFFECT_S, lambda: pipeline.exchange.status()["connections"] > 0)
+    return pipeline.exchange.status()["connections"]
+
+
 def _make_a_hole(pipeline: Pipeline, random: Random, symbol: str | None = None) -> None:
     """Trades that are about to come and are never sent: somebody has to ask for them."""
     symbol = symbol or random.choice(BUSY)
@@ -111,23 +114,25 @@ def _troubled(pipeline: Pipeline, name: str, **arguments: object) -> str:
     """Until somebody meets with it: whoever rests after another fault asks for nothing for a while."""
     exchange = pipeline.exchange
     before = exchange.status()["troubled_requests"]
-
-    def is_met() -> bool:
-        return exchange.status()["troubled_requests"] > before
-
-    deadline = time.monotonic() + LONGEST_EFFECT_S
-    while not is_met():
-        if time.monotonic() > deadline:
-            raise NoEffect(f"nobody met with {name} within {LONGEST_EFFECT_S} s")
-        exchange.command(name, **arguments)
-        with contextlib.suppress(Failed):
-            wait_until(f"somebody meets with {name}", 10, is_met)
+    _repeat_until_met(f"somebody meets with {name}", lambda: exchange.command(name, **arguments), lambda: exchange.status()["troubled_requests"] > before)
     return f"{name.replace('_', ' ')} {arguments}: met {exchange.status()['troubled_requests'] - before} times"
 
 
-def _proof(pipeline: Pipeline, symbol: str, before: int, what: str) -> str:
-    wait_until(what, LONGEST_EFFECT_S, lambda: _spoiled(pipeline, symbol) > before)
+def _spoil(pipeline: Pipeline, symbol: str, what: str, begin: Callable[[], None]) -> str:
+    """Until a frame is spoiled: after another fault nobody may be connected when the trades come that are meant."""
+    before = _spoiled(pipeline, symbol)
+    _repeat_until_met(what, begin, lambda: _spoiled(pipeline, symbol) > before)
     return f"{what}: {_spoiled(pipeline, symbol) - before} frames"
+
+
+def _repeat_until_met(what: str, begin: Callable[[], None], is_met: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LONGEST_EFFECT_S
+    while not is_met():
+        if time.monotonic() > deadline:
+            raise NoEffect(f"within {LONGEST_EFFECT_S} s it did not happen that {what}")
+        begin()
+        with contextlib.suppress(Failed):
+            wait_until(what, 10, is_met)
 
 
 def _spoiled(pipeline: Pipeline, symbol: str) -> int:
