@@ -11,7 +11,7 @@ mod texts;
 mod trades;
 
 pub use texts::{manifest, settings};
-pub use trades::{frame, record, rest_answer};
+pub use trades::{dump, frame, record, rest_answer};
 
 /// A decoder's name, which is that of its corpus, and what it must keep.
 pub type Target = (&'static str, fn(&[u8]));
@@ -20,6 +20,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("frame", frame),
     ("rest_answer", rest_answer),
+    ("dump", dump),
     ("record", record),
     ("settings", settings),
     ("manifest", manifest),

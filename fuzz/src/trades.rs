@@ -1,14 +1,22 @@
 //! Decoders of trades: what they let through is a trade that every later step can take, and it survives the topic.
 
+use std::io::Cursor;
+use std::ops::Range;
+
+use jiff::civil::date;
 use market::{Market, Trade, is_trade_id, is_trade_time};
 use worker::exchange::{
-    AskedTrade, StreamEvent, parse_frame, read_exchange_info, read_historical_trades, read_newest_trades,
+    AskedTrade, DumpError, StreamEvent, WantedRows, parse_frame, read_aggregate_trades, read_dump_rows,
+    read_dump_steps, read_exchange_info, read_historical_trades, read_newest_trades,
 };
 use worker::record::{RecordEncoder, RecordError, decode_value};
 
 use crate::allocation::within;
 
 const RECEIVED_US: i64 = 1_767_225_600_130_000;
+/// 4 March 2025, and the moment of it from which trades are wanted.
+const DUMP_DAY_US: Range<i64> = 1_741_046_400_000_000..1_741_132_800_000_000;
+const DUMP_FROM_US: i64 = DUMP_DAY_US.start + 2_000_000;
 
 /// What a decoder of JSON may hold at once: some small things, and rows that are larger than their shortest text.
 const fn bound(data: &[u8]) -> usize {
@@ -33,8 +41,15 @@ pub fn frame(data: &[u8]) {
 pub fn rest_answer(data: &[u8]) {
     match within(bound(data), || read_historical_trades(data, RECEIVED_US)) {
         Ok(trades) => {
-            assert!(trades.is_sorted_by(|left, right| left.trade_id() < right.trade_id()));
+            assert!(trades.is_sorted_by(|left, right| left.first_id() < right.first_id()));
             trades.iter().for_each(assert_asked);
+        }
+        Err(error) => assert_named("unreadable", &error),
+    }
+    match within(bound(data), || read_aggregate_trades(data, RECEIVED_US)) {
+        Ok(rows) => {
+            assert!(rows.is_sorted_by(|left, right| left.trades.last_id() < right.trades.first_id()));
+            rows.iter().for_each(|row| assert_asked(&row.trades));
         }
         Err(error) => assert_named("unreadable", &error),
     }
@@ -55,11 +70,41 @@ pub fn rest_answer(data: &[u8]) {
 }
 
 fn assert_asked(asked: &AskedTrade) {
-    assert!(is_trade_id(asked.trade_id()) && is_trade_time(asked.trade_time_us()));
+    assert!(
+        is_trade_id(asked.first_id()) && is_trade_id(asked.last_id()) && asked.first_id() <= asked.last_id()
+    );
+    assert!(is_trade_time(asked.trade_time_us()));
     if let AskedTrade::Found(trade) = asked {
         assert_fit(trade);
         assert_survives(&Market::new("binance", "BTCUSDT"), trade);
     }
+}
+
+/// A daily file of 4 March 2025: the zip, and what is in it.
+pub fn dump(data: &[u8]) {
+    let wanted = WantedRows {
+        name: "BTCUSDT-trades-2025-03-04.zip".to_owned(),
+        day: date(2025, 3, 4),
+        from_us: DUMP_FROM_US,
+        received_time_us: RECEIVED_US,
+        most: 3,
+    };
+    let take = |step: Vec<Trade>| {
+        assert!((1..=3).contains(&step.len()));
+        for trade in &step {
+            assert_fit(trade);
+            assert!(DUMP_DAY_US.contains(&trade.trade_time_us) && trade.received_time_us == RECEIVED_US);
+        }
+        true
+    };
+    let told = |read: Result<(), DumpError>| {
+        if let Err(error) = read {
+            assert!(error.is_about_the_file() && error.to_string().contains(&wanted.name), "{error}");
+        }
+    };
+    told(within(bound(data), || read_dump_rows(data, &wanted, take)));
+    // A byte can stand for some thousand.
+    told(within((1 << 20) + 4_096 * data.len(), || read_dump_steps(Cursor::new(data), &wanted, take)));
 }
 
 /// The value of a Kafka record.

@@ -14,12 +14,13 @@ mod binance_frame;
 mod binance_rest;
 
 pub use binance_dumps::{
-    BinanceDumps, DumpError, RowError, RowProblem, dump_name, read_steps as read_dump_steps,
+    BinanceDumps, DumpError, RowError, RowProblem, WantedRows, dump_name, read_rows as read_dump_rows,
+    read_steps as read_dump_steps,
 };
 pub use binance_frame::parse_frame;
 pub use binance_rest::{
-    AskedTrade, BinanceRest, ExchangeInfo, Kline, MOST_KLINES, MOST_TRADES, NewestTrade, RestError,
-    read_exchange_info, read_historical_trades, read_newest_trades,
+    AskedAggregate, AskedTrade, BinanceRest, ExchangeInfo, Kline, MOST_KLINES, MOST_TRADES, NewestTrade,
+    RestError, read_aggregate_trades, read_exchange_info, read_historical_trades, read_newest_trades,
 };
 
 /// What a frame of a trade stream says.

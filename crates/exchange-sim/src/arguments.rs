@@ -75,6 +75,10 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 500_000, value_name = "TRADES")]
     max_backlog: usize,
 
+    /// Lack historicalTrades, as https://data-api.binance.vision does: 404.
+    #[arg(long)]
+    market_data_only: bool,
+
     /// Messages that a client may send in any second.
     #[arg(long, default_value_t = 5, value_name = "COUNT")]
     messages_per_second: usize,
@@ -149,6 +153,7 @@ impl Arguments {
         config.ping_interval = self.ping_interval;
         config.pong_timeout = self.pong_timeout;
         config.connection_lifetime = self.connection_lifetime;
+        config.market_data_only = self.market_data_only;
         config.limits = Limits {
             messages_per_second: self.messages_per_second,
             streams_per_connection: self.streams_per_connection,

@@ -35,6 +35,8 @@ pub struct SimulatorConfig {
     pub pong_timeout: Duration,
     /// How long a connection lives at most.
     pub connection_lifetime: Duration,
+    /// Whether REST lacks single trades by id, as the real host for market data only does.
+    pub market_data_only: bool,
     /// What clients may do.
     pub limits: Limits,
 }
@@ -90,6 +92,7 @@ impl SimulatorConfig {
             ping_interval: Duration::from_secs(20),
             pong_timeout: Duration::from_secs(60),
             connection_lifetime: Duration::from_secs(24 * 3_600),
+            market_data_only: false,
             limits: Limits::default(),
         }
     }

@@ -24,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 
+use crate::config::SimulatorConfig;
 use crate::exchange::Exchange;
 use crate::playback::wall_now_us;
 use error::ApiError;
@@ -44,6 +45,8 @@ struct Endpoint {
     answer: fn(&Exchange, &Parameters) -> Result<String, ApiError>,
 }
 
+const SINGLE_TRADES_BY_ID: &str = "/api/v3/historicalTrades";
+
 const ENDPOINTS: [Endpoint; 10] = [
     Endpoint { path: "/api/v3/ping", parameters: &[], weight: |_| 1, answer: |_, _| Ok("{}".to_owned()) },
     Endpoint { path: "/api/v3/time", parameters: &[], weight: |_| 1, answer: server_time },
@@ -60,7 +63,7 @@ const ENDPOINTS: [Endpoint; 10] = [
         answer: trades::newest,
     },
     Endpoint {
-        path: "/api/v3/historicalTrades",
+        path: SINGLE_TRADES_BY_ID,
         parameters: &["symbol", "limit", "fromId"],
         weight: |_| 25,
         answer: trades::historical,
@@ -97,9 +100,10 @@ const ENDPOINTS: [Endpoint; 10] = [
     },
 ];
 
-/// The routes of all endpoints.
-pub(crate) fn routes() -> Router<Arc<Exchange>> {
-    ENDPOINTS.into_iter().fold(Router::new(), |router, endpoint| {
+/// The routes of all endpoints that the exchange has.
+pub(crate) fn routes(config: &SimulatorConfig) -> Router<Arc<Exchange>> {
+    let is_there = |endpoint: &Endpoint| !(config.market_data_only && endpoint.path == SINGLE_TRADES_BY_ID);
+    ENDPOINTS.into_iter().filter(is_there).fold(Router::new(), |router, endpoint| {
         router.route(
             endpoint.path,
             get(

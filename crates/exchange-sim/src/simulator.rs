@@ -114,7 +114,7 @@ async fn serve(listener: TcpListener, exchange: Arc<Exchange>, stop: Cancellatio
     });
     let routes = Router::new()
         .merge(websocket::routes())
-        .merge(rest::routes())
+        .merge(rest::routes(&exchange.config))
         .merge(dumps::routes())
         .merge(control::routes())
         .with_state(exchange)

@@ -37,6 +37,8 @@ pub struct HistoryStart {
 /// What is known of the history of one market.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MarketHistory {
+    /// Since when its trades are numbered as they are: microseconds since 1970, UTC; `None` in the first series.
+    pub series_since_us: Option<i64>,
     /// Where the chain is wished to begin, once the exchange has named the first trade.
     pub start: Option<HistoryStart>,
     /// The files that were read to their end.

@@ -208,6 +208,20 @@ impl Store {
         self.ledgers_of(|head| !head.has_ended).await
     }
 
+    /// Holes of a market below those that its ledger names: with ids below `below_id`, the newest first, `most` of them.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn older_holes(
+        &self,
+        market: &Market,
+        below_id: i64,
+        most: usize,
+    ) -> Result<Vec<Hole>, StoreError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        on_backend!(self, database => database.older_holes(market, below_id, most).await)
+    }
+
     /// The ledgers of series that have ended: what is missing there, the exchange has no more.
     ///
     /// # Errors
@@ -287,7 +301,8 @@ impl Store {
     }
 
     /// The windows between `from_us` and `to_us` (both beginnings of windows) that are complete and have not been compared
-    /// with the exchange's own candles as they are now, newest first.
+    /// with the exchange's own candles as they are now, or were found to differ before `checked_before_us` (microseconds
+    /// since 1970), newest first.
     ///
     /// # Errors
     /// Where the database cannot be read.
@@ -297,9 +312,12 @@ impl Store {
         interval: Interval,
         from_us: i64,
         to_us: i64,
+        checked_before_us: i64,
     ) -> Result<Vec<CheckableWindow>, StoreError> {
         on_backend!(self, database => match database.find_symbol(market).await? {
-            Some(symbol_id) => database.windows_to_check(symbol_id, interval, from_us, to_us).await,
+            Some(symbol_id) => {
+                database.windows_to_check(symbol_id, interval, from_us, to_us, checked_before_us).await
+            }
             None => Ok(Vec::new()),
         })
     }

@@ -4,10 +4,11 @@
 mod rows;
 
 use std::fs::File;
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, Read, Seek, Write as _};
 use std::time::Duration;
 
 use jiff::civil::Date;
+use market::Trade;
 use reqwest::{Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 
@@ -237,27 +238,49 @@ fn check_status(file: &str, response: &Response) -> Result<(), DumpError> {
     Err(DumpError::Refused { file, status: status.as_u16(), pause })
 }
 
-/// Hands over the trades of a verified file from `from_us` on, with the one before, in steps of `most`. Ends early where
-/// `take` does not want more.
+/// What of a daily file is wanted, and how.
+#[derive(Clone, Debug)]
+pub struct WantedRows {
+    /// The file, for errors.
+    pub name: String,
+    /// The day that all its trades are of.
+    pub day: Date,
+    /// Trades from then on are wanted, with the one before: microseconds since 1970, UTC.
+    pub from_us: i64,
+    /// Our own clock, microseconds since 1970, UTC.
+    pub received_time_us: i64,
+    /// So many trades in a step at most.
+    pub most: usize,
+}
+
+/// Hands over the wanted trades of a verified file, step by step. Ends early where `take` does not want more.
 ///
 /// # Errors
 /// [`DumpError`] where it cannot be unpacked or read to its end. What was handed over before is right.
 pub fn read_steps(
-    file: File,
-    name: &str,
-    day: Date,
-    from_us: i64,
-    received_time_us: i64,
-    most: usize,
-    mut take: impl FnMut(Vec<market::Trade>) -> bool,
+    file: impl Read + Seek,
+    wanted: &WantedRows,
+    take: impl FnMut(Vec<Trade>) -> bool,
 ) -> Result<(), DumpError> {
-    let not_zip = |source| DumpError::NotZip { file: name.to_owned(), source };
+    let not_zip = |source| DumpError::NotZip { file: wanted.name.clone(), source };
     let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(not_zip)?;
-    let entry = archive.by_index(0).map_err(not_zip)?;
-    let rows = wished_from(from_us, DumpRows::new(entry, day, received_time_us));
+    read_rows(archive.by_index(0).map_err(not_zip)?, wanted, take)
+}
+
+/// As [`read_steps`], of what is in the zip.
+///
+/// # Errors
+/// [`DumpError`] where it cannot be read to its end.
+pub fn read_rows(
+    unpacked: impl Read,
+    wanted: &WantedRows,
+    mut take: impl FnMut(Vec<Trade>) -> bool,
+) -> Result<(), DumpError> {
+    let most = wanted.most;
+    let rows = DumpRows::new(unpacked, wanted.day, wanted.received_time_us);
     let mut step = Vec::with_capacity(most);
-    for row in rows {
-        step.push(row.map_err(|source| DumpError::Row { file: name.to_owned(), source })?);
+    for row in wished_from(wanted.from_us, rows) {
+        step.push(row.map_err(|source| DumpError::Row { file: wanted.name.clone(), source })?);
         if step.len() == most && !take(std::mem::replace(&mut step, Vec::with_capacity(most))) {
             return Ok(());
         }
@@ -318,11 +341,9 @@ mod tests {
     }
 
     fn steps_of(zip: &[u8], most: usize) -> Result<Vec<Vec<i64>>, DumpError> {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(zip).unwrap();
-        file.rewind().unwrap();
+        let wanted = WantedRows { name: NAME.to_owned(), day: DAY, from_us: 0, received_time_us: 7, most };
         let mut steps = Vec::new();
-        read_steps(file, NAME, DAY, 0, 7, most, |step| {
+        read_steps(Cursor::new(zip), &wanted, |step| {
             steps.push(step.iter().map(|trade| trade.trade_id).collect());
             true
         })?;

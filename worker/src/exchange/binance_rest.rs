@@ -1,6 +1,7 @@
 //! Binance's REST interface: one client per source, which stays below half of what the exchange allows an address. What
 //! is asked stands in the modules below.
 
+mod aggregates;
 mod first_trade;
 mod head;
 mod klines;
@@ -9,6 +10,7 @@ mod trades;
 
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use market::is_trade_id;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +20,7 @@ use super::binance_frame::read_time_us;
 use super::pause_after_status;
 use crate::amount::AmountError;
 
+pub use aggregates::{AskedAggregate, read_aggregate_trades};
 pub use head::{NewestTrade, read_newest_trades};
 pub use klines::{Kline, MOST_KLINES};
 pub use listing::{ExchangeInfo, read_exchange_info};
@@ -27,9 +30,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const WEIGHT_HEADER: &str = "x-mbx-used-weight-1m";
 /// All times in microseconds, where the server knows this header.
 const TIME_UNIT_HEADER: (&str, &str) = ("x-mbx-time-unit", "MICROSECOND");
-
-/// Symbols named in one request: some 3 kB of answer for each.
-const SYMBOLS_PER_REQUEST: usize = 100;
 
 /// Several times the longest answer that is asked for, so that nobody can fill our memory.
 const LONGEST_ANSWER: usize = 8 << 20;
@@ -139,6 +139,11 @@ impl RestError {
     pub(crate) const fn is_about_a_symbol(&self) -> bool {
         matches!(self, Self::Refused { code: -1121 | -1100 | -1130, .. })
     }
+
+    /// Whether the host does not have what was asked for at all, or not without an API key.
+    pub(crate) const fn is_about_the_path(&self) -> bool {
+        matches!(self, Self::Refused { status: 401 | 404 | 405 | 410 | 501, .. })
+    }
 }
 
 /// Asks Binance's REST interface, and stays below half of what it allows.
@@ -150,6 +155,10 @@ pub struct BinanceRest {
     weight_limit: u32,
     /// Nothing is asked before this moment.
     quiet_until: Instant,
+    /// Single trades are not asked for before this moment.
+    ask_single_trades_at: Instant,
+    /// By symbol, the first of those that were asked for last.
+    known_aggregates: HashMap<String, AskedAggregate>,
 }
 
 #[derive(Default, Deserialize)]
@@ -174,6 +183,8 @@ impl BinanceRest {
             weight_used: 0,
             weight_limit: DOCUMENTED_WEIGHT_LIMIT,
             quiet_until: Instant::now(),
+            ask_single_trades_at: Instant::now(),
+            known_aggregates: HashMap::new(),
         })
     }
 

@@ -95,6 +95,12 @@ pub(super) struct Pauses {
     pub(super) longest: Duration,
 }
 
+/// Since when trades of the series that is numbered now are wished, where history is from `from_us` on. What lies before
+/// belongs to series that have ended: files may have it, the exchange does not.
+pub(super) fn wished_from_us(from_us: i64, history: &MarketHistory) -> i64 {
+    history.series_since_us.map_or(from_us, |since_us| from_us.max(since_us))
+}
+
 /// Whether the ledger holds every trade of `day` that is wished from `from_us` on: an unbroken chain begins before it, or
 /// with the first trade that is wished, and goes on after it.
 pub(super) fn is_covered(day: Date, from_us: i64, history: &MarketHistory) -> bool {
@@ -156,6 +162,14 @@ mod tests {
         assert_eq!(queue.unavailable().count(), 1);
         queue.update(days(FIRST, date(2026, 1, 3)), |_| true);
         assert_eq!((queue.next(now), queue.unavailable().count()), (None, 0));
+    }
+
+    #[test]
+    fn a_series_wishes_nothing_from_before_it_began() {
+        let history = |series_since_us| MarketHistory { series_since_us, ..MarketHistory::default() };
+        assert_eq!(wished_from_us(5, &history(None)), 5);
+        assert_eq!(wished_from_us(5, &history(Some(3))), 5);
+        assert_eq!(wished_from_us(5, &history(Some(9))), 9);
     }
 
     #[test]

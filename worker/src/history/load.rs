@@ -10,9 +10,9 @@ use store::{HistoryStart, HistoryStep, LoadedFile, MOST_HISTORY_TRADES, MarketHi
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::days::is_covered;
+use super::days::{is_covered, wished_from_us};
 use super::source::{SourceHistory, StepError};
-use crate::exchange::{DumpError, dump_name, read_dump_steps};
+use crate::exchange::{DumpError, WantedRows, dump_name, read_dump_steps};
 
 /// Steps that are read ahead while one is committed.
 const STEPS_AHEAD: usize = 2;
@@ -24,6 +24,8 @@ struct OpenFile {
     sha256: String,
     /// What was held when it was begun.
     history: MarketHistory,
+    /// Where the trades begin that are wished of the series that is numbered now.
+    from_us: i64,
     first_id: i64,
 }
 
@@ -57,7 +59,8 @@ impl SourceHistory {
 
     async fn load(&mut self, index: usize, market: &Market, day: Date) -> Result<(), StepError> {
         let history = self.store.history(market).await?;
-        if is_covered(day, self.from_us, &history) {
+        let from_us = wished_from_us(self.from_us, &history);
+        if is_covered(day, from_us, &history) {
             return Ok(());
         }
         let symbol = market.symbol.as_str();
@@ -69,7 +72,7 @@ impl SourceHistory {
         }
         let file = self.dumps.file(symbol, day, &sha256).await?;
         let first_id = history.start.map_or(i64::MAX, |start| start.first_id);
-        let mut open = OpenFile { market: market.clone(), day, sha256, history, first_id };
+        let mut open = OpenFile { market: market.clone(), day, sha256, history, from_us, first_id };
         self.commit(index, &mut open, file).await?;
         let OpenFile { sha256, .. } = open;
         let loaded = LoadedFile { day, sha256 };
@@ -86,11 +89,16 @@ impl SourceHistory {
         file: std::fs::File,
     ) -> Result<(), StepError> {
         let (sender, mut steps) = mpsc::channel(STEPS_AHEAD);
-        let (name, day, from_us) = (dump_name(&open.market.symbol, open.day), open.day, self.from_us);
-        let received_time_us = Timestamp::now().as_microsecond();
+        let wanted = WantedRows {
+            name: dump_name(&open.market.symbol, open.day),
+            day: open.day,
+            from_us: self.from_us,
+            received_time_us: Timestamp::now().as_microsecond(),
+            most: MOST_HISTORY_TRADES,
+        };
         let reading = tokio::task::spawn_blocking(move || {
             let take = |step| sender.blocking_send(step).is_ok();
-            read_dump_steps(file, &name, day, from_us, received_time_us, MOST_HISTORY_TRADES, take)
+            read_dump_steps(file, &wanted, take)
         });
         while let Some(trades) = steps.recv().await {
             self.commit_step(index, open, trades).await?;
@@ -108,8 +116,11 @@ impl SourceHistory {
         let ids = || trades.iter().map(|trade| trade.trade_id);
         let (Some(lowest), Some(highest)) = (ids().min(), ids().max()) else { return Ok(()) };
         self.wish_what_the_file_tells(open, &trades).await?;
+        // Ids of a series that has ended mean other trades.
+        let has_begun = |since_us| trades.iter().all(|trade| trade.trade_time_us >= since_us);
+        let is_of_series = open.history.series_since_us.is_none_or(has_begun);
         let is_held = |chain: &store::TradeChain| chain.first_id <= lowest && highest <= chain.last_id;
-        if open.history.chains.iter().any(is_held) {
+        if is_of_series && open.history.chains.iter().any(is_held) {
             self.claims.pass(&open.market, highest);
             return Ok(());
         }
@@ -123,7 +134,9 @@ impl SourceHistory {
         let begun = WallInstant::now();
         let report = self.flusher.flush_history(step, Timestamp::now().as_microsecond()).await?;
         self.state.note_database(Ok(()));
-        self.claims.pass(&open.market, highest);
+        if is_of_series {
+            self.claims.pass(&open.market, highest);
+        }
         let loaded = u64::try_from(report.trades_new).unwrap_or_default();
         self.progress.note(loaded, Instant::now());
         self.state.count_history(loaded);
@@ -139,10 +152,10 @@ impl SourceHistory {
         open: &mut OpenFile,
         trades: &[Trade],
     ) -> Result<(), StepError> {
-        let wished = trades.iter().filter(|trade| trade.trade_time_us >= self.from_us);
+        let wished = trades.iter().filter(|trade| trade.trade_time_us >= open.from_us);
         let Some(first_id) = wished.map(|trade| trade.trade_id).min() else { return Ok(()) };
         if first_id < open.first_id {
-            let start = HistoryStart { from_us: self.from_us, first_id };
+            let start = HistoryStart { from_us: open.from_us, first_id };
             self.store.wish_history(&open.market, start).await?;
             open.first_id = first_id;
         }

@@ -8,7 +8,7 @@ use market::Market;
 use store::{HistoryStart, MarketHistory};
 use tokio::time::Instant;
 
-use super::days::is_covered;
+use super::days::{is_covered, wished_from_us};
 use super::source::{SourceHistory, StepError};
 use crate::utc_day::{day_of_us, day_span_us, days};
 
@@ -29,8 +29,9 @@ impl SourceHistory {
         self.state.note_database(Ok(()));
         let first_day = day_of_us(self.from_us - 1);
         let yesterday = day_of_us(Timestamp::now().as_microsecond()).yesterday().unwrap_or(Date::MIN);
-        let is_known = history.start.is_some_and(|start| start.from_us == self.from_us);
-        let is_whole = days(first_day, yesterday).all(|day| is_covered(day, self.from_us, &history));
+        let from_us = wished_from_us(self.from_us, &history);
+        let is_known = history.start.is_some_and(|start| start.from_us == from_us);
+        let is_whole = days(first_day, yesterday).all(|day| is_covered(day, from_us, &history));
         if is_known && is_whole {
             self.set_days(index, first_day, yesterday, &history);
         } else {
@@ -52,7 +53,8 @@ impl SourceHistory {
         yesterday: Date,
     ) -> Result<(), StepError> {
         let name = market.symbol.as_str();
-        let Some(first_id) = self.rest.first_trade_from(name, self.from_us).await? else {
+        let from_us = wished_from_us(self.from_us, history);
+        let Some(first_id) = self.rest.first_trade_from(name, from_us).await? else {
             // No trade yet from then on: there is nothing to wish.
             return Ok(());
         };
@@ -71,11 +73,9 @@ impl SourceHistory {
             None => first_id,
         };
         // A file may have told an earlier one than the exchange remembers.
-        let known = history.start.filter(|start| start.from_us == self.from_us);
-        let start = HistoryStart {
-            from_us: self.from_us,
-            first_id: known.map_or(first_id, |known| known.first_id.min(first_id)),
-        };
+        let known = history.start.filter(|start| start.from_us == from_us);
+        let start =
+            HistoryStart { from_us, first_id: known.map_or(first_id, |known| known.first_id.min(first_id)) };
         // Before the ids are wished: the repairer would ask for them at once.
         let held = history.chains.iter().find(|chain| {
             chain.first_id <= start.first_id && start.first_id <= chain.last_id.saturating_add(1)
@@ -92,7 +92,8 @@ impl SourceHistory {
 
     fn set_days(&mut self, index: usize, first: Date, last: Date, history: &MarketHistory) {
         let Some(symbol) = self.symbols.get_mut(index) else { return };
-        symbol.days.update(days(first, last), |day| is_covered(day, self.from_us, history));
+        let from_us = wished_from_us(self.from_us, history);
+        symbol.days.update(days(first, last), |day| is_covered(day, from_us, history));
         if symbol.days.next(Instant::now()).is_none() {
             self.claims.release(&symbol.market);
         }
@@ -128,8 +129,8 @@ impl SourceHistory {
     /// The id before the first one that is wished, if the exchange has it: it proves where the chain begins.
     async fn id_before(&mut self, symbol: &str, first_id: i64) -> Result<i64, StepError> {
         let before = first_id.saturating_sub(1);
-        let rows = self.rest.historical_trades(symbol, before, 0).await?;
-        let has_it = rows.first().is_some_and(|row| row.trade_id() == before);
+        let rows = self.rest.trades_from(symbol, before, 0).await?;
+        let has_it = rows.first().is_some_and(|row| (row.first_id()..=row.last_id()).contains(&before));
         Ok(if has_it { before } else { first_id })
     }
 }

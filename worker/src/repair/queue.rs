@@ -24,7 +24,6 @@ pub(super) struct RepairQueue {
 /// What is known of a hole.
 #[derive(Clone, Debug)]
 struct Task {
-    first_seen: Instant,
     /// Answers in a row that brought nothing.
     attempts: u32,
     not_before: Instant,
@@ -38,10 +37,6 @@ pub(super) struct Chunk {
     /// The hole that they are the newest part of.
     pub(super) hole: Hole,
     pub(super) ids: RangeInclusive<i64>,
-    /// When the hole was seen first.
-    pub(super) first_seen: Instant,
-    /// Answers in a row that brought nothing for it.
-    pub(super) attempts: u32,
 }
 
 impl RepairQueue {
@@ -49,34 +44,33 @@ impl RepairQueue {
     pub(super) fn update<'a>(&mut self, holes: impl Iterator<Item = (&'a Market, Hole)>, now: Instant) {
         let before = std::mem::take(&mut self.tasks);
         for (market, hole) in holes {
-            let older = before.iter().find(|((of, older), _)| {
-                of == market && older.first_id <= hole.first_id && hole.last_id <= older.last_id
+            let key = (market.clone(), hole);
+            let known = before.get(&key).or_else(|| {
+                let older = before.iter().find(|((of, older), _)| {
+                    of == market && older.first_id <= hole.first_id && hole.last_id <= older.last_id
+                });
+                older.map(|(_, task)| task)
             });
-            let task = older.map_or(
-                Task { first_seen: now, attempts: 0, not_before: now, why_open: None },
-                |(_, task)| task.clone(),
-            );
-            self.tasks.insert((market.clone(), hole), task);
+            let task = known.cloned().unwrap_or(Task { attempts: 0, not_before: now, why_open: None });
+            self.tasks.insert(key, task);
         }
     }
 
     /// The newest ids, `most` of them, of the newest hole that is due, of the market whose turn it is.
     pub(super) fn next(&mut self, now: Instant, most: i64) -> Option<Chunk> {
         let due = |market: &Market| {
-            let of_market = self.tasks.iter().rev().filter(|((of, _), _)| of == market);
-            of_market.map(|((_, hole), task)| (*hole, task)).find(|(_, task)| task.not_before <= now)
+            let mut of_market = self.tasks.iter().rev().filter(|((of, _), _)| of == market);
+            of_market.find(|(_, task)| task.not_before <= now).map(|((_, hole), _)| *hole)
         };
         let mut markets: Vec<&Market> = self.tasks.keys().map(|(market, _)| market).collect();
         markets.dedup();
         let turn = markets.iter().position(|market| Some(*market) > self.last.as_ref()).unwrap_or(0);
         markets.rotate_left(turn);
-        let (market, (hole, task)) = markets.into_iter().find_map(|market| Some((market, due(market)?)))?;
+        let (market, hole) = markets.into_iter().find_map(|market| Some((market, due(market)?)))?;
         let chunk = Chunk {
             market: market.clone(),
             hole,
             ids: hole.first_id.max(hole.last_id - most + 1)..=hole.last_id,
-            first_seen: task.first_seen,
-            attempts: task.attempts,
         };
         self.last = Some(chunk.market.clone());
         Some(chunk)
@@ -85,8 +79,27 @@ impl RepairQueue {
     /// The answer brought trades of this hole: what is left of it is asked for at once.
     pub(super) fn note_progress(&mut self, chunk: &Chunk, now: Instant) {
         if let Some(task) = self.tasks.get_mut(&(chunk.market.clone(), chunk.hole)) {
-            *task = Task { first_seen: task.first_seen, attempts: 0, not_before: now, why_open: None };
+            *task = Task { attempts: 0, not_before: now, why_open: None };
         }
+    }
+
+    /// These ids of `market` are about to be holes, and the answer that brought what lies around them did not bring them,
+    /// because of `why`.
+    pub(super) fn note_left_open(
+        &mut self,
+        market: &Market,
+        ids: &RangeInclusive<i64>,
+        why: &str,
+        now: Instant,
+    ) {
+        let hole = Hole { first_id: *ids.start(), last_id: *ids.end() };
+        let task = Task { attempts: 1, not_before: now + LONGEST_PAUSE, why_open: Some(why.to_owned()) };
+        self.tasks.insert((market.clone(), hole), task);
+    }
+
+    /// Whether a hole has been asked for in vain.
+    pub(super) fn was_tried(&self, market: &Market, hole: Hole) -> bool {
+        self.tasks.get(&(market.clone(), hole)).is_some_and(|task| task.attempts > 0)
     }
 
     /// The answer brought nothing of this hole, because of `why`.
@@ -173,10 +186,22 @@ mod tests {
         queue.note_nothing(&chunk, "silent".to_owned(), now);
         let later = now + Duration::from_secs(60);
         queue.update([(&btc, hole(1, 40))].into_iter(), later);
+        assert!(queue.was_tried(&btc, hole(1, 40)));
         let chunk = queue.next(later, 999).unwrap();
-        assert_eq!((chunk.attempts, chunk.first_seen), (1, now));
         queue.note_progress(&chunk, later);
         assert_eq!(queue.unavailable().count(), 0);
-        assert_eq!(queue.next(later, 999).unwrap().attempts, 0);
+        assert!(!queue.was_tried(&btc, hole(1, 40)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_answer_left_open_is_not_asked_for_at_once() {
+        let (now, btc) = (Instant::now(), market("BTCUSDT"));
+        let mut queue = queue(&[(&btc, hole(1, 100))], now);
+        let chunk = queue.next(now, 999).unwrap();
+        queue.note_progress(&chunk, now);
+        queue.note_left_open(&btc, &(5..=7), "merged", now);
+        queue.update([(&btc, hole(5, 7)), (&btc, hole(50, 51))].into_iter(), now);
+        assert_eq!(queue.next(now, 999).unwrap().hole, hole(50, 51));
+        assert_eq!(queue.unavailable().collect::<Vec<_>>(), [(&btc, hole(5, 7), "merged")]);
     }
 }

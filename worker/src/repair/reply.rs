@@ -14,10 +14,21 @@ pub(super) struct Reply {
     pub(super) found: Vec<Trade>,
     /// Trades that were asked for, exist and cannot be held.
     pub(super) refused: Vec<RefusedTrade>,
+    /// Ids of trades that were asked for, exist and are only told together: each run of them as one.
+    pub(super) merged: Vec<RangeInclusive<i64>>,
     /// Ids without a trade although both neighbours are in the answer: as far as this answer goes, they do not exist.
     pub(super) absent: Vec<IdsWithoutTrade>,
     /// Ids of which the answer says nothing: it begins above them or ends below them.
     pub(super) silent: Vec<RangeInclusive<i64>>,
+}
+
+impl Reply {
+    fn note_merged(&mut self, ids: RangeInclusive<i64>) {
+        match self.merged.last_mut() {
+            Some(before) if before.end() + 1 == *ids.start() => *before = *before.start()..=*ids.end(),
+            _ => self.merged.push(ids),
+        }
+    }
 }
 
 /// Sorts out an answer; `rows` are by ascending id, without repeats.
@@ -25,8 +36,8 @@ pub(super) fn sort_out(asked: &RangeInclusive<i64>, rows: &[AskedTrade]) -> Repl
     let mut reply = Reply::default();
     let mut next_id = *asked.start();
     let mut below: Option<&AskedTrade> = None;
-    for row in rows.iter().take_while(|row| row.trade_id() <= asked.end() + 1) {
-        let missing = next_id..=(row.trade_id() - 1).min(*asked.end());
+    for row in rows.iter().take_while(|row| row.first_id() <= asked.end() + 1) {
+        let missing = next_id..=(row.first_id() - 1).min(*asked.end());
         if !missing.is_empty() {
             match below {
                 Some(below) => reply.absent.push(IdsWithoutTrade {
@@ -37,17 +48,19 @@ pub(super) fn sort_out(asked: &RangeInclusive<i64>, rows: &[AskedTrade]) -> Repl
                 None => reply.silent.push(missing),
             }
         }
-        if asked.contains(&row.trade_id()) {
+        let ids = row.first_id().max(*asked.start())..=row.last_id().min(*asked.end());
+        if !ids.is_empty() {
             match row {
                 AskedTrade::Found(trade) => reply.found.push(*trade),
                 AskedTrade::Refused(trade) => reply.refused.push(*trade),
+                AskedTrade::Merged { .. } => reply.note_merged(ids),
             }
         }
-        next_id = next_id.max(row.trade_id() + 1);
+        next_id = next_id.max(row.last_id() + 1);
         below = Some(row);
     }
     // A row beyond the end, where there is one, proves what lies before it.
-    if let Some(beyond) = rows.iter().find(|row| row.trade_id() > asked.end() + 1)
+    if let Some(beyond) = rows.iter().find(|row| row.first_id() > asked.end() + 1)
         && let Some(below) = below
         && next_id <= *asked.end()
     {
@@ -122,6 +135,21 @@ mod tests {
         assert_eq!(reply.refused, [refused]);
         assert_eq!(reply.found.iter().map(|trade| trade.trade_id).collect::<Vec<_>>(), [5, 7]);
         assert_eq!((reply.absent, reply.silent), (vec![], vec![]));
+    }
+
+    #[test]
+    fn trades_that_are_told_together_are_neither_absent_nor_silent() {
+        let merged =
+            |first_id, last_id| AskedTrade::Merged { first_id, last_id, trade_time_us: last_id * 10 };
+        let single = |id| rows([id])[0];
+        let reply = sort_out(
+            &(5..=12),
+            &[merged(3, 5), merged(6, 6), single(7), merged(8, 9), single(11), merged(12, 15)],
+        );
+        assert_eq!(reply.found.iter().map(|trade| trade.trade_id).collect::<Vec<_>>(), [7, 11]);
+        assert_eq!(reply.merged, [5..=6, 8..=9, 12..=12]);
+        assert_eq!(reply.absent, [IdsWithoutTrade { ids: 10..=10, below_us: 90, above_us: 110 }]);
+        assert_eq!(reply.silent, []);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The repairs of one source, one step after the other: a probe when it is due, else the next missing ids, else candles are
 //! compared with the exchange's own, else a pause.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use store::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::backlog::{Backlog, PAGE};
 use super::publisher::RepairPublisher;
 use super::queue::{Chunk, RepairQueue};
 use super::reply::{Reply, sort_out};
@@ -47,8 +48,9 @@ pub(super) struct SourceRepairer {
     topic: String,
     watch: HoleWatch,
     queue: RepairQueue,
-    /// Ids that an earlier answer said do not exist.
-    absent: HashSet<(Market, IdsWithoutTrade)>,
+    backlog: Backlog,
+    /// Missing ids that an earlier answer said do not exist, and when the first one did.
+    absent: HashMap<(Market, IdsWithoutTrade), Instant>,
     verifier: Verifier,
     probe_at: Instant,
 }
@@ -107,7 +109,8 @@ impl SourceRepairer {
             topic,
             watch: HoleWatch::default(),
             queue: RepairQueue::default(),
-            absent: HashSet::new(),
+            backlog: Backlog::default(),
+            absent: HashMap::new(),
             probe_at: Instant::now(),
         })
     }
@@ -201,7 +204,7 @@ impl SourceRepairer {
         };
         let received_time_us = Timestamp::now().as_microsecond();
         let from_id = chunk.ids.start() - 1;
-        let asked = self.rest.historical_trades(&chunk.market.symbol, from_id, received_time_us).await;
+        let asked = self.rest.trades_from(&chunk.market.symbol, from_id, received_time_us).await;
         let rows = match asked {
             Ok(rows) => rows,
             Err(error) => {
@@ -219,7 +222,7 @@ impl SourceRepairer {
     /// Whether the first row of an answer has an id of which another trade is held: then all of it is of another numbering.
     async fn numbers_anew(&self, market: &Market, rows: &[AskedTrade]) -> Result<bool, StepError> {
         let Some(first) = rows.first() else { return Ok(false) };
-        let (trade_id, time_us) = (first.trade_id(), first.trade_time_us());
+        let (trade_id, time_us) = (first.first_id(), first.trade_time_us());
         let is_anew = self.store.note_trade_of_exchange(market, trade_id, time_us).await?;
         if is_anew {
             tracing::warn!(%market, trade_id, "the exchange numbers its trades anew: nothing is repaired before a series is begun");
@@ -249,7 +252,8 @@ impl SourceRepairer {
         }
         let read_at = Timestamp::now();
         let positions = self.store.positions(&self.topic).await?;
-        let ledgers = self.ledgers().await?;
+        let mut ledgers = self.ledgers().await?;
+        let pages = self.add_older_holes(&mut ledgers).await?;
         self.state.note_database(Ok(()));
         let ends_at = Timestamp::now();
         let is_anything_missing = ledgers.iter().any(|ledger| ledger.missing > 0);
@@ -271,15 +275,48 @@ impl SourceRepairer {
         };
         let repairable = report.missing.iter().filter(|(market, _)| !restarted(market));
         let holes = repairable.flat_map(|(market, missing)| {
-            let left = |hole: &Hole| match &self.claims {
-                Some(claims) => claims.unclaimed(market, *hole).collect(),
-                None => vec![*hole],
-            };
-            missing.holes.iter().flat_map(left).map(move |hole| (market, hole))
+            missing
+                .holes
+                .iter()
+                .flat_map(|hole| self.unclaimed(market, *hole))
+                .map(move |hole| (market, hole))
         });
-        self.queue.update(holes, Instant::now());
+        let now = Instant::now();
+        let holes: Vec<(&Market, Hole)> = holes.collect();
+        self.queue.update(holes.into_iter(), now);
+        for (market, page) in pages {
+            let mut parts = page.iter().flat_map(|hole| self.unclaimed(&market, *hole));
+            if parts.all(|hole| self.queue.was_tried(&market, hole)) {
+                self.backlog.pass(&market, &page, now);
+            }
+        }
+        self.absent.retain(|(market, _), _| report.missing.contains_key(market));
         self.state.note_unavailable(&self.name, self.queue.unavailable());
         Ok(())
+    }
+
+    /// Has every ledger name those of its older holes too that have their turn, which are answered with.
+    async fn add_older_holes(
+        &mut self,
+        ledgers: &mut [MarketLedger],
+    ) -> Result<Vec<(Market, Vec<Hole>)>, StepError> {
+        let mut pages = Vec::new();
+        for ledger in ledgers {
+            if let Some(below_id) = self.backlog.page_below(ledger, Instant::now()) {
+                let page = self.store.older_holes(&ledger.market, below_id, PAGE).await?;
+                ledger.holes.extend(&page);
+                pages.push((ledger.market.clone(), page));
+            }
+        }
+        Ok(pages)
+    }
+
+    /// What no daily file is about to bring.
+    fn unclaimed(&self, market: &Market, hole: Hole) -> Vec<Hole> {
+        match &self.claims {
+            Some(claims) => claims.unclaimed(market, hole).collect(),
+            None => vec![hole],
+        }
     }
 
     fn markets(&self) -> Vec<Market> {
@@ -313,19 +350,22 @@ impl SourceRepairer {
         if voided || !reply.found.is_empty() || !reply.refused.is_empty() {
             self.queue.note_progress(chunk, now);
         } else {
-            self.queue.note_nothing(chunk, why_open(&reply), now);
+            self.queue.note_nothing(chunk, why_open(&reply).to_owned(), now);
+        }
+        for ids in &reply.merged {
+            self.queue.note_left_open(&chunk.market, ids, ONLY_MERGED, now);
         }
         Ok(())
     }
 
-    /// Believes that ids do not exist where the hole is old enough and the answer before said so too.
+    /// Believes that ids do not exist where that was said long enough ago, and is said again.
     async fn void(&mut self, chunk: &Chunk, absent: &[IdsWithoutTrade]) -> Result<bool, StepError> {
-        let is_old = chunk.attempts > 0 && chunk.first_seen.elapsed() >= self.timings.void_age;
         let mut voided = false;
         for absent in absent {
             let said = (chunk.market.clone(), absent.clone());
-            if !is_old || !self.absent.contains(&said) {
-                self.absent.insert(said);
+            let first_said_at = self.absent.get(&said).copied();
+            if first_said_at.is_none_or(|said_at| said_at.elapsed() < self.timings.void_age) {
+                self.absent.entry(said).or_insert_with(Instant::now);
                 continue;
             }
             self.store.void(&chunk.market, absent.clone()).await?;
@@ -355,11 +395,16 @@ fn has_passed(positions: &[PartitionPosition], partition: i32, offset: i64) -> b
     positions.iter().any(|position| position.partition == partition && position.next_offset >= offset)
 }
 
+const ONLY_MERGED: &str =
+    "this host tells these trades only merged with others (it has aggTrades and lacks historicalTrades)";
+
 /// Why a hole is still open after an answer that brought nothing.
-fn why_open(reply: &Reply) -> String {
-    if reply.absent.is_empty() {
-        "the exchange does not have these trades (any more)".to_owned()
+const fn why_open(reply: &Reply) -> &'static str {
+    if !reply.merged.is_empty() {
+        ONLY_MERGED
+    } else if !reply.absent.is_empty() {
+        "the exchange has no such ids; it is asked again before that is believed"
     } else {
-        "the exchange has no such ids; it is asked again before that is believed".to_owned()
+        "the exchange does not have these trades (any more)"
     }
 }

@@ -24,12 +24,14 @@ pub(super) async fn klines(
     }
 }
 
-/// The window as it is now, if it is still complete and not compared.
+/// The window as it is now, if it is still complete and to be compared.
 pub(super) async fn window_now(
     store: &Store,
     key: &WindowKey,
+    checked_before_us: i64,
 ) -> Result<Option<CheckableWindow>, StoreError> {
     let (market, interval, open_time_us) = key;
     let until_us = open_time_us + interval.length_us();
-    Ok(store.windows_to_check(market, *interval, *open_time_us, until_us).await?.pop())
+    let windows = store.windows_to_check(market, *interval, *open_time_us, until_us, checked_before_us);
+    Ok(windows.await?.pop())
 }

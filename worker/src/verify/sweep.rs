@@ -121,6 +121,7 @@ mod tests {
         older_pause: Duration::from_secs(3_600),
         grace: Duration::ZERO,
         second_look: Duration::ZERO,
+        differing_again: Duration::ZERO,
     };
 
     fn lanes(names: &[(&str, &str)]) -> Vec<(Market, Interval)> {

@@ -13,6 +13,8 @@ pub struct VerifyTimings {
     pub older_pause: Duration,
     /// Between seeing a difference and believing it: the exchange is asked again then.
     pub second_look: Duration,
+    /// Between a verdict that something differs and the next comparison: the exchange may mend its candle.
+    pub differing_again: Duration,
 }
 
 impl Default for VerifyTimings {
@@ -22,6 +24,7 @@ impl Default for VerifyTimings {
             newest_interval: Duration::from_secs(30),
             older_pause: Duration::from_secs(3_600),
             second_look: Duration::from_secs(60),
+            differing_again: Duration::from_hours(6),
         }
     }
 }

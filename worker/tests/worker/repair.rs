@@ -106,6 +106,7 @@ pub(crate) fn quick_timings() -> RepairTimings {
             newest_interval: Duration::from_millis(200),
             older_pause: Duration::from_millis(500),
             second_look: Duration::from_millis(300),
+            differing_again: Duration::from_secs(3),
         },
         history_plan_interval: Duration::from_secs(1),
         file_retry: Duration::from_millis(200),
@@ -293,6 +294,49 @@ async fn an_exchange_that_refuses_leaves_the_hole_and_says_why() {
     lab.wait_for_held(3_000).await;
     lab.assert_counted_once(3_000).await;
     wait_until("it is told", async || repairer.status().exchanges["spot"].available).await;
+    repairer.stop().await;
+    producer.stop().await;
+    aggregator.stop().await;
+}
+
+/// A market in which every tenth trade is one of an order with the trade before it.
+fn market_with_pairs(trades: i64) -> SimulatorConfig {
+    let log = even_log(SYMBOL, trades, 100_000);
+    let mut paired: Vec<Trade> = (0..).map_while(|index| log.get(index)).collect();
+    for first in (8..paired.len()).step_by(10) {
+        paired[first + 1] = Trade { id: paired[first + 1].id, ..paired[first] };
+    }
+    let mut aggregate_id = 0;
+    for trade in &mut paired {
+        aggregate_id += i64::from(trade.id % 10 != 0);
+        trade.aggregate_id = aggregate_id;
+    }
+    let log = TradeLog::recorded(SYMBOL, &paired);
+    SimulatorConfig { speed: Speed::from_factor(100), market_data_only: true, ..live(vec![log]) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_host_has_only_aggregates_those_of_one_trade_are_used_and_the_others_named() {
+    let broker = TestBroker::start();
+    let lab = Lab::embedded(&broker).await;
+    let exchange = start(market_with_pairs(6_000)).await;
+    let hole = Command::WithholdTrades { symbol: SYMBOL.into(), first_id: 1_000, last_id: 3_500 };
+    exchange.control(&hole).unwrap();
+    let aggregator = lab.aggregate();
+    let producer = TestProducer::start(&exchange, &[SYMBOL], lab.connection.clone(), short_timings());
+    let repairer = Repairer::start(&lab, &exchange, quick_timings());
+    // Trade 1,000 and the pairs up to trade 3,500: many more holes than a ledger names.
+    let merged = 1 + 2 * 250;
+    lab.wait_for_held(6_000 - merged).await;
+    assert_eq!(lab.missing().await, merged);
+    wait_until("it is told why", async || {
+        let named = repairer.status().unavailable;
+        named.len() >= 20 && named.iter().all(|hole| hole.reason.contains("historicalTrades"))
+    })
+    .await;
+    let newest = lab.store.ledgers().await.unwrap()[0].holes[0];
+    assert_eq!((newest.first_id, newest.last_id), (3_499, 3_500));
+    assert!(repairer.status().exchanges["spot"].available);
     repairer.stop().await;
     producer.stop().await;
     aggregator.stop().await;

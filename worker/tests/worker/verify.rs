@@ -74,6 +74,11 @@ async fn a_candle_that_the_exchange_has_otherwise_is_the_exchanges_fault() {
     assert_eq!(named, ["volume is 150, the exchange has 151", "trade_count is 600, the exchange has 601"]);
     assert_eq!((differing.len(), differing[0].open_time_us), (1, open_time_us));
     wait_until("nothing is left to decide", async || repairer.status().undecided.is_empty()).await;
+    // The exchange mends its candle.
+    alter(KlineField::Volume, "150");
+    alter(KlineField::TradeCount, "600");
+    wait_until("it is compared again", async || count(&lab, CheckVerdict::ExchangeDiffers).await == 0).await;
+    assert!(count(&lab, CheckVerdict::Equal).await >= 9);
     repairer.stop().await;
     producer.stop().await;
     aggregator.stop().await;

@@ -59,6 +59,7 @@ impl PostgresDatabase {
         interval: Interval,
         from_us: i64,
         to_us: i64,
+        checked_before_us: i64,
     ) -> Result<Vec<CheckableWindow>, StoreError> {
         // The columns of a candle come first, as `candle_of` wants them.
         let rows = sqlx::query(
@@ -85,7 +86,8 @@ impl PostgresDatabase {
                  ORDER BY older.open_time DESC LIMIT 1) AS before ON true
              LEFT JOIN candle_checks AS checks ON checks.symbol_id = $1 AND checks.interval_s = $2
                                               AND checks.open_time = windows.open_time
-             WHERE checks.version IS DISTINCT FROM coalesce(candles.version, 0)
+             WHERE (checks.version IS DISTINCT FROM coalesce(candles.version, 0)
+                    OR checks.verdict <> 'equal' AND checks.checked_at < $5)
                AND coalesce(candles.last_trade_id, before.last_trade_id) IS NOT NULL
              ORDER BY windows.open_time DESC",
         )
@@ -93,6 +95,7 @@ impl PostgresDatabase {
         .bind(interval.seconds())
         .bind(Time(from_us))
         .bind(Time(to_us))
+        .bind(Time(checked_before_us))
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the candles to check"))?;

@@ -10,7 +10,9 @@ use super::types::{Numeric, Time};
 use crate::error::StoreError;
 use crate::flush::FlushDatabase as _;
 use crate::ledgers::{HeadRow, HoleRow, RefusedRow};
-use crate::model::{CandleQuery, CandleRow, HeadProbe, HeadState, MAX_HOLES, PartitionPosition, RefusedIds};
+use crate::model::{
+    CandleQuery, CandleRow, HeadProbe, HeadState, Hole, MAX_HOLES, PartitionPosition, RefusedIds,
+};
 use crate::names::{interval_of, reason_of};
 
 const POSITION_COLUMNS: &str =
@@ -106,6 +108,27 @@ impl PostgresDatabase {
             missing: row.get(3),
         };
         Ok(rows.iter().map(hole).collect())
+    }
+
+    pub(crate) async fn older_holes(
+        &self,
+        market: &Market,
+        below_id: i64,
+        most: i64,
+    ) -> Result<Vec<Hole>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT first_id, holes.last_id FROM holes JOIN symbol_head USING (symbol_id)
+             WHERE venue = $1 AND symbol = $2 AND ended_at IS NULL AND holes.last_id < $3
+             ORDER BY first_id DESC LIMIT $4",
+        )
+        .bind(market.venue.as_str())
+        .bind(market.symbol.as_str())
+        .bind(below_id)
+        .bind(most)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::database("read the older holes"))?;
+        Ok(rows.iter().map(|row: &PgRow| Hole { first_id: row.get(0), last_id: row.get(1) }).collect())
     }
 
     pub(crate) async fn refused(&self) -> Result<Vec<RefusedRow>, StoreError> {

@@ -58,6 +58,7 @@ impl SqliteDatabase {
         interval: Interval,
         from_us: i64,
         to_us: i64,
+        checked_before_us: i64,
     ) -> Result<Vec<CheckableWindow>, StoreError> {
         // The columns of a candle come first, as `candle_of` wants them.
         let rows = sqlx::query(
@@ -90,7 +91,8 @@ impl SqliteDatabase {
                                         AND before.open_time_us = dated.before_us
              LEFT JOIN candle_checks AS checks ON checks.symbol_id = $1 AND checks.interval_s = $2
                                               AND checks.open_time_us = dated.window_us
-             WHERE checks.version IS NOT coalesce(dated.version, 0)
+             WHERE (checks.version IS NOT coalesce(dated.version, 0)
+                    OR checks.verdict <> 'equal' AND checks.checked_at_us < $6)
                AND coalesce(dated.last_trade_id, before.last_trade_id) IS NOT NULL
              ORDER BY dated.window_us DESC",
         )
@@ -99,6 +101,7 @@ impl SqliteDatabase {
         .bind(from_us)
         .bind(to_us)
         .bind(interval.length_us())
+        .bind(checked_before_us)
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the candles to check"))?;

@@ -14,9 +14,13 @@ impl TestDatabase {
     }
 
     async fn windows_to_check(&self) -> Vec<CheckableWindow> {
+        self.windows_checked_before(i64::MIN).await
+    }
+
+    async fn windows_checked_before(&self, before_us: i64) -> Vec<CheckableWindow> {
         let (from_us, to_us) = (START_US - 3 * MINUTE_US, START_US + 60 * MINUTE_US);
-        let minute = "1m".parse().unwrap();
-        self.store.windows_to_check(&market("BTCUSDT"), minute, from_us, to_us).await.unwrap()
+        let (market, minute) = (market("BTCUSDT"), "1m".parse().unwrap());
+        self.store.windows_to_check(&market, minute, from_us, to_us, before_us).await.unwrap()
     }
 
     async fn note(&self, window: &CheckableWindow, verdict: CheckVerdict) {
@@ -74,6 +78,10 @@ pub(super) async fn a_candle_that_changed_is_compared_again_and_its_verdict_is_n
     let told = database.store.differing_candles(10).await.unwrap().remove(0);
     assert_eq!((told.verdict, told.differences), (CheckVerdict::OursWrong, vec![difference()]));
     assert_eq!((told.open_time_us, told.market), (START_US + 5 * MINUTE_US, market("BTCUSDT")));
+    // One that differs is compared again after a while: the exchange may mend its own.
+    assert_eq!(database.windows_checked_before(NOW_US).await, []);
+    let again = database.windows_checked_before(NOW_US + 1).await;
+    assert_eq!(again.iter().map(|window| window.open_time_us).collect::<Vec<_>>(), [told.open_time_us]);
     // As a late trade does.
     database.execute("UPDATE candles SET version = 2 WHERE first_trade_id = 30").await;
     assert_eq!(database.counts().await, [("equal", 6)]);

@@ -102,4 +102,13 @@ pub(super) async fn holes_are_told_newest_first(database: TestDatabase) {
     assert_eq!(ledger.holes.len(), crate::MAX_HOLES);
     assert_eq!(ledger.holes[0], Hole { first_id: 86, last_id: 87 });
     assert_eq!(ledger.holes[0].count(), 2);
+    // The others page by page.
+    let older =
+        async |below_id, most| database.store.older_holes(&ledger.market, below_id, most).await.unwrap();
+    let lowest_named = ledger.holes.last().unwrap().first_id;
+    let first = older(lowest_named, 5).await;
+    assert_eq!(first[0], Hole { first_id: lowest_named - 3, last_id: lowest_named - 2 });
+    let second = older(first[4].first_id, 5).await;
+    assert_eq!((first.len(), second.len()), (5, 4));
+    assert_eq!(second[3], Hole { first_id: 2, last_id: 3 });
 }

@@ -120,6 +120,8 @@ pub(super) async fn every_wished_trade_of_a_new_series_is_missing_until_it_is_he
     database.probe(130, 400).await;
     database.begin_series(SINCE_US).await.unwrap();
     sender.flush(&mut database.flusher(&["1m"]), "BTCUSDT", &new_trades(5..=9)).await;
+    let history = database.store.history(&market("BTCUSDT")).await.unwrap();
+    assert_eq!((history.series_since_us, history.start), (Some(SINCE_US), None));
     let start = crate::HistoryStart { from_us: SINCE_US, first_id: 1 };
     database.store.wish_history(&market("BTCUSDT"), start).await.unwrap();
     assert_eq!(database.holes().await, [(1, 4)]);

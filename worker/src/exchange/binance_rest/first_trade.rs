@@ -3,10 +3,9 @@
 
 use serde::Deserialize;
 
+use super::aggregates::{PATH as TRADES_PATH, WEIGHT as TRADES_WEIGHT};
 use super::{BinanceRest, RestError, read_json, time_us};
 
-const TRADES_PATH: &str = "/api/v3/aggTrades";
-const TRADES_WEIGHT: u32 = 4;
 const CANDLES_PATH: &str = "/api/v3/klines";
 const CANDLES_WEIGHT: u32 = 2;
 

@@ -3,10 +3,14 @@
 
 use serde::Deserialize;
 
-use super::{BinanceRest, RestError, SYMBOLS_PER_REQUEST, read_json, symbol_list, time_us, trade_id};
+use super::{BinanceRest, RestError, read_json, symbol_list, time_us, trade_id};
 
 const PATH: &str = "/api/v3/ticker/24hr";
 const NO_TRADE: i64 = -1;
+
+/// The most symbols that are asked for at [`WEIGHT`]; up to 100 cost twenty times as much.
+const SYMBOLS_PER_REQUEST: usize = 20;
+const WEIGHT: u32 = 2;
 
 /// What the exchange says of a symbol's newest trade.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,20 +33,33 @@ struct Ticker {
 }
 
 impl BinanceRest {
-    /// The newest trade ids of `symbols`, which must be listed; symbols without a trade in 24 hours are left out.
+    /// The newest trade ids of `symbols`; those without a trade in 24 hours are left out, and those that the exchange does
+    /// not list (any more).
     ///
     /// # Errors
     /// [`RestError`] where it cannot be asked.
     pub async fn newest_trades(&mut self, symbols: &[String]) -> Result<Vec<NewestTrade>, RestError> {
         let mut newest = Vec::with_capacity(symbols.len());
         for batch in symbols.chunks(SYMBOLS_PER_REQUEST) {
-            // The weights that the exchange documents for up to 20 symbols, and for up to 100.
-            let weight = if batch.len() <= 20 { 2 } else { 40 };
-            let list = symbol_list(batch);
-            let body = self.get(PATH, weight, &[("symbols", list.as_str())]).await?;
-            newest.extend(read_newest_trades(&body)?);
+            match self.newest_trades_of(batch).await {
+                Err(error) if error.is_about_a_symbol() => {
+                    // One that it refuses must not hold up the others.
+                    for symbol in batch {
+                        match self.newest_trades_of(std::slice::from_ref(symbol)).await {
+                            Err(error) if error.is_about_a_symbol() => {}
+                            answer => newest.extend(answer?),
+                        }
+                    }
+                }
+                answer => newest.extend(answer?),
+            }
         }
         Ok(newest)
+    }
+
+    async fn newest_trades_of(&mut self, symbols: &[String]) -> Result<Vec<NewestTrade>, RestError> {
+        let list = symbol_list(symbols);
+        read_newest_trades(&self.get(PATH, WEIGHT, &[("symbols", list.as_str())]).await?)
     }
 }
 
@@ -63,9 +80,13 @@ pub fn read_newest_trades(body: &[u8]) -> Result<Vec<NewestTrade>, RestError> {
 mod tests {
     use serde_json::json;
     use wiremock::matchers::{method, path, query_param};
-    use wiremock::{Mock, MockServer, ResponseTemplate};
+    use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
     use super::*;
+
+    fn named(symbols: &[&str]) -> Vec<String> {
+        symbols.iter().map(|symbol| (*symbol).to_owned()).collect()
+    }
 
     #[tokio::test]
     async fn the_last_ids_are_read_with_their_moment() {
@@ -81,7 +102,7 @@ mod tests {
             .respond_with(ResponseTemplate::new(200).set_body_json(answer))
             .mount(&server)
             .await;
-        let symbols = ["BTCUSDT", "NEWUSDT"].map(str::to_owned);
+        let symbols = named(&["BTCUSDT", "NEWUSDT"]);
         let newest = BinanceRest::new(&server.uri()).unwrap().newest_trades(&symbols).await.unwrap();
         let expected = NewestTrade {
             symbol: "BTCUSDT".to_owned(),
@@ -89,5 +110,29 @@ mod tests {
             time_us: 1_767_225_603_000_123,
         };
         assert_eq!(newest, [expected]);
+    }
+
+    #[tokio::test]
+    async fn a_symbol_that_is_delisted_does_not_hold_up_the_others() {
+        runtime::tls::install_provider();
+        let server = MockServer::start().await;
+        let answer = |request: &Request| {
+            let (_, list) = request.url.query_pairs().next().unwrap();
+            let symbols: Vec<String> = serde_json::from_str(&list).unwrap();
+            if symbols.iter().any(|symbol| symbol == "GONEUSDT") {
+                let refusal = json!({"code": -1121, "msg": "Invalid symbol."});
+                return ResponseTemplate::new(400).set_body_json(refusal);
+            }
+            let ticker =
+                |symbol: &String| json!({"symbol": symbol, "lastId": 7, "closeTime": 1_767_225_603_000_i64});
+            ResponseTemplate::new(200).set_body_json(symbols.iter().map(ticker).collect::<Vec<_>>())
+        };
+        Mock::given(path(PATH)).respond_with(answer).mount(&server).await;
+        let mut rest = BinanceRest::new(&server.uri()).unwrap();
+        let newest = rest.newest_trades(&named(&["BTCUSDT", "GONEUSDT", "ETHUSDT"])).await.unwrap();
+        assert_eq!(
+            newest.iter().map(|newest| newest.symbol.as_str()).collect::<Vec<_>>(),
+            ["BTCUSDT", "ETHUSDT"]
+        );
     }
 }

@@ -4,11 +4,13 @@ use hashbrown::HashMap;
 use market::Fixed8;
 use serde::Deserialize;
 
-use super::{BinanceRest, RestError, SYMBOLS_PER_REQUEST, read_json, symbol_list};
+use super::{BinanceRest, RestError, read_json, symbol_list};
 use crate::exchange::{Listing, SymbolListing};
 
 const PATH: &str = "/api/v3/exchangeInfo";
 const WEIGHT: u32 = 20;
+/// Some 3 kB of answer for each.
+const SYMBOLS_PER_REQUEST: usize = 100;
 
 /// What the exchange says of its limits and of the symbols that it was asked for.
 #[derive(Debug, Deserialize)]

@@ -26,22 +26,41 @@ struct HistoricalTrade {
     is_buyer_maker: bool,
 }
 
-/// A trade that was asked for by its id.
+/// What the exchange says of a trade that was asked for by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskedTrade {
     /// It is the one.
     Found(Trade),
     /// It exists and cannot be held.
     Refused(RefusedTrade),
+    /// Trades of one order, time and price that the host only tells together.
+    Merged {
+        /// The first of them.
+        first_id: i64,
+        /// The last of them.
+        last_id: i64,
+        /// When the exchange matched them: microseconds since 1970, UTC.
+        trade_time_us: i64,
+    },
 }
 
 impl AskedTrade {
-    /// Its id.
+    /// Its id, or the first one of several.
     #[must_use]
-    pub const fn trade_id(&self) -> i64 {
+    pub const fn first_id(&self) -> i64 {
         match self {
             Self::Found(trade) => trade.trade_id,
             Self::Refused(trade) => trade.trade_id,
+            Self::Merged { first_id, .. } => *first_id,
+        }
+    }
+
+    /// Its id, or the last one of several.
+    #[must_use]
+    pub const fn last_id(&self) -> i64 {
+        match self {
+            Self::Merged { last_id, .. } => *last_id,
+            Self::Found(_) | Self::Refused(_) => self.first_id(),
         }
     }
 
@@ -51,6 +70,7 @@ impl AskedTrade {
         match self {
             Self::Found(trade) => trade.trade_time_us,
             Self::Refused(trade) => trade.trade_time_us,
+            Self::Merged { trade_time_us, .. } => *trade_time_us,
         }
     }
 }
@@ -87,11 +107,30 @@ pub fn read_historical_trades(body: &[u8], received_time_us: i64) -> Result<Vec<
 
 fn read_trade(row: &HistoricalTrade, received_time_us: i64) -> Result<AskedTrade, RestError> {
     let (trade_id, trade_time_us) = (trade_id(PATH, row.id)?, time_us(PATH, row.time)?);
-    let (price, quantity) = match read_amounts(&row.price, &row.qty) {
+    let amounts = AmountTexts { price: &row.price, quantity: &row.qty };
+    asked_trade(PATH, trade_id, trade_time_us, &amounts, row.is_buyer_maker, received_time_us)
+}
+
+/// As an answer writes them.
+pub(super) struct AmountTexts<'a> {
+    pub(super) price: &'a str,
+    pub(super) quantity: &'a str,
+}
+
+/// The one trade of a row that the exchange answered with on `path`.
+pub(super) fn asked_trade(
+    path: &'static str,
+    trade_id: i64,
+    trade_time_us: i64,
+    amounts: &AmountTexts<'_>,
+    buyer_is_maker: bool,
+    received_time_us: i64,
+) -> Result<AskedTrade, RestError> {
+    let (price, quantity) = match read_amounts(amounts.price, amounts.quantity) {
         Ok(amounts) => amounts,
         Err(source) => {
             let Some(reason) = source.refusal() else {
-                return Err(RestError::Trade { path: PATH, trade_id, source });
+                return Err(RestError::Trade { path, trade_id, source });
             };
             return Ok(AskedTrade::Refused(RefusedTrade { trade_id, trade_time_us, reason }));
         }
@@ -103,7 +142,7 @@ fn read_trade(row: &HistoricalTrade, received_time_us: i64) -> Result<AskedTrade
         trade_time_us,
         event_time_us: trade_time_us,
         received_time_us,
-        buyer_is_maker: row.is_buyer_maker,
+        buyer_is_maker,
     }))
 }
 
@@ -161,7 +200,7 @@ mod tests {
             reason: market::RefusalReason::TooManyDecimals,
         };
         assert_eq!(trades[1], AskedTrade::Refused(refused));
-        assert_eq!(trades.iter().map(AskedTrade::trade_id).collect::<Vec<_>>(), [7, 8, 9]);
+        assert_eq!(trades.iter().map(AskedTrade::first_id).collect::<Vec<_>>(), [7, 8, 9]);
         // What is no number says nothing of the trade, and may come right the next time.
         let error = answered(json!([row(7, "1"), row(8, "l.5")])).await.unwrap_err();
         assert!(matches!(error, RestError::Trade { trade_id: 8, .. }), "{error}");
