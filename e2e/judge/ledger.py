@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from .snapshot import Range, Row, held_ids
+from .snapshot import Range, Row
 from .truth import Truth
 from .verdict import Verdict
 
@@ -18,15 +18,15 @@ def judge_ranges(verdict: Verdict, symbol: str, ranges: list[Range], truth: Trut
         before = found
         if found.kind == "held":
             _judge_held(verdict, name, found, truth)
-        elif found.kind == "void" and any(trade_id in truth.by_id for trade_id in found.ids()):
+        elif found.kind == "void" and truth.count(found.ids()):
             verdict.wrong(f"{name}: the exchange has such trades")
-        elif found.kind == "refused" and not all(trade_id in truth.by_id for trade_id in found.ids()):
+        elif found.kind == "refused" and truth.count(found.ids()) < len(found.ids()):
             verdict.wrong(f"{name}: the exchange has no such trades")
 
 
 def _judge_held(verdict: Verdict, name: str, found: Range, truth: Truth) -> None:
-    never = next((trade_id for trade_id in found.ids() if trade_id not in truth.by_id), None)
-    if never is not None:
+    if truth.count(found.ids()) < len(found.ids()):
+        never = next(trade_id for trade_id in found.ids() if trade_id not in truth.by_id)
         verdict.wrong(f"{name}: there was no trade {never}")
         return
     times = truth.by_id[found.first_id].time_us, truth.by_id[found.last_id].time_us
@@ -36,10 +36,11 @@ def _judge_held(verdict: Verdict, name: str, found: Range, truth: Truth) -> None
 
 def judge_head(verdict: Verdict, head: Row, ranges: list[Range], truth: Truth) -> None:
     """What stands in the symbol's own row follows from its ranges."""
-    symbol, held = head["symbol"], held_ids(ranges)
-    if int(head["trades_held"]) != len(held):
-        verdict.wrong(f"{symbol}: {head['trades_held']} trades are said to be held, the ranges hold {len(held)}")
-    last_id = max(held, default=None)
+    symbol, held = head["symbol"], [found for found in ranges if found.kind == "held"]
+    count = sum(len(found.ids()) for found in held)
+    if int(head["trades_held"]) != count:
+        verdict.wrong(f"{symbol}: {head['trades_held']} trades are said to be held, the ranges hold {count}")
+    last_id = max((found.last_id for found in held), default=None)
     if head["last_trade_id"] != (None if last_id is None else str(last_id)):
         verdict.wrong(f"{symbol}: the last trade is said to be {head['last_trade_id']}, it is {last_id}")
     last = truth.by_id.get(last_id)

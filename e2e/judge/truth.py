@@ -16,6 +16,7 @@ class Truth:
         self.log = log
         self.ends_us = ends_us
         self.by_id = {trade.trade_id: trade for trade in log}
+        self._ids = sorted(self.by_id)
         self._by_time = sorted(log, key=lambda trade: (trade.time_us, trade.trade_id))
         self._times = [trade.time_us for trade in self._by_time]
         self._highest_ids = list(itertools.accumulate((trade.trade_id for trade in self._by_time), max))
@@ -42,6 +43,10 @@ class Truth:
     def windows(self, interval_us: int) -> list[int]:
         """Windows that the log proves."""
         return whole_windows(self.log, interval_us)
+
+    def count(self, ids: range) -> int:
+        """How many trades have one of these consecutive ids."""
+        return bisect.bisect_left(self._ids, ids.stop) - bisect.bisect_left(self._ids, ids.start)
 
     def is_below(self, trade_id: int, floor_us: int) -> bool:
         """Whether there was such a trade before the floor."""
