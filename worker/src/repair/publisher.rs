@@ -12,6 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::KafkaAdmin;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::RepairError;
 use super::state::RepairerState;
@@ -30,6 +31,7 @@ pub(super) struct RepairPublisher {
     topic: String,
     gate: Arc<FlowGate>,
     state: Arc<RepairerState>,
+    under_way: Mutex<()>,
 }
 
 impl RepairPublisher {
@@ -49,7 +51,14 @@ impl RepairPublisher {
             topic: topic.to_owned(),
             gate,
             state,
+            under_way: Mutex::default(),
         })
+    }
+
+    /// Held while an answer is on its way through the topic: one at a time, of whatever source, so that live trades never
+    /// wait behind more than one in a partition.
+    pub(super) async fn under_way(&self) -> MutexGuard<'_, ()> {
+        self.under_way.lock().await
     }
 
     /// Publishes the trades and waits until the broker has them. Says behind which offset of each partition they lie.

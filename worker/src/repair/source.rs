@@ -341,6 +341,7 @@ impl SourceRepairer {
             self.state.note_refused(reply.refused.len());
         }
         if !reply.found.is_empty() {
+            let _under_way = self.publisher.under_way().await;
             let published = self.publisher.publish(&chunk.market, &reply.found).await;
             let behind = published.map_err(|error| StepError::Broker(error.to_string()))?;
             self.state.note_repaired(reply.found.len());

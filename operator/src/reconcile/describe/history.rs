@@ -44,7 +44,8 @@ pub(super) fn not_begun(findings: &Findings<'_>, ledgers: &[MarketLedger]) -> BT
             source.symbols.iter().map(|symbol| Market::new(source.effective_venue(), symbol.as_str()));
         found.extend(markets.filter(|market| {
             let ledger = ledgers.iter().find(|ledger| ledger.market == *market);
-            let wished_us = wished_us.or_else(|| ledger?.series_since_us);
+            // A series wishes nothing from before it began.
+            let wished_us = wished_us.max(ledger.and_then(|ledger| ledger.series_since_us));
             let known_us = ledger.and_then(|ledger| ledger.history_from_us);
             wished_us.is_some_and(|wished_us| known_us.is_none_or(|known_us| known_us > wished_us))
         }));

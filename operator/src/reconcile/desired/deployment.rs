@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy,
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
     EnvVarSource, HTTPGetAction, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
-    SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount,
+    SeccompProfile, SecretKeySelector, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -196,12 +196,29 @@ fn pod_template(owner: &Owner<'_>, name: &str, pods: RolePods<'_>, image: &Worke
             node_selector: Some(template.node_selector.clone()).filter(|selector| !selector.is_empty()),
             tolerations: Some(template.tolerations.clone()).filter(|tolerations| !tolerations.is_empty()),
             affinity: template.affinity.clone(),
+            topology_spread_constraints: Some(vec![on_different_nodes(owner, pods.role)]),
             image_pull_secrets: Some(template.image_pull_secrets.clone())
                 .filter(|secrets| !secrets.is_empty()),
             volumes: Some(std::iter::once(settings_volume).chain(scratch_volume).collect()),
             containers: vec![container(pods, image)],
             ..PodSpec::default()
         }),
+    }
+}
+
+/// Two producers on one node would both miss what is traded while it is away. Where there is one node only, that is no
+/// reason to run one pod only. Pods of an older template do not count: they are about to go.
+fn on_different_nodes(owner: &Owner<'_>, role: Role<'_>) -> TopologySpreadConstraint {
+    TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        label_selector: Some(LabelSelector {
+            match_labels: Some(selector_labels(owner.id, role)),
+            ..LabelSelector::default()
+        }),
+        match_label_keys: Some(vec!["pod-template-hash".to_owned()]),
+        ..TopologySpreadConstraint::default()
     }
 }
 
