@@ -399,17 +399,21 @@ fn history_that_is_loading_is_told_with_what_is_missing_and_how_far_it_is() {
 fn nothing_is_continuous_before_the_first_trade_of_the_history_is_known() {
     let pipeline = fixture("full");
     let loaded = SymbolHistoryStatus { days: 90, days_loaded: 90, ..Default::default() };
-    let known_from = |from_us: Option<i64>| {
+    let known_of_series = |from_us: Option<i64>, since_us: Option<i64>| {
         let mut observed = with_history(loaded.clone(), 0, Some(0));
         let Reading::Known { value: schema, .. } = &mut observed.schema else { unreachable!() };
         for ledger in &mut schema.ledgers {
-            ledger.history_from_us = from_us;
+            (ledger.history_from_us, ledger.series_since_us) = (from_us, since_us);
         }
         status(&pipeline, &observed, &Applied::default())
     };
+    let known_from = |from_us: Option<i64>| known_of_series(from_us, None);
     let wished_us = pipeline.spec.sources[0].history.as_ref().unwrap().from.0.as_microsecond();
     assert_eq!(said(&known_from(Some(wished_us)), "DataContinuous"), "True/ChainUnbroken");
     assert_eq!(said(&known_from(Some(wished_us - 1)), "DataContinuous"), "True/ChainUnbroken");
+    // A series that began later wishes nothing from before.
+    let of_series = known_of_series(Some(wished_us + 9), Some(wished_us + 9));
+    assert_eq!(said(&of_series, "DataContinuous"), "True/ChainUnbroken");
     for not_known in [None, Some(wished_us + 1)] {
         let status = known_from(not_known);
         assert_eq!(said(&status, "DataContinuous"), "Unknown/HistoryNotBegun");

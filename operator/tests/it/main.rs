@@ -8,5 +8,6 @@ mod world;
 mod plan;
 mod objects;
 mod describe;
+mod contradictions;
 mod series;
 mod cluster;
