@@ -15,37 +15,40 @@ use crate::rules;
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodTemplate {
-    /// Labels beside the operator's own, which they cannot replace.
+    /// Labels beside the operator's own, which they cannot replace, such as `team: data`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]
     pub labels: BTreeMap<String, String>,
 
-    /// Annotations beside the operator's own, which they cannot replace.
+    /// Annotations beside the operator's own, which they cannot replace, such as `example.com/scrape: "yes"`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 4096}))]
     pub annotations: BTreeMap<String, String>,
 
-    /// Requests and limits of the worker's container, in place of the operator's.
+    /// Requests and limits of the worker's container, in place of the operator's, such as `limits: {memory: 1Gi}`; see
+    /// `kubectl explain pod.spec.containers.resources`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "undescribed::<Option<ResourceRequirements>>")]
     pub resources: Option<ResourceRequirements>,
 
-    /// On which nodes the pods may run.
+    /// On which nodes the pods may run, such as `kubernetes.io/arch: amd64`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]
     pub node_selector: BTreeMap<String, String>,
 
-    /// Which taints the pods tolerate.
+    /// Which taints the pods tolerate, such as `{key: market-data, operator: Exists}`; see
+    /// `kubectl explain pod.spec.tolerations`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "undescribed::<Vec<Toleration>>", length(max = 32))]
     pub tolerations: Vec<Toleration>,
 
-    /// Where the pods would rather run, or not.
+    /// Where the pods would rather run, or not, such as `podAntiAffinity`; see `kubectl explain pod.spec.affinity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "undescribed::<Option<Affinity>>")]
     pub affinity: Option<Affinity>,
 
-    /// Environment variables of the worker's container, such as `RUST_LOG`.
+    /// Environment variables of the worker's container, such as `{name: RUST_LOG, value: debug}`; see
+    /// `kubectl explain pod.spec.containers.env`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "undescribed::<Vec<EnvVar>>", length(max = 32))]
     #[x_kube(
@@ -54,7 +57,7 @@ pub struct PodTemplate {
     )]
     pub env: Vec<EnvVar>,
 
-    /// Secrets with which the worker's image is pulled.
+    /// Secrets with which the worker's image is pulled, such as `{name: registry}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub image_pull_secrets: Vec<LocalObjectReference>,

@@ -51,15 +51,17 @@ use crate::worker_settings::ExchangeKind;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CryptoPipelineSpec {
-    /// Stops the pipeline without loss: the producers stop, the aggregators read what is left, then they stop.
+    /// Stops the pipeline without loss: the producers stop, the aggregators read what is left, then they stop. Default
+    /// false.
     #[serde(default)]
     pub suspend: bool,
 
-    /// What becomes of the topic and the tables that this resource created once it is deleted.
+    /// What becomes of the topic and the tables that this resource created once it is deleted. Default `Retain`.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// The exchanges to read, each with its own producer.
+    /// The exchanges to read, each with its own producer, such as
+    /// `[{name: binance, exchange: binance, symbols: [BTCUSDT]}]`.
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub sources: Vec<SourceSpec>,
@@ -108,15 +110,15 @@ pub enum DeletionPolicy {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SourceSpec {
-    /// Names the source; part of its producer's name.
+    /// Names the source, such as `binance`; part of its producer's name.
     #[schemars(length(min = 1, max = 20), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
 
-    /// Which adapter speaks to the exchange.
+    /// Which adapter speaks to the exchange, such as `binance`.
     pub exchange: ExchangeKind,
 
-    /// Whose trade ids these are: part of every key. The exchange's name by default; required where the endpoints
-    /// are not the exchange's own; fixed once set.
+    /// Whose trade ids these are, such as `binance-testnet`: part of every key. By default the exchange's name;
+    /// required where the endpoints are not the exchange's own; fixed once set.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 30), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub venue: Option<String>,
@@ -130,7 +132,7 @@ pub struct SourceSpec {
     pub symbols: Vec<String>,
 
     /// How many producers read the exchange at the same time. With two, a trade is missed only if both miss it;
-    /// what both bring counts once.
+    /// what both bring counts once. Default 1, such as 2.
     #[serde(default = "default_redundancy")]
     #[schemars(range(min = 1, max = 2))]
     pub redundancy: i32,
@@ -144,7 +146,8 @@ pub struct SourceSpec {
     pub history: Option<HistorySpec>,
 
     /// Where the exchange began to number a symbol's trades anew, after a testnet was wiped or a symbol was listed again.
-    /// Until that is said here, its trades are set aside. What has begun stays, also when it is no longer named.
+    /// Until that is said here, its trades are set aside. What has begun stays, also when it is no longer named; such as
+    /// `[{symbol: BTCUSDT, since: 2026-11-21T10:00:00.000001Z}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
     pub series: Vec<SeriesSpec>,
@@ -187,7 +190,7 @@ pub struct HistorySpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeriesSpec {
-    /// The symbol, one of the source's.
+    /// The symbol, one of the source's, such as `BTCUSDT`.
     #[schemars(length(min = 1, max = 30))]
     pub symbol: String,
 
@@ -200,7 +203,7 @@ pub struct SeriesSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KafkaSpec {
-    /// Comma-separated `host:port` list.
+    /// Comma-separated `host:port` list, such as `kafka-0:9092,kafka-1:9092`.
     #[schemars(
         length(min = 3, max = 1024),
         regex(pattern = r"^[^\s,:]+:[0-9]{1,5}(,[^\s,:]+:[0-9]{1,5})*$")
@@ -210,7 +213,7 @@ pub struct KafkaSpec {
     /// The topic of this pipeline's trades.
     pub topic: TopicSpec,
 
-    /// librdkafka settings that go over the workers' own, for those who must.
+    /// librdkafka settings that go over the workers' own, for those who must, such as `socket.keepalive.enable: "true"`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     #[x_kube(validation = Rule::new(rules::client_config_cel()).message(rules::CLIENT_CONFIG))]
@@ -221,7 +224,7 @@ pub struct KafkaSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TopicSpec {
-    /// The topic's name; fixed.
+    /// The topic's name, such as `crypto-trades`; fixed.
     #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
     #[x_kube(
         validation = Rule::new("self == oldSelf").message(rules::TOPIC_RENAMED),
@@ -229,22 +232,22 @@ pub struct TopicSpec {
     )]
     pub name: String,
 
-    /// How many partitions; may grow while trades flow, may not shrink.
+    /// How many partitions; may grow while trades flow, may not shrink. Default 3, such as 12.
     #[serde(default = "default_partitions")]
     #[schemars(range(min = 1, max = 1000))]
     #[x_kube(validation = Rule::new("self >= oldSelf").message(rules::PARTITIONS_SHRUNK))]
     pub partitions: i32,
 
-    /// On how many brokers each record is kept; taken when the topic is created.
+    /// On how many brokers each record is kept; taken when the topic is created. Default 1, such as 3.
     #[serde(default = "default_replication_factor")]
     #[schemars(range(min = 1, max = 9))]
     pub replication_factor: i32,
 
-    /// How long records are kept, such as `7d`.
+    /// How long records are kept, such as `12h`. Default `7d`.
     #[serde(default = "default_topic_retention")]
     pub retention: Period,
 
-    /// Further settings of the topic, kept as declared.
+    /// Further settings of the topic, kept as declared, such as `segment.bytes: "1048576"`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     #[x_kube(
@@ -253,7 +256,7 @@ pub struct TopicSpec {
     )]
     pub config: BTreeMap<String, String>,
 
-    /// False where somebody else keeps the topic: it is then only checked.
+    /// False where somebody else keeps the topic: it is then only checked. Default true.
     #[serde(default = "yes")]
     pub managed: bool,
 }
@@ -278,17 +281,17 @@ fn yes() -> bool {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AggregationSpec {
-    /// Candle lengths.
+    /// Candle lengths that divide a day, such as `[1s, 1m, 1h]`. Default `[1m, 5m]`.
     #[serde(default = "default_intervals")]
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub intervals: Vec<CandleInterval>,
 
-    /// Whether the trades themselves are stored, or candles and the ledger only.
+    /// Whether the trades themselves are stored, or candles and the ledger only. Default true.
     #[serde(default = "yes")]
     pub store_trades: bool,
 
-    /// A batch is written once it is older than this, from 10ms to 60s.
+    /// A batch is written once it is older than this, from 10ms to 60s, such as `1s`. Default `100ms`.
     #[serde(default = "default_flush_interval")]
     #[schemars(length(min = 2, max = 8), regex(pattern = r"^[1-9][0-9]{0,5}(ms|s)$"))]
     #[x_kube(validation = Rule::new(rules::FLUSH_INTERVAL_CEL).message(rules::FLUSH_INTERVAL))]
@@ -335,17 +338,17 @@ pub struct DatabaseSpec {
     /// The Secret, in the resource's namespace, that holds the URL: `postgres://user:password@host:port/database`.
     pub connection_secret: SecretKey,
 
-    /// The database schema that belongs to this pipeline alone.
+    /// The database schema that belongs to this pipeline alone, such as `binance_spot`. Default `market`.
     #[serde(default = "default_schema")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z_][a-z0-9_]*$"))]
     #[x_kube(validation = Rule::new("!self.startsWith('pg_')").message(rules::SCHEMA_RESERVED))]
     pub schema: String,
 
-    /// False where somebody else runs the migrations: the schema's version is then only checked.
+    /// False where somebody else runs the migrations: the schema's version is then only checked. Default true.
     #[serde(default = "yes")]
     pub managed: bool,
 
-    /// How long rows are kept; for ever by default.
+    /// How long rows are kept, such as `{trades: 7d, candles: 365d}`; by default for ever.
     #[serde(default)]
     pub retention: RetentionSpec,
 }
@@ -358,11 +361,11 @@ fn default_schema() -> String {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKey {
-    /// The Secret's name.
+    /// The Secret's name, such as `market-db`.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 
-    /// The key in its data.
+    /// The key in its data, such as `url`. Default `uri`, as CloudNativePG has it.
     #[serde(default = "default_secret_key")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: String,
@@ -376,11 +379,11 @@ fn default_secret_key() -> String {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetentionSpec {
-    /// Single trades, such as `7d`.
+    /// Single trades, such as `7d`; for ever where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trades: Option<Period>,
 
-    /// Candles, such as `365d`.
+    /// Candles, such as `365d`; for ever where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub candles: Option<Period>,
 }
@@ -389,13 +392,13 @@ pub struct RetentionSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AggregatorsSpec {
-    /// How many; as many as there are partitions, up to `maxReplicas`, where absent. Never more than partitions.
+    /// How many, such as 2; as many as there are partitions, up to `maxReplicas`, where absent. Never more than partitions.
     /// The scale subresource sets it; an autoscaler needs a first value here.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: Option<i32>,
 
-    /// The most there will be while they follow the partitions.
+    /// The most there will be while they follow the partitions. Default 12, such as 30.
     #[serde(default = "default_max_replicas")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas: i32,
@@ -429,6 +432,7 @@ pub struct ProducersSpec {
 #[serde(rename_all = "camelCase")]
 pub struct RepairSpec {
     /// Whether missing trades are asked for. Without it a hole stays, and nobody can say that the newest trade is there.
+    /// Default true.
     #[serde(default = "yes")]
     pub enabled: bool,
 

@@ -73,6 +73,41 @@ fn the_committed_crd_is_the_generated_one() {
     }
 }
 
+/// Kubernetes' own types, which it explains itself.
+const EXPLAINED_ELSEWHERE: [&str; 5] = ["resources", "tolerations", "affinity", "env", "imagePullSecrets"];
+
+/// Every field of ours below `schema`, by its path.
+fn fields(path: &str, schema: &Value, found: &mut Vec<(String, Value)>) {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        found.push((path.clone(), field.clone()));
+        if !EXPLAINED_ELSEWHERE.contains(&name.as_str()) {
+            fields(&path, field, found);
+            fields(&path, &field["items"], found);
+        }
+    }
+}
+
+#[test]
+fn every_field_is_explained_with_its_default_and_an_example() {
+    let mut spec = Vec::new();
+    fields("spec", &schema()["properties"]["spec"], &mut spec);
+    assert!(spec.len() > 50, "{}", spec.len());
+    for (path, field) in spec {
+        let text = field["description"].as_str().unwrap_or_default();
+        assert!(text.len() > 10, "{path} is not explained");
+        let is_group = field["properties"].is_object();
+        let default = &field["default"];
+        if !is_group && !default.is_null() {
+            let value = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+            let value = value.replace('"', "").replace(',', ", ");
+            assert!(text.contains("efault") && text.contains(&value), "{path}: default {value}: {text}");
+        }
+        let is_choice = field["type"] == "boolean" || field["enum"].is_array();
+        assert!(is_group || is_choice || text.contains("such as"), "{path} has no example: {text}");
+    }
+}
+
 #[test]
 fn every_example_is_accepted() {
     for example in std::fs::read_dir(checkout().join("examples")).unwrap() {
