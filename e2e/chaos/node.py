@@ -100,17 +100,12 @@ class Node(Background):
     def end(self) -> None:
         """Ends all processes, as when the pods are deleted."""
         self.stop()
-        leaving = [*self.pods.values(), *self.leaving]
-        for pod in leaving:
-            _signal(pod, signal.SIGTERM)
-        deadline = time.monotonic() + LONGEST_DRAIN_S
-        for pod in leaving:
-            if pod.process is not None:
-                try:
-                    pod.process.wait(timeout=max(0.1, deadline - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    _signal(pod, signal.SIGKILL)
-                    pod.process.wait()
+        _end([*self.pods.values(), *self.leaving])
+
+    def end_writers(self) -> None:
+        """Ends those who write to the topic, who first hand over what they have; the others go on."""
+        self.stop()
+        _end([pod for pod in [*self.pods.values(), *self.leaving] if pod.role != "aggregator"])
 
     def running(self, role: str) -> list[Pod]:
         with self._lock:
@@ -184,6 +179,19 @@ def _status(pod: Pod) -> dict:
     truth = "True" if pod.ready else "False"
     conditions = [{"type": kind, "status": truth, "lastTransitionTime": now} for kind in ("ContainersReady", "Ready")]
     return {"status": {"phase": "Running", "podIP": pod.address, "podIPs": [{"ip": pod.address}], "conditions": conditions}}
+
+
+def _end(pods: list[Pod]) -> None:
+    for pod in pods:
+        _signal(pod, signal.SIGTERM)
+    deadline = time.monotonic() + LONGEST_DRAIN_S
+    for pod in pods:
+        if pod.process is not None:
+            try:
+                pod.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _signal(pod, signal.SIGKILL)
+                pod.process.wait()
 
 
 def _signal(pod: Pod, number: int) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -44,6 +45,10 @@ WAITS = {
     "shortest_ban_ms": 8_000,
 }
 
+
+# How long the rest of a topic may take to be read, and how long nothing more comes once it is.
+LONGEST_READ_S = 60
+REST_S = 3
 
 WAITS_VARIABLE = {"CRYPTOPIPELINE_TEST_WAITS": json.dumps(WAITS)}
 
@@ -181,8 +186,21 @@ class Pipeline:
     def end(self) -> None:
         """Ends everything but the exchange; what is stored stays to be judged. May be called again."""
         self.sampler.end()
+        self.node.end_writers()
+        self._wait_until_read()
         self.node.end()
         self.schema.close()
+
+    def _wait_until_read(self) -> None:
+        """Of two producers, one may still have delivered what the other had brought: all that is held is not all there is."""
+        read = -1
+        deadline = time.monotonic() + LONGEST_READ_S
+        with contextlib.suppress(Failed):
+            while time.monotonic() < deadline and self.node.running("aggregator"):
+                before, read = read, int(self.ask("SELECT coalesce(sum(next_offset), 0) FROM partition_offsets"))
+                if read == before:
+                    return
+                time.sleep(REST_S)
 
     def remove(self) -> None:
         """The resource, the schema, and the topic with it."""
