@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -46,9 +45,8 @@ WAITS = {
 }
 
 
-# How long the rest of a topic may take to be read, and how long nothing more comes once it is.
+# How long the rest of a topic may take to be read, once nobody writes any more.
 LONGEST_READ_S = 60
-REST_S = 3
 
 WAITS_VARIABLE = {"CRYPTOPIPELINE_TEST_WAITS": json.dumps(WAITS)}
 
@@ -171,6 +169,8 @@ class Pipeline:
         self.node = Node(rig.api, self.name, rig.programs / "worker", folder, rig.rounds, own | variant.environment, variant.client_config)
         # Until it is made anew: then its offsets tell nothing of the records before.
         self.topic_can_be_read = True
+        # By partition, once nobody writes any more.
+        self.records: dict[int, int] = {}
 
     def begin(self) -> None:
         """Applies the resource and waits until trades of every symbol are held."""
@@ -187,20 +187,23 @@ class Pipeline:
         """Ends everything but the exchange; what is stored stays to be judged. May be called again."""
         self.sampler.end()
         self.node.end_writers()
-        self._wait_until_read()
+        if not self.records:
+            self._wait_until_read()
         self.node.end()
         self.schema.close()
 
     def _wait_until_read(self) -> None:
         """Of two producers, one may still have delivered what the other had brought: all that is held is not all there is."""
-        read = -1
-        deadline = time.monotonic() + LONGEST_READ_S
         with contextlib.suppress(Failed):
-            while time.monotonic() < deadline and self.node.running("aggregator"):
-                before, read = read, int(self.ask("SELECT coalesce(sum(next_offset), 0) FROM partition_offsets"))
-                if read == before:
-                    return
-                time.sleep(REST_S)
+            self.records = self._records()
+            end, read = sum(self.records.values()), "SELECT coalesce(sum(next_offset), 0) FROM partition_offsets"
+            wait_until("the topic is read to its end", LONGEST_READ_S, lambda: not self.node.running("aggregator") or int(self.ask(read)) >= end)
+
+    def _records(self) -> dict[int, int]:
+        """How many records each partition of the topic has had, by Kafka's own tool."""
+        printed = self.rig.broker.tool("org.apache.kafka.tools.GetOffsetShell", "--topic", self.topic)
+        lines = (line.split(":") for line in printed.splitlines() if line.startswith(f"{self.topic}:"))
+        return {int(partition): int(end) for _, partition, end in lines}
 
     def remove(self) -> None:
         """The resource, the schema, and the topic with it."""

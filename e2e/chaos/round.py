@@ -109,7 +109,7 @@ def judge(pipeline: Pipeline | Machine, outcome: Outcome) -> None:
     everything = pipeline.schema.snapshot(*EVERYTHING)
     verdict = judge_everything(everything, true, bool(outcome.missing), pipeline.variant.store_trades)
     if pipeline.topic_can_be_read:
-        judge_offsets(verdict, everything[OFFSETS], _records(pipeline))
+        judge_offsets(verdict, everything[OFFSETS], pipeline.records)
     pipeline.schema.close()
     claimed: Verdict = judge_samples(pipeline.sampler, true, pipeline.variant.store_trades)
     outcome.problems, outcome.false_claims = verdict.problems, claimed.problems
@@ -118,10 +118,3 @@ def judge(pipeline: Pipeline | Machine, outcome: Outcome) -> None:
     outcome.samples = sum(1 for sample in pipeline.sampler.samples if sample.rows is not None)
     if not claimed.complete:
         outcome.failures.append("nothing was ever claimed")
-
-
-def _records(pipeline: Pipeline) -> dict[int, int]:
-    """How many records each partition of the topic has had, by Kafka's own tool."""
-    printed = pipeline.rig.broker.tool("org.apache.kafka.tools.GetOffsetShell", "--topic", pipeline.topic)
-    lines = (line.split(":") for line in printed.splitlines() if line.startswith(f"{pipeline.topic}:"))
-    return {int(partition): int(end) for _, partition, end in lines}
