@@ -3,8 +3,9 @@
 //!
 //! With history, that is loaded beside it ([`crate::history`]).
 //!
-//! One [`SourceRepairer`](source) a source looks at the ledger, chooses ids (`queue`, and `backlog` where there are many holes), sorts the answer out (`reply`) and
-//! publishes what it brings (`publisher`). Nothing has to be remembered: after a restart the ledger says what is missing.
+//! One [`SourceRepairer`](source) a source looks at the ledger, chooses ids (`queue`, and `backlog` where there are many
+//! holes), sorts the answer out (`reply`) and publishes what it brings (`publisher`). Nothing has to be remembered: after a
+//! restart the ledger says what is missing.
 
 mod backlog;
 mod publisher;

@@ -57,6 +57,19 @@ pub struct Missing {
     pub holes: Vec<Hole>,
 }
 
+/// What is `known` of a hole, or of the older one that it is a part of: the shortest, where several hold it.
+#[must_use]
+pub fn known_of_hole<'a, T>(
+    known: &'a BTreeMap<(Market, Hole), T>,
+    market: &Market,
+    hole: Hole,
+) -> Option<&'a T> {
+    let behind_all = Hole { last_id: i64::MAX, ..hole };
+    let begun_before = known.range(..=(market.clone(), behind_all)).rev();
+    let mut of_market = begun_before.take_while(|((of, _), _)| of == market);
+    of_market.find(|((_, older), _)| hole.last_id <= older.last_id).map(|(_, known)| known)
+}
+
 impl HoleWatch {
     /// Takes in a look and tells what counts at `now`.
     pub fn update(&mut self, look: &LedgerLook<'_>, now: Timestamp) -> HoleReport {
@@ -73,12 +86,8 @@ impl HoleWatch {
         let before = std::mem::take(&mut self.seen);
         for ledger in ledgers {
             for hole in &ledger.holes {
-                let older = before.iter().find(|((market, older), _)| {
-                    *market == ledger.market
-                        && older.first_id <= hole.first_id
-                        && hole.last_id <= older.last_id
-                });
-                let sighting = older.map_or_else(|| Sighting::at(read_at), |(_, sighting)| sighting.clone());
+                let older = known_of_hole(&before, &ledger.market, *hole).cloned();
+                let sighting = older.unwrap_or_else(|| Sighting::at(read_at));
                 self.seen.insert((ledger.market.clone(), *hole), sighting);
             }
         }

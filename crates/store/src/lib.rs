@@ -27,7 +27,7 @@ pub use checks::{
 pub use error::{FlushError, RebuildError, SeriesError, StoreError, time_text};
 pub use flush::Flusher;
 pub use history::{HistoryStart, HistoryStep, LoadedFile, MOST_HISTORY_TRADES, MarketHistory, TradeChain};
-pub use hole_watch::{HoleReport, HoleWatch, LedgerLook, Missing};
+pub use hole_watch::{HoleReport, HoleWatch, LedgerLook, Missing, known_of_hole};
 pub use model::{
     CandleQuery, CandleRow, Claim, ConnectOptions, FlushBatch, FlushReport, FlushSettings, HeadProbe,
     HeadState, Hole, MAX_HOLES, MarketBatch, MarketLedger, Owner, PartitionPosition, PartitionProgress,

@@ -6,6 +6,7 @@ mod first_trade;
 mod head;
 mod klines;
 mod listing;
+mod symbol_batches;
 mod trades;
 
 use std::time::Duration;
@@ -255,11 +256,6 @@ fn trade_id(path: &'static str, id: i64) -> Result<i64, RestError> {
 
 fn time_us(path: &'static str, time: i64) -> Result<i64, RestError> {
     read_time_us(time).ok_or(RestError::TimeOutOfRange { path, time })
-}
-
-/// As the exchange writes `symbols` parameters.
-fn symbol_list(symbols: &[String]) -> String {
-    serde_json::Value::from(symbols).to_string()
 }
 
 #[cfg(test)]

@@ -32,7 +32,11 @@ impl Backlog {
     /// The id below which the page lies that has its turn at `now`, if the market has more holes than its ledger names.
     pub(super) fn page_below(&mut self, ledger: &MarketLedger, now: Instant) -> Option<i64> {
         let named: i64 = ledger.holes.iter().map(|hole| hole.count()).sum();
-        let lowest = ledger.holes.last().filter(|_| named < ledger.missing)?;
+        let Some(lowest) = ledger.holes.last().filter(|_| named < ledger.missing) else {
+            // Whatever comes to be missing later begins with the newest again.
+            self.markets.remove(&ledger.market);
+            return None;
+        };
         match self.markets.get(&ledger.market) {
             Some(Place::RestingUntil(until)) if now < *until => None,
             Some(Place::Below(id)) => Some(lowest.first_id.min(*id)),
@@ -90,5 +94,14 @@ mod tests {
         let now = Instant::now();
         assert_eq!(Backlog::default().page_below(&ledger(20), now), None);
         assert_eq!(Backlog::default().page_below(&ledger(0), now), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn once_all_are_filled_the_next_ones_begin_with_the_newest() {
+        let (now, many, mut backlog) = (Instant::now(), ledger(1_000), Backlog::default());
+        backlog.page_below(&many, now);
+        backlog.pass(&many.market, &page(9_800), now);
+        assert_eq!(backlog.page_below(&ledger(20), now), None);
+        assert_eq!(backlog.page_below(&many, now), Some(9_800));
     }
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use market::Market;
-use store::Hole;
+use store::{Hole, known_of_hole};
 use tokio::time::Instant;
 
 /// After the first answer that brought nothing, and at most; doubled in between.
@@ -44,15 +44,9 @@ impl RepairQueue {
     pub(super) fn update<'a>(&mut self, holes: impl Iterator<Item = (&'a Market, Hole)>, now: Instant) {
         let before = std::mem::take(&mut self.tasks);
         for (market, hole) in holes {
-            let key = (market.clone(), hole);
-            let known = before.get(&key).or_else(|| {
-                let older = before.iter().find(|((of, older), _)| {
-                    of == market && older.first_id <= hole.first_id && hole.last_id <= older.last_id
-                });
-                older.map(|(_, task)| task)
-            });
-            let task = known.cloned().unwrap_or(Task { attempts: 0, not_before: now, why_open: None });
-            self.tasks.insert(key, task);
+            let known = known_of_hole(&before, market, hole).cloned();
+            let task = known.unwrap_or(Task { attempts: 0, not_before: now, why_open: None });
+            self.tasks.insert((market.clone(), hole), task);
         }
     }
 

@@ -15,15 +15,20 @@ pub(crate) trait FlushDatabase {
 
     /// All series of the markets; markets that are not known yet are added.
     async fn series(&self, markets: &[Market]) -> Result<Vec<Series>, StoreError>;
-    /// The ids of the markets' current series, in the order of the markets; markets that are not known yet are added.
-    async fn symbol_ids(&self, markets: &[Market]) -> Result<Vec<i32>, StoreError> {
+    /// The markets' current series, in the order of the markets; markets that are not known yet are added.
+    async fn current_series(&self, markets: &[Market]) -> Result<Vec<Series>, StoreError> {
         let series = self.series(markets).await?;
         let current = series.into_iter().filter(|series| series.span.until_us.is_none());
-        let ids: HashMap<Market, i32> = current.map(|series| (series.market, series.symbol_id)).collect();
-        let id = |market: &Market| {
-            ids.get(market).copied().ok_or_else(|| StoreError::Unexpected(format!("{market} has no id")))
+        let current: HashMap<Market, Series> =
+            current.map(|series| (series.market.clone(), series)).collect();
+        let of = |market: &Market| {
+            current.get(market).cloned().ok_or_else(|| StoreError::Unexpected(format!("{market} has no id")))
         };
-        markets.iter().map(id).collect()
+        markets.iter().map(of).collect()
+    }
+    /// The ids of [`Self::current_series`].
+    async fn symbol_ids(&self, markets: &[Market]) -> Result<Vec<i32>, StoreError> {
+        Ok(self.current_series(markets).await?.iter().map(|series| series.symbol_id).collect())
     }
     /// Makes what rows of these times need and a flush must not make itself.
     async fn prepare_trade_days(

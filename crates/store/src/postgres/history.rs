@@ -13,14 +13,9 @@ use crate::names::day_of;
 
 impl PostgresDatabase {
     pub(crate) async fn history(&self, market: &Market) -> Result<MarketHistory, StoreError> {
-        let symbol_ids = self.symbol_ids(std::slice::from_ref(market)).await?;
+        let series = self.current_series(std::slice::from_ref(market)).await?;
+        let symbol_ids: Vec<i32> = series.iter().map(|series| series.symbol_id).collect();
         let reading = || StoreError::database("read what is known of history");
-        let since: Option<Time> =
-            sqlx::query_scalar("SELECT began_at FROM symbol_head WHERE symbol_id = ANY ($1)")
-                .bind(&symbol_ids)
-                .fetch_one(&self.pool)
-                .await
-                .map_err(reading())?;
         let start = sqlx::query("SELECT from_time, first_id FROM history_starts WHERE symbol_id = ANY ($1)")
             .bind(&symbol_ids)
             .fetch_optional(&self.pool)
@@ -42,7 +37,7 @@ impl PostgresDatabase {
         .await
         .map_err(reading())?;
         Ok(MarketHistory {
-            series_since_us: since.map(|Time(since_us)| since_us),
+            series_since_us: series.first().and_then(|series| series.span.from_us),
             start: start.as_ref().and_then(start_of),
             loaded: files.iter().filter(|row| row.get(3)).map(loaded_file_of).collect::<Result<_, _>>()?,
             trades_brought: files.iter().map(|row| row.get::<i64, _>(2)).sum(),

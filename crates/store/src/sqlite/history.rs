@@ -13,15 +13,10 @@ use crate::names::day_of;
 
 impl SqliteDatabase {
     pub(crate) async fn history(&self, market: &Market) -> Result<MarketHistory, StoreError> {
-        let symbol_ids = json!(self.symbol_ids(std::slice::from_ref(market)).await?).to_string();
+        let series = self.current_series(std::slice::from_ref(market)).await?;
+        let symbol_ids: Vec<i32> = series.iter().map(|series| series.symbol_id).collect();
+        let symbol_ids = json!(symbol_ids).to_string();
         let reading = || StoreError::database("read what is known of history");
-        let since: Option<i64> = sqlx::query_scalar(
-            "SELECT began_at_us FROM symbol_head WHERE symbol_id IN (SELECT value FROM json_each($1))",
-        )
-        .bind(&symbol_ids)
-        .fetch_one(&self.pool)
-        .await
-        .map_err(reading())?;
         let start = sqlx::query(
             "SELECT from_time_us, first_id FROM history_starts WHERE symbol_id IN (SELECT value FROM json_each($1))",
         )
@@ -46,7 +41,7 @@ impl SqliteDatabase {
         .await
         .map_err(reading())?;
         Ok(MarketHistory {
-            series_since_us: since,
+            series_since_us: series.first().and_then(|series| series.span.from_us),
             start: start.as_ref().and_then(start_of),
             loaded: files.iter().filter(|row| row.get(3)).map(loaded_file_of).collect::<Result<_, _>>()?,
             trades_brought: files.iter().map(|row| row.get::<i64, _>(2)).sum(),

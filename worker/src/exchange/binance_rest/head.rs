@@ -3,7 +3,8 @@
 
 use serde::Deserialize;
 
-use super::{BinanceRest, RestError, read_json, symbol_list, time_us, trade_id};
+use super::symbol_batches::{SymbolBatches, symbol_list};
+use super::{BinanceRest, RestError, read_json, time_us, trade_id};
 
 const PATH: &str = "/api/v3/ticker/24hr";
 const NO_TRADE: i64 = -1;
@@ -40,17 +41,10 @@ impl BinanceRest {
     /// [`RestError`] where it cannot be asked.
     pub async fn newest_trades(&mut self, symbols: &[String]) -> Result<Vec<NewestTrade>, RestError> {
         let mut newest = Vec::with_capacity(symbols.len());
-        for batch in symbols.chunks(SYMBOLS_PER_REQUEST) {
+        let mut batches = SymbolBatches::new(symbols, SYMBOLS_PER_REQUEST);
+        while let Some(batch) = batches.next() {
             match self.newest_trades_of(batch).await {
-                Err(error) if error.is_about_a_symbol() => {
-                    // One that it refuses must not hold up the others.
-                    for symbol in batch {
-                        match self.newest_trades_of(std::slice::from_ref(symbol)).await {
-                            Err(error) if error.is_about_a_symbol() => {}
-                            answer => newest.extend(answer?),
-                        }
-                    }
-                }
+                Err(error) if error.is_about_a_symbol() => drop(batches.refused(batch)),
                 answer => newest.extend(answer?),
             }
         }

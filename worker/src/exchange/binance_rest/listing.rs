@@ -4,7 +4,8 @@ use hashbrown::HashMap;
 use market::Fixed8;
 use serde::Deserialize;
 
-use super::{BinanceRest, RestError, read_json, symbol_list};
+use super::symbol_batches::{SymbolBatches, symbol_list};
+use super::{BinanceRest, RestError, read_json};
 use crate::exchange::{Listing, SymbolListing};
 
 const PATH: &str = "/api/v3/exchangeInfo";
@@ -69,17 +70,13 @@ impl BinanceRest {
     /// [`RestError`] where it cannot be asked; an unlisted symbol is an answer, not an error.
     pub async fn list_symbols(&mut self, symbols: &[String]) -> Result<Vec<SymbolListing>, RestError> {
         let mut listings = Vec::with_capacity(symbols.len());
-        let mut batches: Vec<&[String]> = symbols.chunks(SYMBOLS_PER_REQUEST).collect();
-        while let Some(batch) = batches.pop() {
+        let mut batches = SymbolBatches::new(symbols, SYMBOLS_PER_REQUEST);
+        while let Some(batch) = batches.next() {
             match self.exchange_info(batch).await {
                 Ok(info) => listings.extend(self.read_listings(batch, &info)),
-                // One unlisted symbol fails the request for all: halve until it is found.
-                Err(error) if error.is_about_a_symbol() && batch.len() > 1 => {
-                    let (left, right) = batch.split_at(batch.len() / 2);
-                    batches.extend([left, right]);
-                }
                 Err(error) if error.is_about_a_symbol() => {
-                    listings.extend(batch.iter().map(|symbol| listing(symbol, Listing::Unknown)));
+                    let unlisted = batches.refused(batch);
+                    listings.extend(unlisted.map(|symbol| listing(symbol, Listing::Unknown)));
                 }
                 Err(error) => return Err(error),
             }
