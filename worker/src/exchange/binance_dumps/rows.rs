@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use csv::StringRecord;
 use jiff::civil::Date;
-use market::Trade;
+use market::{Trade, is_trade_id};
 
 use crate::amount::{AmountError, read_amounts};
 use crate::exchange::binance_frame::read_time_us;
@@ -44,7 +44,7 @@ pub enum RowProblem {
     /// The row is too short.
     #[error("{0} is missing")]
     MissingField(&'static str),
-    /// Not a whole number above zero, or a time before 1970.
+    /// No whole number, or one that can be no trade's.
     #[error("{field} {text:?} is not a whole number that can be")]
     NotANumber {
         /// The column.
@@ -100,7 +100,7 @@ impl<R: Read> DumpRows<R> {
         let field = |position: usize, name: &'static str| {
             self.record.get(position).map(str::trim).ok_or(RowProblem::MissingField(name))
         };
-        let trade_id = number("id", field(0, "id")?, |id| (id >= 0).then_some(id))?;
+        let trade_id = number("id", field(0, "id")?, |id| is_trade_id(id).then_some(id))?;
         let (price, quantity) = read_amounts(field(1, "price")?, field(2, "qty")?)?;
         let trade_time_us = number("time", field(4, "time")?, read_time_us)?;
         if !self.day_us.contains(&trade_time_us) {
@@ -248,6 +248,11 @@ mod tests {
         for (found, put, message) in [
             ("348656870", "-1", "line 2: id \"-1\" is not a whole number that can be"),
             ("348656870", "", "line 2: id \"\" is not a whole number that can be"),
+            (
+                "348656870",
+                "4611686018427387905",
+                "line 2: id \"4611686018427387905\" is not a whole number that can be",
+            ),
             ("348656870", "1.5", "line 2: id \"1.5\" is not a whole number that can be"),
             ("0.23120000", "0.231200001", "line 2: price: \"0.231200001\" has more than 8 decimals"),
             ("2619.40000000", "0", "line 2: quantity 0 is not above zero"),
