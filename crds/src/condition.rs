@@ -87,6 +87,8 @@ pub enum Reason {
     SchemaTooNew,
     /// The schema is older than needed and not ours to migrate.
     MigrationRequired,
+    /// The workers' user may not use the schema, which is not ours to change.
+    RightsRequired,
     /// The schema belongs to another pipeline.
     SchemaOwnedByAnother,
 

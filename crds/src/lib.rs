@@ -11,6 +11,7 @@ pub mod history;
 pub mod period;
 pub mod pod_template;
 pub mod rules;
+pub mod security;
 pub mod series;
 pub mod spec;
 pub mod status;

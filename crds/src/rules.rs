@@ -35,7 +35,7 @@ pub(crate) const HISTORY_WITHOUT_REPAIR_CEL: &str = "!has(self.repair) || !has(s
 pub(crate) const HISTORY_WITHOUT_REPAIR: &str =
     "repair.enabled may not be false where a source has history: the repairer loads it";
 
-const CLIENT_CONFIG_RESERVED: [&str; 12] = [
+const CLIENT_CONFIG_RESERVED: [&str; 17] = [
     "acks",
     "allow.auto.create.topics",
     "bootstrap.servers",
@@ -44,14 +44,20 @@ const CLIENT_CONFIG_RESERVED: [&str; 12] = [
     "enable.idempotence",
     "group.id",
     "partitioner",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.oauthbearer.client.secret",
     "sasl.password",
+    "sasl.username",
+    "security.protocol",
     "ssl.key.password",
     "ssl.key.pem",
     "ssl.keystore.password",
 ];
-pub(crate) const CLIENT_CONFIG: &str = "clientConfig may hold neither credentials nor acks, \
-    allow.auto.create.topics, bootstrap.servers, enable.auto.commit, enable.auto.offset.store, \
-    enable.idempotence, group.id, partitioner: counting each trade once depends on them";
+pub(crate) const CLIENT_CONFIG: &str = "clientConfig may hold neither credentials, security.protocol, sasl.mechanism, \
+    sasl.username (kafka.tls and kafka.sasl say those) nor acks, allow.auto.create.topics, bootstrap.servers, \
+    enable.auto.commit, enable.auto.offset.store, enable.idempotence, group.id, partitioner: counting each trade once \
+    depends on them";
 
 pub(crate) const TOPIC_RENAMED: &str =
     "topic may not be renamed: the stored offsets are those of the old topic";

@@ -13,6 +13,7 @@ use crate::candle_interval::CandleInterval;
 use crate::period::Period;
 use crate::pod_template::PodTemplate;
 use crate::rules;
+use crate::security::{SaslSpec, SecretKey, TlsSpec};
 use crate::status::CryptoPipelineStatus;
 use crate::worker_settings::ExchangeKind;
 
@@ -213,6 +214,14 @@ pub struct KafkaSpec {
     /// The topic of this pipeline's trades.
     pub topic: TopicSpec,
 
+    /// TLS to the brokers; without it the connection is plain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+
+    /// A name and a password, where the brokers ask for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<SaslSpec>,
+
     /// librdkafka settings that go over the workers' own, for those who must, such as `socket.keepalive.enable: "true"`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
@@ -338,6 +347,15 @@ pub struct DatabaseSpec {
     /// The Secret, in the resource's namespace, that holds the URL: `postgres://user:password@host:port/database`.
     pub connection_secret: SecretKey,
 
+    /// A Secret like `connectionSecret`, of a user who may create the schema and its tables. The operator alone uses it; the
+    /// workers' user then needs no such right and is granted what it needs: reading and writing rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_secret: Option<SecretKey>,
+
+    /// TLS to the database, whose certificate is verified, its name too (`verify-full`). Without it, the URL decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+
     /// The database schema that belongs to this pipeline alone, such as `binance_spot`. Default `market`.
     #[serde(default = "default_schema")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z_][a-z0-9_]*$"))]
@@ -355,24 +373,6 @@ pub struct DatabaseSpec {
 
 fn default_schema() -> String {
     "market".into()
-}
-
-/// One key of a Secret.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretKey {
-    /// The Secret's name, such as `market-db`.
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-
-    /// The key in its data, such as `url`. Default `uri`, as CloudNativePG has it.
-    #[serde(default = "default_secret_key")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
-    pub key: String,
-}
-
-fn default_secret_key() -> String {
-    "uri".into()
 }
 
 /// How long rows are kept; what is absent is kept for ever.

@@ -3,10 +3,13 @@
 //! does not use. Credentials never do: they reach a worker through its environment.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::security::SaslMechanism;
 
 /// The environment variable that holds the database URL of a worker.
 pub const DATABASE_URL_ENV: &str = "DATABASE_URL";
@@ -82,6 +85,9 @@ pub struct SourceHistorySettings {
 pub struct LedgerSettings {
     /// The schema's name (PostgreSQL); SQLite has none and ignores it.
     pub schema: String,
+    /// TLS to the database; without it, the URL decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFiles>,
 }
 
 /// Which CryptoPipeline a worker or a database schema belongs to.
@@ -152,9 +158,52 @@ pub struct KafkaSettings {
     pub bootstrap_servers: String,
     /// The topic's name.
     pub topic: String,
+    /// TLS to the brokers; plain without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFiles>,
+    /// A name and a password for the brokers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<SaslFiles>,
     /// librdkafka settings that go over ours.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub client_config: BTreeMap<String, String>,
+}
+
+/// TLS to a server whose certificate is verified, its name too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificates of those who are trusted (PEM); those of the machine without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// A certificate of the worker's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<CertificateFiles>,
+}
+
+/// A certificate and its private key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// The certificate, those that it was signed with after it (PEM).
+    pub certificate_file: PathBuf,
+    /// The private key (PEM).
+    pub key_file: PathBuf,
+}
+
+/// A name and a password for the brokers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SaslFiles {
+    /// How the password is proven.
+    pub mechanism: SaslMechanism,
+    /// The user's name.
+    pub username_file: PathBuf,
+    /// The user's name where there is no such file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username_without_file: Option<String>,
+    /// The password.
+    pub password_file: PathBuf,
 }
 
 /// Where in the database the rows go, and for how long.
@@ -163,6 +212,9 @@ pub struct KafkaSettings {
 pub struct DatabaseSettings {
     /// The schema's name (PostgreSQL); SQLite has none and ignores it.
     pub schema: String,
+    /// TLS to the database; without it, the URL decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFiles>,
     /// How long trades are kept, in seconds; `None` keeps them for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trades_retention_s: Option<i64>,

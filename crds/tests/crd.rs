@@ -133,6 +133,11 @@ fn accepts_what_can_work() {
         with("/spec/aggregation", json!({"flushInterval": "60s", "whaleTrade": {"minValue": "0.5"}})),
         with("/spec/kafka/topic/config", json!({"cleanup.policy": "delete", "segment.bytes": "1048576"})),
         with("/spec/kafka/clientConfig", json!({"linger.ms": "1"})),
+        with("/spec/kafka/tls", json!({})),
+        with(
+            "/spec/kafka/sasl",
+            json!({"mechanism": "SCRAM-SHA-512", "credentialsSecret": {"name": "kafka-user"}}),
+        ),
         with("/spec/sources/0/history", json!({"from": "2026-01-01T00:00:00Z"})),
         with("/spec/sources/0/endpoints", json!({"dumps": "https://data.binance.vision"})),
         with("/spec/aggregators", json!({"podTemplate": {"env": [{"name": "RUST_LOG", "value": "debug"}]}})),
@@ -176,6 +181,12 @@ fn the_schema_refuses_with_field_and_rule() {
         ("/spec/kafka/topic/partitions", json!(0), "spec.kafka.topic.partitions: must be at least 1"),
         ("/spec/kafka/topic/partitions", json!("3"), "spec.kafka.topic.partitions: must be of type integer"),
         ("/spec/kafka/topic", json!({}), "spec.kafka.topic.name: required"),
+        (
+            "/spec/kafka/sasl",
+            json!({"mechanism": "GSSAPI", "credentialsSecret": {"name": "kafka-user"}}),
+            r#"spec.kafka.sasl.mechanism: "GSSAPI" is not one of "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512""#,
+        ),
+        ("/spec/kafka/tls", json!({"caSecret": {}}), "spec.kafka.tls.caSecret.name: required"),
         (
             "/spec/kafka/topic/retention",
             json!("-7d"),
@@ -230,6 +241,11 @@ fn cel_and_rust_refuse_the_same_by_the_same_words() {
         ),
         ("/spec/kafka/clientConfig", json!({"acks": "1"}), "clientConfig may hold neither"),
         ("/spec/kafka/clientConfig", json!({"sasl.password": "x"}), "clientConfig may hold neither"),
+        (
+            "/spec/kafka/clientConfig",
+            json!({"security.protocol": "plaintext"}),
+            "clientConfig may hold neither",
+        ),
         ("/spec/aggregation", json!({"flushInterval": "9ms"}), "flushInterval must be"),
         ("/spec/aggregation", json!({"flushInterval": "61s"}), "flushInterval must be"),
         ("/spec/aggregation", json!({"whaleTrade": {"minValue": "-1"}}), "minValue must be"),

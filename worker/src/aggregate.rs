@@ -21,7 +21,7 @@ use runtime::backoff::Backoff;
 use runtime::error_chain::error_chain;
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::{KafkaAdmin, KafkaAdminError};
-use store::{FlushSettings, Flusher, Store, StoreError};
+use store::{DatabaseConnection, FlushSettings, Flusher, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +47,7 @@ pub struct AggregateContext {
     /// How to reach the broker, credentials included.
     pub kafka: KafkaConnection,
     /// Where the rows go; with credentials.
-    pub database_url: String,
+    pub database: DatabaseConnection,
     /// How the topic's own id is found.
     pub topic_id: TopicId,
     /// Told how many bytes were committed.
@@ -94,12 +94,12 @@ pub async fn run(
     context: AggregateContext,
     shutdown: CancellationToken,
 ) -> Result<(), AggregateError> {
-    let AggregateContext { kafka, database_url, topic_id, gate, state } = context;
+    let AggregateContext { kafka, database, topic_id, gate, state } = context;
     let intervals: Vec<Interval> =
         settings.aggregation.intervals.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let note = |answer| state.note_database(answer);
     let schema = &settings.database.schema;
-    let Some(store) = database::connect(&database_url, schema, DATABASE_CONNECTIONS, note, &shutdown).await?
+    let Some(store) = database::connect(&database, schema, DATABASE_CONNECTIONS, note, &shutdown).await?
     else {
         return Ok(());
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runtime::backoff::Backoff;
 use runtime::error_chain::error_chain;
-use store::{ConnectOptions, LATEST_SCHEMA_VERSION, Store, StoreError};
+use store::{ConnectOptions, DatabaseConnection, LATEST_SCHEMA_VERSION, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 /// Connects and waits until the schema is there, telling `note` what it waits for; `None` once the worker shuts down.
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// [`StoreError`] for what waiting cannot mend.
 pub(crate) async fn connect(
-    url: &str,
+    connection: &DatabaseConnection,
     schema: &str,
     max_connections: u32,
     note: impl Fn(Result<(), String>),
@@ -21,7 +21,7 @@ pub(crate) async fn connect(
     let options = ConnectOptions { max_connections, ..ConnectOptions::default() };
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     loop {
-        let why_not = match open_migrated(url, schema, options).await {
+        let why_not = match open_migrated(connection, schema, options).await {
             Ok(Some(store)) => {
                 note(Ok(()));
                 return Ok(Some(store));
@@ -39,11 +39,11 @@ pub(crate) async fn connect(
 }
 
 async fn open_migrated(
-    url: &str,
+    connection: &DatabaseConnection,
     schema: &str,
     options: ConnectOptions,
 ) -> Result<Option<Store>, StoreError> {
-    let store = Store::connect(url, schema, options).await?;
+    let store = Store::connect(connection, schema, options).await?;
     store.refuse_newer_schema().await?;
     Ok((store.schema_version().await? == Some(LATEST_SCHEMA_VERSION)).then_some(store))
 }

@@ -9,6 +9,7 @@ pub mod repair;
 
 mod history;
 
+pub mod credentials;
 mod database;
 pub mod verify;
 pub mod exchange;

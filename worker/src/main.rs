@@ -6,17 +6,15 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use crds::worker_settings::{
-    AggregatorSettings, DATABASE_URL_ENV, KafkaSettings, ProducerSettings, RepairerSettings,
-};
+use crds::worker_settings::{AggregatorSettings, DATABASE_URL_ENV, ProducerSettings, RepairerSettings};
 use prometheus_client::registry::Registry;
 use runtime::health::{self, Probes};
-use runtime::kafka::KafkaConnection;
 use runtime::{shutdown, telemetry, tls};
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use worker::aggregate::{self, AggregateContext, AggregatorState, TopicId};
+use worker::credentials::{database_connection, kafka_connection};
 use worker::flow_gate::FlowGate;
 use worker::produce::{self, ProduceContext, ProducerState, Timings};
 use worker::repair::{self, RepairContext, RepairTimings, RepairerState};
@@ -85,7 +83,7 @@ async fn produce(arguments: &WorkerArguments, shutdown: CancellationToken) -> an
     let answers = CancellationToken::new();
     let server = serve(arguments.listen, Arc::clone(&state), registry, answers.clone()).await?;
     let context = ProduceContext {
-        kafka: connection(&settings.kafka),
+        kafka: kafka_connection(&settings.kafka)?,
         state,
         gate: Arc::new(FlowGate::unlimited()),
         timings: Timings::default(),
@@ -104,8 +102,8 @@ async fn aggregate(arguments: DatabaseArguments, shutdown: CancellationToken) ->
     let answers = CancellationToken::new();
     let server = serve(worker.listen, Arc::clone(&state), registry, answers.clone()).await?;
     let context = AggregateContext {
-        kafka: connection(&settings.kafka),
-        database_url,
+        kafka: kafka_connection(&settings.kafka)?,
+        database: database_connection(database_url, settings.database.tls.as_ref())?,
         topic_id: TopicId::AskBroker,
         gate: Arc::new(FlowGate::unlimited()),
         state,
@@ -124,8 +122,8 @@ async fn repair(arguments: DatabaseArguments, shutdown: CancellationToken) -> an
     let answers = CancellationToken::new();
     let server = serve(worker.listen, Arc::clone(&state), registry, answers.clone()).await?;
     let context = RepairContext {
-        kafka: connection(&settings.kafka),
-        database_url,
+        kafka: kafka_connection(&settings.kafka)?,
+        database: database_connection(database_url, settings.database.tls.as_ref())?,
         gate: Arc::new(FlowGate::unlimited()),
         state,
         timings: RepairTimings::default(),
@@ -133,13 +131,6 @@ async fn repair(arguments: DatabaseArguments, shutdown: CancellationToken) -> an
     repair::run(settings, context, shutdown).await?;
     answers.cancel();
     server.await.context("the http server has panicked")?.context("the http server has failed")
-}
-
-fn connection(settings: &KafkaSettings) -> KafkaConnection {
-    KafkaConnection {
-        bootstrap_servers: settings.bootstrap_servers.clone(),
-        client_config: settings.client_config.clone(),
-    }
 }
 
 /// Answers on `listen`, if that is given, until `shutdown`.

@@ -22,7 +22,7 @@ use market::{Interval, InvalidInterval};
 use rdkafka::error::KafkaError;
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::KafkaAdminError;
-use store::{FlushSettings, StoreError};
+use store::{DatabaseConnection, FlushSettings, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +44,7 @@ pub struct RepairContext {
     /// How to reach the broker, credentials included.
     pub kafka: KafkaConnection,
     /// Where the ledger is; with credentials.
-    pub database_url: String,
+    pub database: DatabaseConnection,
     /// Told how many bytes were published.
     pub gate: Arc<FlowGate>,
     /// What others see of this repairer.
@@ -88,10 +88,10 @@ pub async fn run(
     context: RepairContext,
     shutdown: CancellationToken,
 ) -> Result<(), RepairError> {
-    let RepairContext { kafka, database_url, gate, state, timings } = context;
+    let RepairContext { kafka, database, gate, state, timings } = context;
     let note = |answer| state.note_database(answer);
     let schema = &settings.database.schema;
-    let Some(store) = database::connect(&database_url, schema, DATABASE_CONNECTIONS, note, &shutdown).await?
+    let Some(store) = database::connect(&database, schema, DATABASE_CONNECTIONS, note, &shutdown).await?
     else {
         return Ok(());
     };

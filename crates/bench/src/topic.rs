@@ -1,7 +1,5 @@
 //! The topic that is filled and read.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use runtime::kafka::KafkaConnection;
 
@@ -18,6 +16,6 @@ pub(crate) struct Topic {
 
 impl Topic {
     pub(crate) fn connection(&self) -> KafkaConnection {
-        KafkaConnection { bootstrap_servers: self.bootstrap.clone(), client_config: BTreeMap::new() }
+        KafkaConnection { bootstrap_servers: self.bootstrap.clone(), ..KafkaConnection::default() }
     }
 }

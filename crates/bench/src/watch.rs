@@ -59,7 +59,9 @@ struct Seen {
 }
 
 pub(crate) async fn migrate(database: &Database) -> anyhow::Result<Migrated> {
-    let store = Store::connect(&database.database_url, &database.schema, ConnectOptions::default()).await?;
+    let store =
+        Store::connect(&database.database_url.as_str().into(), &database.schema, ConnectOptions::default())
+            .await?;
     let version = store.migrate().await?;
     store.close().await;
     Ok(Migrated { version })

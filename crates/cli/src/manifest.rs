@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use crds::CryptoPipeline;
 use k8s_openapi::api::core::v1::Secret;
+use operator::reconcile::observe::secrets::Secrets;
 
 /// The documents of a file that matter here.
 #[derive(Clone, Debug)]
@@ -34,19 +35,17 @@ impl Manifest {
         Ok(Self { pipeline, secrets })
     }
 
-    /// The text under a key of a Secret that stands in the same file.
-    pub(crate) fn secret_text(&self, name: &str, key: &str) -> Option<String> {
-        let secret = self.secrets.get(name)?;
-        if let Some(text) = secret.string_data.as_ref().and_then(|texts| texts.get(key)) {
-            return Some(text.clone());
-        }
-        let bytes = secret.data.as_ref()?.get(key)?;
-        String::from_utf8(bytes.0.clone()).ok()
+    /// The Secrets that stand in the same file.
+    pub(crate) fn secrets(&self) -> Secrets {
+        Secrets::of(self.secrets.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crds::spec::DatabaseSpec;
+    use serde_json::json;
+
     use super::*;
 
     const PIPELINE: &str = "
@@ -72,8 +71,17 @@ metadata: {name: market}
 ";
         let manifest = Manifest::parse(&format!("{secret}---{PIPELINE}")).unwrap();
         assert_eq!(manifest.pipeline.metadata.name.as_deref(), Some("market"));
-        assert_eq!(manifest.secret_text("postgres", "uri").as_deref(), Some("postgres://market@db/market"));
-        assert_eq!(manifest.secret_text("postgres", "url"), None);
+        let database = |key: &str| -> DatabaseSpec {
+            serde_json::from_value(json!({"connectionSecret": {"name": "postgres", "key": key}})).unwrap()
+        };
+        let access = manifest.secrets().database_access(&database("uri")).unwrap();
+        assert_eq!(access.workers.url, "postgres://market@db/market");
+        let problem = manifest.secrets().database_access(&database("url")).unwrap_err();
+        assert_eq!(
+            problem.message,
+            "Secret postgres has no text under the key url: put the database's URL there \
+             (spec.database.connectionSecret names it)"
+        );
     }
 
     #[test]

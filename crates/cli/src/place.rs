@@ -4,12 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use crds::CryptoPipeline;
-use crds::spec::DatabaseSpec;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
-use operator::reconcile::observe::SecretState;
-use operator::reconcile::observe::cluster::read_secret;
-use store::{ConnectOptions, LATEST_SCHEMA_VERSION, Store};
+use operator::reconcile::observe::secrets::{SecretProblem, Secrets};
+use store::{ConnectOptions, DatabaseConnection, LATEST_SCHEMA_VERSION, Store};
 
 use crate::manifest::Manifest;
 
@@ -47,10 +45,10 @@ pub(crate) struct PipelineArguments {
     database_url: Option<String>,
 }
 
-/// A database URL, and whether it is a file of ours to make.
+/// A database, and whether it is a file of ours to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DatabasePlace {
-    pub(crate) url: String,
+    pub(crate) connection: DatabaseConnection,
     pub(crate) is_own_file: bool,
 }
 
@@ -63,17 +61,17 @@ pub(crate) fn open(arguments: &ManifestArguments) -> anyhow::Result<(Manifest, D
 
 /// The pipeline and its database, whose tables are those that this program knows.
 pub(crate) async fn open_store(arguments: PipelineArguments) -> anyhow::Result<(CryptoPipeline, Store)> {
-    let (pipeline, url, hint) = match arguments.namespace.clone() {
+    let (pipeline, connection, hint) = match arguments.namespace.clone() {
         Some(namespace) => in_cluster(&arguments, &namespace).await?,
         None => {
             let PipelineArguments { pipeline, database_url, .. } = arguments;
             let manifest = ManifestArguments { manifest: pipeline.into(), database_url };
             let (manifest, place) = open(&manifest)?;
-            (manifest.pipeline, place.url, "has it run yet?".to_owned())
+            (manifest.pipeline, place.connection, "has it run yet?".to_owned())
         }
     };
     let schema = pipeline.spec.database.as_ref().map_or("market", |database| &database.schema);
-    let store = Store::connect(&url, schema, ConnectOptions::default()).await;
+    let store = Store::connect(&connection, schema, ConnectOptions::default()).await;
     let store = store.with_context(|| format!("cannot open the pipeline's database; {hint}"))?;
     store.refuse_newer_schema().await?;
     let version = store.schema_version().await?;
@@ -91,43 +89,54 @@ fn database(arguments: &ManifestArguments, manifest: &Manifest) -> anyhow::Resul
         let name = manifest.pipeline.metadata.name.as_deref().unwrap_or("market");
         let folder = arguments.manifest.parent().filter(|folder| !folder.as_os_str().is_empty());
         let path = folder.unwrap_or(Path::new(".")).join(format!("{name}.db"));
-        return Ok(DatabasePlace { url: format!("sqlite://{}", path.display()), is_own_file: true });
+        let connection = format!("sqlite://{}", path.display()).into();
+        return Ok(DatabasePlace { connection, is_own_file: true });
     };
-    let secret = &database.connection_secret;
-    if let Some(url) =
-        arguments.database_url.clone().or_else(|| manifest.secret_text(&secret.name, &secret.key))
-    {
-        return Ok(DatabasePlace { url, is_own_file: false });
-    }
-    bail!(
-        "spec.database.connectionSecret names the Secret {}, and there is no cluster to read it from: put the Secret \
-         with the key {} into the same file, or give --database-url, or -n and the pipeline's name",
-        secret.name,
-        secret.key
+    let connection = match &arguments.database_url {
+        Some(url) => url.as_str().into(),
+        // The tables are made by the same process that fills them.
+        None => manifest.secrets().database_access(database).map_err(not_in_the_file)?.admin,
+    };
+    Ok(DatabasePlace { connection, is_own_file: false })
+}
+
+/// What can be done where a manifest names a Secret and there is no cluster to read it from.
+pub(crate) fn not_in_the_file(problem: SecretProblem) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{}; there is no cluster to read it from: put the Secret into the same file, or, for the database, give \
+         --database-url, or -n and the pipeline's name",
+        problem.message
     )
 }
 
-/// The resource, the URL of its database, and what to do where that does not answer.
+/// The resource, its database, and what to do where that does not answer.
 async fn in_cluster(
     arguments: &PipelineArguments,
     namespace: &str,
-) -> anyhow::Result<(CryptoPipeline, String, String)> {
+) -> anyhow::Result<(CryptoPipeline, DatabaseConnection, String)> {
     let name = &arguments.pipeline;
     let client = cluster_client(arguments).await.context("cannot reach the cluster")?;
     let pipelines: Api<CryptoPipeline> = Api::namespaced(client.clone(), namespace);
     let found = pipelines.get_opt(name).await.context("cannot read the CryptoPipeline")?;
     let pipeline =
         found.with_context(|| format!("there is no CryptoPipeline {name} in namespace {namespace}"))?;
-    let Some(database) = pipeline.spec.database.clone() else {
+    let Some(database) = &pipeline.spec.database else {
         bail!("CryptoPipeline {name} in namespace {namespace} has no spec.database");
     };
-    let url = match &arguments.database_url {
-        Some(url) => url.clone(),
-        None => url_of_secret(&client, namespace, &database).await?,
+    let connection = match &arguments.database_url {
+        Some(url) => url.as_str().into(),
+        None => {
+            let secrets = Secrets::read(&client, namespace, &pipeline.spec).await;
+            let access = secrets.database_access(database);
+            let access = access.map_err(|problem| {
+                anyhow::anyhow!("in namespace {namespace}: {}; or give --database-url", problem.message)
+            });
+            access?.workers
+        }
     };
     let hint = "its address must be reachable from here: if it is one of the cluster's own, make it so with `kubectl \
                 port-forward` and give --database-url";
-    Ok((pipeline, url, hint.to_owned()))
+    Ok((pipeline, connection, hint.to_owned()))
 }
 
 async fn cluster_client(arguments: &PipelineArguments) -> anyhow::Result<Client> {
@@ -142,18 +151,4 @@ async fn cluster_client(arguments: &PipelineArguments) -> anyhow::Result<Client>
         None => Config::infer().await?,
     };
     Ok(Client::try_from(config)?)
-}
-
-async fn url_of_secret(client: &Client, namespace: &str, database: &DatabaseSpec) -> anyhow::Result<String> {
-    let at = &database.connection_secret;
-    let (state, url) = read_secret(client, namespace, at).await;
-    if let Some(url) = url {
-        return Ok(url.expose().to_owned());
-    }
-    let why_not = match state {
-        SecretState::Unreadable(message) => message,
-        SecretState::NotFound => "it is not there".to_owned(),
-        _ => format!("it has no key {}", at.key),
-    };
-    bail!("cannot read the Secret {} of namespace {namespace}: {why_not}; give --database-url", at.name)
 }

@@ -43,19 +43,21 @@ pub(crate) async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let (manifest, database) = place::open(&arguments.pipeline)?;
     if database.is_own_file {
         let options = ConnectOptions { create: true, ..ConnectOptions::default() };
-        let made = Store::connect(&database.url, "", options).await;
-        made.with_context(|| format!("cannot make the database file {}", database.url))?.close().await;
+        let made = Store::connect(&database.connection, "", options).await;
+        made.with_context(|| format!("cannot make the database file {}", database.connection.url))?
+            .close()
+            .await;
     }
     let shutdown = shutdown::on_signals().context("signal handlers cannot be installed")?;
     let mut watch = ManifestWatch::new(&arguments.pipeline.manifest);
-    let mut machine = Machine::new(manifest.pipeline, database)?;
+    let mut machine = Machine::new(manifest, database)?;
     let mut progress = Progress::new();
     progress.say(&format!("running {}", machine.describe_parts()));
 
     let mut next_look = tokio::time::interval(LOOK_INTERVAL);
     while shutdown.run_until_cancelled(next_look.tick()).await.is_some() {
         match watch.changed() {
-            Some(Ok(edited)) => progress.say(&machine.take_edit(edited.pipeline)),
+            Some(Ok(edited)) => progress.say(&machine.take_edit(edited)),
             Some(Err(error)) => progress.say(&format!("the edited manifest is not used: {error:#}")),
             None => {}
         }

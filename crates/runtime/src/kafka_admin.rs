@@ -35,6 +35,14 @@ pub enum KafkaAdminError {
         /// The last thing that the client said of its connections; empty where it said nothing.
         cause: String,
     },
+    /// Broker and client do not prove to each other who they are: another password, or another CA.
+    #[error("the broker {address} and this client do not trust each other: {cause}")]
+    Untrusted {
+        /// Where it was looked for.
+        address: String,
+        /// What the client said of its connections.
+        cause: String,
+    },
     /// The broker answered that it cannot do it at this moment: a partition has no leader, or another one.
     #[error("the broker cannot {action} yet: {reason}")]
     NotYet {
@@ -268,7 +276,12 @@ impl KafkaAdmin {
     fn unreachable(&self) -> KafkaAdminError {
         self.read_complaints();
         let cause = self.last_complaint.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        KafkaAdminError::Unreachable { address: self.address.clone(), cause }
+        let address = self.address.clone();
+        if is_distrust(&cause) {
+            KafkaAdminError::Untrusted { address, cause }
+        } else {
+            KafkaAdminError::Unreachable { address, cause }
+        }
     }
 
     /// Empties the client's log, which nobody else reads and which would grow while a broker is away.
@@ -293,6 +306,11 @@ fn is_timeout(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::AllBrokersDown
             | RDKafkaErrorCode::Resolve
     )
+}
+
+/// Whether librdkafka complains of a proof of identity. Its requests only tell that they have waited long enough.
+fn is_distrust(complaint: &str) -> bool {
+    ["SASL authentication error", "certificate verify failed"].iter().any(|words| complaint.contains(words))
 }
 
 /// What a broker says of partitions whose leader is being chosen, or that it has not heard of yet.
@@ -347,7 +365,7 @@ mod tests {
             eprintln!("skipped: KAFKA_BOOTSTRAP is not set");
             return;
         };
-        let connection = KafkaConnection { bootstrap_servers, client_config: BTreeMap::new() };
+        let connection = KafkaConnection { bootstrap_servers, ..KafkaConnection::default() };
         let admin = KafkaAdmin::new(&connection, "test", Duration::from_secs(30)).unwrap();
         let name = format!("test-{}", uuid::Uuid::new_v4());
         let config = BTreeMap::new();
@@ -365,8 +383,7 @@ mod tests {
         let taken = tokio::net::TcpSocket::new_v4().unwrap();
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = taken.local_addr().unwrap().to_string();
-        let connection =
-            KafkaConnection { bootstrap_servers: address.clone(), client_config: BTreeMap::new() };
+        let connection = KafkaConnection { bootstrap_servers: address.clone(), ..KafkaConnection::default() };
         let admin = KafkaAdmin::new(&connection, "test", Duration::from_millis(1_500)).unwrap();
         let error = admin.describe_topic("trades").await.unwrap_err();
         assert!(error.is_transient(), "{error}");
@@ -406,10 +423,8 @@ mod tests {
     fn a_request_that_waits_for_a_broker_leaves_it_in_peace() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("trades", 1, 1).unwrap();
-        let connection = KafkaConnection {
-            bootstrap_servers: cluster.bootstrap_servers(),
-            client_config: BTreeMap::new(),
-        };
+        let connection =
+            KafkaConnection { bootstrap_servers: cluster.bootstrap_servers(), ..KafkaConnection::default() };
         let mut config = connection.client_config("test", &[("debug", "broker")]);
         let client: AdminClient<DefaultClientContext> =
             config.set_log_level(RDKafkaLogLevel::Debug).create().unwrap();
@@ -427,7 +442,11 @@ mod tests {
     #[test]
     fn settings_that_librdkafka_refuses_are_named() {
         let client_config = BTreeMap::from([("no.such.setting".to_owned(), "1".to_owned())]);
-        let connection = KafkaConnection { bootstrap_servers: "127.0.0.1:1".to_owned(), client_config };
+        let connection = KafkaConnection {
+            bootstrap_servers: "127.0.0.1:1".to_owned(),
+            client_config,
+            ..KafkaConnection::default()
+        };
         let error = KafkaAdmin::new(&connection, "test", Duration::from_secs(1)).unwrap_err();
         assert!(error.to_string().contains("no.such.setting"), "{error}");
     }

@@ -1,5 +1,7 @@
 //! What can go wrong between us and a database. No text here carries a URL or a credential.
 
+use std::io::ErrorKind;
+
 use jiff::Timestamp;
 use market::Market;
 use sqlx::migrate::MigrateError;
@@ -46,6 +48,23 @@ impl StoreError {
     /// For `map_err`: names what was attempted.
     pub(crate) fn database(action: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| Self::Database { action, source }
+    }
+
+    /// Whether the database, or the proof of who it is, turned the connection down: another password, another CA, no such
+    /// database. A worker waits for that to be mended; who tells people how things are should not call it an outage.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        let Self::Database { source, .. } = self else { return false };
+        match source {
+            sqlx::Error::Tls(_) => true,
+            // What rustls makes of a certificate that it does not trust.
+            sqlx::Error::Io(error) => error.kind() == ErrorKind::InvalidData,
+            // Invalid authorization, and no such database (PostgreSQL's appendix A).
+            sqlx::Error::Database(error) => {
+                error.code().is_some_and(|code| code.starts_with("28") || code == "3D000")
+            }
+            _ => false,
+        }
     }
 
     /// Whether trying again may help without anybody changing anything.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 mod checks;
+mod connection;
 mod error;
 mod flush;
 mod history;
@@ -24,6 +25,7 @@ mod unheld;
 pub use checks::{
     CandleCheck, CheckCount, CheckVerdict, CheckableWindow, Difference, DifferingCandle, WindowContent,
 };
+pub use connection::{DatabaseConnection, DatabaseTls};
 pub use error::{FlushError, RebuildError, SeriesError, StoreError, time_text};
 pub use flush::Flusher;
 pub use history::{HistoryStart, HistoryStep, LoadedFile, MOST_HISTORY_TRADES, MarketHistory, TradeChain};
@@ -44,7 +46,7 @@ use postgres::PostgresDatabase;
 use sqlite::SqliteDatabase;
 
 /// The newest schema version that this program knows.
-pub const LATEST_SCHEMA_VERSION: i64 = 6;
+pub const LATEST_SCHEMA_VERSION: i64 = 7;
 
 /// How long the exchange's word of its newest id stands.
 pub const PROBE_STANDS: Duration = Duration::from_mins(5);
@@ -76,12 +78,16 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InvalidUrl`] for another scheme, [`StoreError::Database`] where the database does not answer.
-    pub async fn connect(url: &str, schema: &str, options: ConnectOptions) -> Result<Self, StoreError> {
-        let backend = match url.split_once(':').map(|(scheme, _)| scheme) {
+    pub async fn connect(
+        connection: &DatabaseConnection,
+        schema: &str,
+        options: ConnectOptions,
+    ) -> Result<Self, StoreError> {
+        let backend = match connection.url.split_once(':').map(|(scheme, _)| scheme) {
             Some("postgres" | "postgresql") => {
-                Backend::Postgres(PostgresDatabase::connect(url, schema, options)?)
+                Backend::Postgres(PostgresDatabase::connect(connection, schema, options)?)
             }
-            Some("sqlite") => Backend::Sqlite(SqliteDatabase::connect(url, options)?),
+            Some("sqlite") => Backend::Sqlite(SqliteDatabase::connect(&connection.url, options)?),
             scheme => {
                 let scheme = scheme.unwrap_or("none");
                 return Err(StoreError::InvalidUrl(format!(
@@ -135,6 +141,29 @@ impl Store {
                 Err(StoreError::SchemaTooNew { found, known: LATEST_SCHEMA_VERSION })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the database's user `role` may do what a worker does; `None` where there is no such user. SQLite has no
+    /// users.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn may_write_rows(&self, role: &str) -> Result<Option<bool>, StoreError> {
+        match &self.backend {
+            Backend::Postgres(database) => database.may_write_rows(role).await,
+            Backend::Sqlite(_) => Ok(Some(true)),
+        }
+    }
+
+    /// Lets the database's user `role` do what a worker does: read everything and write rows.
+    ///
+    /// # Errors
+    /// Where there is no such user, or the database refuses.
+    pub async fn grant_rows(&self, role: &str) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Postgres(database) => database.grant_rows(role).await,
+            Backend::Sqlite(_) => Ok(()),
         }
     }
 

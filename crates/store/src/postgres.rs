@@ -7,6 +7,7 @@ mod flush;
 mod history;
 mod queries;
 mod rebuild;
+mod rights;
 mod rows;
 mod series;
 mod types;
@@ -17,9 +18,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Row};
 
+use crate::connection::{DatabaseConnection, DatabaseTls};
 use crate::error::StoreError;
 use crate::model::{Claim, ConnectOptions, Owner};
 
@@ -35,13 +37,13 @@ pub(crate) struct PostgresDatabase {
 }
 
 impl PostgresDatabase {
-    pub(crate) fn connect(url: &str, schema: &str, options: ConnectOptions) -> Result<Self, StoreError> {
+    pub(crate) fn connect(
+        connection: &DatabaseConnection,
+        schema: &str,
+        options: ConnectOptions,
+    ) -> Result<Self, StoreError> {
         check_schema_name(schema)?;
-        let connect = PgConnectOptions::from_str(url)
-            // The parse error may quote the URL, and with it the password.
-            .map_err(|_| {
-                StoreError::InvalidUrl("expected postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned())
-            })?
+        let connect = connect_options(connection)?
             .application_name("cryptopipeline")
             .options([("search_path", schema), ("default_transaction_isolation", "read committed")]);
         let pool = PgPoolOptions::new()
@@ -154,6 +156,23 @@ impl PostgresDatabase {
             .map_err(StoreError::database("drop the schema"))?;
         Ok(())
     }
+}
+
+fn connect_options(connection: &DatabaseConnection) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(&connection.url)
+        // The parse error may quote the URL, and with it the password.
+        .map_err(|_| {
+            StoreError::InvalidUrl("expected postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned())
+        })?;
+    let Some(DatabaseTls { ca_pem, client_certificate }) = &connection.tls else { return Ok(options) };
+    let mut options = options.ssl_mode(PgSslMode::VerifyFull);
+    if let Some(ca_pem) = ca_pem {
+        options = options.ssl_root_cert_from_pem(ca_pem.clone().into_bytes());
+    }
+    if let Some([certificate_pem, key_pem]) = client_certificate {
+        options = options.ssl_client_cert_from_pem(certificate_pem).ssl_client_key_from_pem(key_pem);
+    }
+    Ok(options)
 }
 
 /// The newest version among the migrations compiled in.

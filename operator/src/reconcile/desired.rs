@@ -5,6 +5,7 @@ mod checksum;
 mod config_map;
 mod deployment;
 mod names;
+mod server_secrets;
 mod service_account;
 
 use crds::worker_settings::PipelineId;
@@ -62,7 +63,8 @@ pub fn desire(
     for producer in &workloads.producers {
         let role = Role::Producer { source: &producer.settings.source.name };
         let settings = config_map::settings_file(&owner, role, &producer.settings)?;
-        deployments.push(deployment::producer_deployment(&owner, role, producer, &settings, image));
+        deployments
+            .push(deployment::producer_deployment(&owner, role, workloads, producer, &settings, image));
         config_maps.push(config_map::settings_config_map(&owner, role, settings));
     }
     let role = Role::Aggregator;

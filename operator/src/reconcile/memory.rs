@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 use super::apply::Marks;
 use super::holes::HoleWatch;
-use super::observe::database::DatabaseUrl;
-use super::observe::{SecretState, Workload, Workloads};
+use super::observe::secrets::Credentials;
+use super::observe::{Workload, Workloads};
 
-/// How often an existing Secret is looked at.
-const SECRET_STANDS: Duration = Duration::from_secs(60);
-/// How often a missing one is.
-const MISSING_SECRET_STANDS: Duration = Duration::from_secs(5);
+/// How often Secrets are looked at.
+const SECRETS_STAND: Duration = Duration::from_secs(60);
+/// How often while one of them is missing.
+const MISSING_SECRETS_STAND: Duration = Duration::from_secs(5);
 
 /// What is remembered of one pipeline.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub struct Memory {
     /// The objects as they were last applied.
     pub marks: Marks,
     writers_gone_since: Option<Timestamp>,
-    secret: Option<SecretMemory>,
+    credentials: Option<CredentialsMemory>,
     written: Option<WrittenStatus>,
 }
 
@@ -40,11 +40,10 @@ struct WrittenStatus {
 }
 
 #[derive(Debug)]
-struct SecretMemory {
+struct CredentialsMemory {
     generation: Option<i64>,
     read_at: Instant,
-    state: SecretState,
-    url: Option<DatabaseUrl>,
+    credentials: Credentials,
 }
 
 impl Memory {
@@ -72,19 +71,16 @@ impl Memory {
         self.written = Some(WrittenStatus { seen_version: pipeline.resource_version(), status });
     }
 
-    /// The Secret as it was read for this generation of the spec, if that was not too long ago.
-    pub fn secret(&self, generation: Option<i64>) -> Option<(SecretState, Option<DatabaseUrl>)> {
-        let secret = self.secret.as_ref().filter(|secret| secret.generation == generation)?;
-        let stands = match secret.state {
-            SecretState::Found { .. } => SECRET_STANDS,
-            _ => MISSING_SECRET_STANDS,
-        };
-        (secret.read_at.elapsed() < stands).then(|| (secret.state.clone(), secret.url.clone()))
+    /// What the Secrets gave as they were read for this generation of the spec, if that was not too long ago.
+    pub fn credentials(&self, generation: Option<i64>) -> Option<Credentials> {
+        let memory = self.credentials.as_ref().filter(|memory| memory.generation == generation)?;
+        let stands = if memory.credentials.are_complete() { SECRETS_STAND } else { MISSING_SECRETS_STAND };
+        (memory.read_at.elapsed() < stands).then(|| memory.credentials.clone())
     }
 
-    /// Remembers the Secret as it was just read.
-    pub fn note_secret(&mut self, generation: Option<i64>, state: SecretState, url: Option<DatabaseUrl>) {
-        self.secret = Some(SecretMemory { generation, read_at: Instant::now(), state, url });
+    /// Remembers what the Secrets gave as they were just read.
+    pub fn note_credentials(&mut self, generation: Option<i64>, credentials: Credentials) {
+        self.credentials = Some(CredentialsMemory { generation, read_at: Instant::now(), credentials });
     }
 }
 

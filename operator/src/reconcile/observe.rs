@@ -6,6 +6,7 @@ pub mod database;
 pub mod gather;
 pub mod kafka;
 pub mod reader;
+pub mod secrets;
 pub mod workers;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use jiff::Timestamp;
 use runtime::kafka_admin::TopicDescription;
 use store::{BegunSeries, CheckCount, DifferingCandle, MarketLedger, Owner, PartitionPosition};
 
+use secrets::SecretProblem;
+
 /// Everything that a reconcile knows beside the resource itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
@@ -22,8 +25,10 @@ pub struct Observed {
     pub topic: Reading<Option<TopicState>>,
     /// An older pipeline that names the same topic at the same broker.
     pub topic_rival: Option<String>,
+    /// The broker's credentials.
+    pub kafka_secrets: SecretState,
     /// The database's credentials.
-    pub secret: SecretState,
+    pub database_secrets: SecretState,
     /// The schema in the database.
     pub schema: Reading<SchemaState>,
     /// The Deployments, or whatever runs the workers.
@@ -89,20 +94,16 @@ pub struct TopicState {
     pub end_offsets: Vec<i64>,
 }
 
-/// The credentials of the database.
+/// What the Secrets for one server give.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SecretState {
     /// Nobody has looked yet.
     #[default]
     Pending,
-    /// None are needed: there is no cluster.
+    /// None are needed: the spec names none, or there is no cluster.
     NotNeeded,
-    /// There is no Secret of that name.
-    NotFound,
-    /// The Secret has no such key, or no text in it.
-    KeyNotFound,
-    /// The API server does not let us read it, or does not answer.
-    Unreadable(String),
+    /// One of them does not give what it is there for.
+    Missing(SecretProblem),
     /// They are there.
     Found {
         /// Changes when they do; tells nothing of them.
@@ -117,6 +118,8 @@ pub struct SchemaState {
     pub version: Option<i64>,
     /// Whose it is.
     pub owner: Option<Owner>,
+    /// Whether the workers' user may do its work.
+    pub worker_rights: WorkerRights,
     /// How far the topic's partitions are read. Read before `ledgers`, which hold at least as much.
     pub positions: Vec<PartitionPosition>,
     /// What is held and what is missing, by market.
@@ -125,6 +128,24 @@ pub struct SchemaState {
     pub series: Vec<BegunSeries>,
     /// What comparisons of candles with the exchange's own have found.
     pub checks: CandleChecks,
+}
+
+/// Whether the workers' user may read and write rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum WorkerRights {
+    /// It may, or it is the operator's own.
+    #[default]
+    Granted,
+    /// It may not yet.
+    Lacking {
+        /// The user.
+        role: String,
+    },
+    /// The database knows no such user.
+    NoSuchRole {
+        /// The user.
+        role: String,
+    },
 }
 
 /// What comparisons of candles with the exchange's own have found.

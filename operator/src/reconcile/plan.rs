@@ -2,6 +2,7 @@
 //! cluster and for `cryptopipeline run`.
 
 mod schema;
+mod secrets;
 mod series;
 mod settings;
 mod topic;
@@ -13,7 +14,7 @@ use crds::condition::Reason;
 use crds::history;
 use crds::pod_template::PodTemplate;
 use crds::rules::{Violation, violations};
-use crds::spec::SecretKey;
+use crds::security::SecretKey;
 use crds::worker_settings::{AggregatorSettings, PipelineId, ProducerSettings, RepairerSettings};
 use crds::{CryptoPipeline, CryptoPipelineSpec};
 use jiff::Timestamp;
@@ -21,8 +22,10 @@ use kube::ResourceExt;
 use market::Market;
 
 use super::observe::Observed;
+use super::observe::secrets::SecretProblem;
 
 pub use schema::{SchemaPlan, SchemaStep};
+pub use secrets::{DATABASE_FOLDER, KAFKA_FOLDER};
 pub use series::SeriesPlan;
 pub use topic::{TopicPlan, TopicStep, WishedTopic};
 
@@ -66,10 +69,36 @@ pub struct WorkloadsPlan {
     pub aggregator: AggregatorPlan,
     /// The repairer; `None` where it is switched off.
     pub repairer: Option<RepairerPlan>,
-    /// Where the database's credentials are; `None` where there is no cluster.
-    pub database_secret: Option<SecretKey>,
-    /// Changes when the credentials do.
+    /// Where the pods find what the Secrets hold; `None` where there is no cluster.
+    pub secrets: Option<SecretsPlan>,
+}
+
+/// What the pods are given of Secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretsPlan {
+    /// The database's URL.
+    pub database_url: SecretKey,
+    /// Files with what the broker is shown.
+    pub kafka_files: Vec<SecretFile>,
+    /// Files with what the database is shown.
+    pub database_files: Vec<SecretFile>,
+    /// Changes when the broker's credentials do; `None` where there are none.
+    pub kafka_checksum: Option<String>,
+    /// Changes when the database's credentials do.
     pub database_checksum: String,
+}
+
+/// A key of a Secret as a file of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFile {
+    /// Its name.
+    pub file: &'static str,
+    /// The Secret's name.
+    pub secret: String,
+    /// The key.
+    pub key: String,
+    /// Whether the file may be absent.
+    pub optional: bool,
 }
 
 /// Whether to touch the pods.
@@ -127,6 +156,12 @@ impl Complaint {
     /// `message`, under `reason`.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
+    }
+}
+
+impl From<SecretProblem> for Complaint {
+    fn from(SecretProblem { reason, message }: SecretProblem) -> Self {
+        Self { reason, message }
     }
 }
 

@@ -7,4 +7,5 @@ mod lifecycle;
 mod nodes;
 mod outside;
 mod refusals;
+mod security;
 mod steady;

@@ -12,8 +12,8 @@ use operator::reconcile::apply::Applied;
 use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::holes::{HoleReport, HoleWatch, Missing, count_holes};
 use operator::reconcile::observe::{
-    CandleChecks, Failure, Observed, Reading, SchemaState, SecretState, TopicState, WorkerReports, Workload,
-    Workloads,
+    CandleChecks, Observed, Reading, SchemaState, SecretState, TopicState, WorkerReports, WorkerRights,
+    Workload, Workloads,
 };
 use operator::reconcile::plan::{Complaint, Place, plan};
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ use store::{
 };
 
 use crate::describe::condition;
-use crate::world::{NOW, away, fixture, known, other_owner, running_world, second};
+use crate::world::{NOW, away, fixture, known, missing, other_owner, refuses, running_world, second};
 
 /// Everything that a status is made of.
 struct World {
@@ -52,7 +52,7 @@ const CIRCUMSTANCES: &[Circumstance] = &[
     ("one symbol more", |world| world.pipeline.spec.sources[0].symbols.push("NEWUSDT".to_owned())),
     ("topic not read", |world| world.observed.topic = Reading::Pending),
     ("broker away", |world| world.observed.topic = away("refused")),
-    ("broker refuses", |world| world.observed.topic = refuses()),
+    ("broker refuses", |world| world.observed.topic = refuses("not allowed")),
     ("no topic", |world| world.observed.topic = known(None)),
     ("topic made anew", |world| topic(world, |topic| topic.description.id = "anew".to_owned())),
     ("fewer partitions", |world| topic(world, |topic| topic.description.partitions = 1)),
@@ -61,13 +61,20 @@ const CIRCUMSTANCES: &[Circumstance] = &[
     ("other settings", |world| topic(world, |topic| topic.config.clear())),
     ("records to read", |world| topic(world, |topic| topic.end_offsets[0] += 1_000)),
     ("topic of another", |world| world.observed.topic_rival = Some("trading/older".to_owned())),
-    ("secret not read", |world| world.observed.secret = SecretState::Pending),
-    ("no secret", |world| world.observed.secret = SecretState::NotFound),
-    ("no key", |world| world.observed.secret = SecretState::KeyNotFound),
-    ("secret forbidden", |world| world.observed.secret = SecretState::Unreadable("forbidden".to_owned())),
+    ("database's secrets not read", |world| world.observed.database_secrets = SecretState::Pending),
+    ("no secret", |world| world.observed.database_secrets = missing(Reason::SecretNotFound)),
+    ("no key", |world| world.observed.database_secrets = missing(Reason::SecretKeyNotFound)),
+    ("broker's secrets not read", |world| world.observed.kafka_secrets = SecretState::Pending),
+    ("secret forbidden", |world| world.observed.kafka_secrets = missing(Reason::SecretUnreadable)),
+    ("workers' user unknown", |world| {
+        schema(world, |schema| schema.worker_rights = WorkerRights::NoSuchRole { role: "market".to_owned() })
+    }),
+    ("workers' user without rights", |world| {
+        schema(world, |schema| schema.worker_rights = WorkerRights::Lacking { role: "market".to_owned() })
+    }),
     ("schema not read", |world| world.observed.schema = Reading::Pending),
     ("database away", |world| world.observed.schema = away("refused")),
-    ("database refuses", |world| world.observed.schema = refuses()),
+    ("database refuses", |world| world.observed.schema = refuses("not allowed")),
     ("empty database", |world| world.observed.schema = known(SchemaState::default())),
     ("old schema", |world| schema(world, |schema| schema.version = Some(LATEST_SCHEMA_VERSION - 1))),
     ("new schema", |world| schema(world, |schema| schema.version = Some(LATEST_SCHEMA_VERSION + 1))),
@@ -163,10 +170,6 @@ fn on<T>(named: &mut Option<T>, change: impl FnOnce(&mut T)) {
     if let Some(named) = named {
         change(named);
     }
-}
-
-fn refuses<T>() -> Reading<T> {
-    Reading::Failed(Failure { message: "not allowed".to_owned(), is_transient: false })
 }
 
 fn unavailable() -> DependencyStatus {

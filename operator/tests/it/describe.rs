@@ -11,14 +11,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use operator::reconcile::apply::Applied;
 use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::holes::{HoleReport, HoleWatch, Missing, count_holes};
-use operator::reconcile::observe::{CandleChecks, Observed, Reading, SecretState, Workloads};
+use operator::reconcile::observe::{CandleChecks, Observed, Reading, Workloads};
 use operator::reconcile::plan::{Complaint, Place, plan};
 use store::{
     CheckCount, CheckVerdict, Difference, DifferingCandle, HeadState, Hole, RefusedIds, RefusedTrades,
 };
 
 use crate::world::{
-    NOW, away, empty_world, fine, fixture, minimal, other_owner, running_world, schema_as_needed, second,
+    NOW, away, empty_world, fine, fixture, minimal, missing, other_owner, refuses, running_world,
+    schema_as_needed, second,
 };
 use crate::world::{known, producer, report};
 
@@ -164,7 +165,17 @@ fn refusals_stall_and_hold_the_pods() {
             "False/TopicOwnedByAnother",
         ),
         (Observed { schema: known(foreign), ..empty_world() }, "SchemaReady", "False/SchemaOwnedByAnother"),
-        (Observed { secret: SecretState::NotFound, ..empty_world() }, "SchemaReady", "False/SecretNotFound"),
+        (
+            Observed { database_secrets: missing(Reason::SecretNotFound), ..empty_world() },
+            "SchemaReady",
+            "False/SecretNotFound",
+        ),
+        (
+            Observed { kafka_secrets: missing(Reason::SecretKeyNotFound), ..empty_world() },
+            "TopicReady",
+            "False/SecretKeyNotFound",
+        ),
+        (Observed { topic: refuses("other password"), ..empty_world() }, "TopicReady", "False/BrokerRefused"),
     ] {
         let status = status(&pipeline, &observed, &Applied::default());
         assert_consistent(&status);

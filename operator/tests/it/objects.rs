@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use operator::reconcile::desired::{WorkerImage, desire};
+use operator::reconcile::observe::SecretState;
 use serde_json::Value;
 
 use crate::world::{empty_world, fixture, minimal, planned};
@@ -15,7 +16,11 @@ fn image() -> WorkerImage {
 fn objects(case: &str) -> String {
     let pipeline = fixture(case);
     let generation = pipeline.metadata.generation.unwrap();
-    let desired = desire(&planned(&pipeline, &empty_world()), generation, &image()).unwrap();
+    let mut world = empty_world();
+    if pipeline.spec.kafka.as_ref().is_some_and(|kafka| kafka.tls.is_some()) {
+        world.kafka_secrets = SecretState::Found { checksum: "fedcba9876543210".to_owned() };
+    }
+    let desired = desire(&planned(&pipeline, &world), generation, &image()).unwrap();
     let mut objects = vec![serde_json::to_value(&desired.service_account).unwrap()];
     objects.extend(desired.config_maps.iter().map(|object| serde_json::to_value(object).unwrap()));
     objects.extend(desired.deployments.iter().map(|object| serde_json::to_value(object).unwrap()));

@@ -7,13 +7,13 @@ use crds::status::{SchemaStatus, TopicStatus};
 use crds::{CryptoPipeline, CryptoPipelineStatus};
 use operator::reconcile::apply::Applied;
 use operator::reconcile::describe::{Findings, describe};
-use operator::reconcile::observe::{Failure, Observed, Reading, SchemaState, SecretState, TopicState};
+use operator::reconcile::observe::{Observed, SchemaState, SecretState, TopicState, WorkerRights};
 use operator::reconcile::plan::{Place, SchemaStep, TopicStep, WorkloadStep, plan};
 use store::{LATEST_SCHEMA_VERSION, Owner};
 
 use crate::world::{
-    NOW, away, empty_world, fixture, known, minimal, other_owner, planned, running_world, schema_as_needed,
-    second, topic_as_declared,
+    NOW, away, empty_world, fixture, known, minimal, missing, other_owner, planned, refuses, running_world,
+    schema_as_needed, second, topic_as_declared,
 };
 
 /// The pipeline as it is once it uses the topic that the world has.
@@ -191,19 +191,16 @@ fn a_newer_schema_is_refused_and_an_older_one_migrated() {
 }
 
 #[test]
-fn a_missing_secret_holds_everything_and_names_secret_and_key() {
+fn a_missing_secret_holds_everything() {
     let pipeline = fixture("minimal");
-    for (secret, reason) in [
-        (SecretState::NotFound, Reason::SecretNotFound),
-        (SecretState::KeyNotFound, Reason::SecretKeyNotFound),
-        (SecretState::Unreadable("forbidden".to_owned()), Reason::SecretUnreadable),
-    ] {
-        let plan = planned(&pipeline, &Observed { secret, ..running_world(&pipeline) });
-        let (found, message) = refused_schema(&plan.schema.step);
-        assert_eq!(found, reason);
-        assert!(message.contains("Secret postgres"), "{message}");
-        assert_eq!(plan.workloads.step, WorkloadStep::Hold, "pods would be made without their credentials");
-    }
+    let database_secrets = missing(Reason::SecretNotFound);
+    let plan = planned(&pipeline, &Observed { database_secrets, ..running_world(&pipeline) });
+    assert_eq!(refused_schema(&plan.schema.step).0, Reason::SecretNotFound);
+    assert_eq!(plan.workloads.step, WorkloadStep::Hold, "pods would be made without their credentials");
+    let kafka_secrets = missing(Reason::SecretUnreadable);
+    let plan = planned(&pipeline, &Observed { kafka_secrets, ..running_world(&pipeline) });
+    assert_eq!(refused_topic(&plan.topic.step).0, Reason::SecretUnreadable);
+    assert_eq!(plan.workloads.step, WorkloadStep::Hold, "pods would be made without their credentials");
 }
 
 #[test]
@@ -224,9 +221,35 @@ fn pods_start_only_with_topic_and_schema_and_go_on_without_them() {
 #[test]
 fn a_database_that_refuses_is_not_waited_for() {
     let pipeline = fixture("minimal");
-    let refusal = Failure { message: "the URL is not usable".to_owned(), is_transient: false };
-    let plan = planned(&pipeline, &Observed { schema: Reading::Failed(refusal), ..empty_world() });
+    let plan = planned(&pipeline, &Observed { schema: refuses("the URL is not usable"), ..empty_world() });
     assert_eq!(refused_schema(&plan.schema.step).0, Reason::DatabaseRefused);
+}
+
+#[test]
+fn a_broker_that_refuses_is_not_waited_for() {
+    let pipeline = fixture("minimal");
+    let plan = planned(&pipeline, &Observed { topic: refuses("another CA"), ..running_world(&pipeline) });
+    assert_eq!(refused_topic(&plan.topic.step), (Reason::BrokerRefused, "another CA"));
+    assert_eq!(plan.workloads.step, WorkloadStep::Hold);
+}
+
+#[test]
+fn the_workers_user_is_let_in_before_any_worker_starts() {
+    let pipeline = in_use(fixture("minimal"));
+    let role = || "market".to_owned();
+    let step = |pipeline: &CryptoPipeline, rights: WorkerRights| {
+        let observed = with_schema(pipeline, |schema| schema.worker_rights = rights);
+        planned(pipeline, &observed).schema.step
+    };
+    assert_eq!(step(&pipeline, WorkerRights::Granted), SchemaStep::Keep);
+    assert_eq!(step(&pipeline, WorkerRights::Lacking { role: role() }), SchemaStep::Claim);
+    let unknown = step(&pipeline, WorkerRights::NoSuchRole { role: role() });
+    let (reason, message) = refused_schema(&unknown);
+    assert_eq!(reason, Reason::DatabaseRefused);
+    assert!(message.contains("no user market"), "{message}");
+    let unmanaged = in_use(minimal(|pipeline| pipeline.spec.database.as_mut().unwrap().managed = false));
+    let lacking = step(&unmanaged, WorkerRights::Lacking { role: role() });
+    assert_eq!(refused_schema(&lacking).0, Reason::RightsRequired);
 }
 
 #[test]
@@ -333,7 +356,7 @@ fn a_cluster_needs_broker_and_database_and_a_machine_has_them() {
     let fields: Vec<&str> = broken.iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(fields, ["spec.kafka", "spec.database"]);
     let here = Place::Machine { embedded_broker: "127.0.0.1:40000" };
-    let observed = Observed { secret: SecretState::NotNeeded, ..empty_world() };
+    let observed = Observed { database_secrets: SecretState::NotNeeded, ..empty_world() };
     let plan = plan(&bare, &observed, here, second(NOW)).unwrap();
     let kafka = &plan.workloads.aggregator.settings.kafka;
     assert_eq!((kafka.bootstrap_servers.as_str(), kafka.topic.as_str()), ("127.0.0.1:40000", "markets"));

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use crds::CryptoPipeline;
+use crds::condition::Reason;
 use crds::worker_status::{
     AggregatorStatus, DependencyStatus, ProducerStatus, RepairerStatus, SymbolState, SymbolStatus,
 };
 use jiff::Timestamp;
+use operator::reconcile::observe::secrets::SecretProblem;
 use operator::reconcile::observe::{
     Failure, Observed, Reading, SchemaState, SecretState, TopicState, WorkerReport, WorkerReports, Workload,
     Workloads,
@@ -48,11 +50,21 @@ pub(crate) fn away<T>(message: &str) -> Reading<T> {
     Reading::Failed(Failure { message: message.to_owned(), is_transient: true })
 }
 
+pub(crate) fn refuses<T>(message: &str) -> Reading<T> {
+    Reading::Failed(Failure { message: message.to_owned(), is_transient: false })
+}
+
+/// What a Secret that is not there comes to.
+pub(crate) fn missing(reason: Reason) -> SecretState {
+    SecretState::Missing(SecretProblem { reason, message: "Secret postgres does not exist".to_owned() })
+}
+
 /// Nothing runs yet; credentials, broker and database are there and empty.
 pub(crate) fn empty_world() -> Observed {
     Observed {
         topic: known(None),
-        secret: SecretState::Found { checksum: "0123456789abcdef".to_owned() },
+        kafka_secrets: SecretState::NotNeeded,
+        database_secrets: SecretState::Found { checksum: "0123456789abcdef".to_owned() },
         schema: known(SchemaState::default()),
         ..Observed::default()
     }

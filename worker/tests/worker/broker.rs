@@ -60,7 +60,7 @@ impl TestBroker {
     }
 
     pub(crate) fn connection(&self) -> KafkaConnection {
-        KafkaConnection { bootstrap_servers: self.bootstrap_servers.clone(), client_config: BTreeMap::new() }
+        KafkaConnection { bootstrap_servers: self.bootstrap_servers.clone(), ..KafkaConnection::default() }
     }
 }
 

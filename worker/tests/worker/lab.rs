@@ -55,7 +55,7 @@ impl Lab {
             eprintln!("skipped: KAFKA_BOOTSTRAP or POSTGRES_URL is not set");
             return None;
         };
-        let connection = KafkaConnection { bootstrap_servers, client_config: Default::default() };
+        let connection = KafkaConnection { bootstrap_servers, ..KafkaConnection::default() };
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         create_topic(&connection, &name, partitions).await;
         Some(Self::new(connection, name.clone(), TopicId::AskBroker, url, &name).await)
@@ -70,7 +70,7 @@ impl Lab {
     ) -> Self {
         runtime::tls::install_provider();
         let options = ConnectOptions { create: true, ..ConnectOptions::default() };
-        let store = Store::connect(&url, schema, options).await.unwrap();
+        let store = Store::connect(&url.as_str().into(), schema, options).await.unwrap();
         store.migrate().await.unwrap();
         Self {
             connection,
@@ -94,10 +94,13 @@ impl Lab {
             kafka: KafkaSettings {
                 bootstrap_servers: self.connection.bootstrap_servers.clone(),
                 topic: self.topic.clone(),
+                tls: None,
+                sasl: None,
                 client_config: Default::default(),
             },
             database: DatabaseSettings {
                 schema: self.schema.clone(),
+                tls: None,
                 trades_retention_s: None,
                 candles_retention_s: None,
             },
@@ -110,7 +113,7 @@ impl Lab {
         let state = Arc::new(AggregatorState::new(&mut Registry::default()));
         let context = AggregateContext {
             kafka: self.connection.clone(),
-            database_url: self.database_url.clone(),
+            database: self.database_url.as_str().into(),
             topic_id: self.topic_id.clone(),
             gate: Arc::new(FlowGate::unlimited()),
             state: state.clone(),

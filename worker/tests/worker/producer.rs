@@ -48,6 +48,8 @@ pub(crate) fn settings(exchange: &Running, symbols: &[&str], bootstrap_servers: 
         kafka: KafkaSettings {
             bootstrap_servers: bootstrap_servers.to_owned(),
             topic: TOPIC.to_owned(),
+            tls: None,
+            sasl: None,
             client_config: Default::default(),
         },
     }

@@ -61,15 +61,17 @@ impl Repairer {
             kafka: KafkaSettings {
                 bootstrap_servers: lab.connection.bootstrap_servers.clone(),
                 topic: lab.topic.clone(),
+                tls: None,
+                sasl: None,
                 client_config: Default::default(),
             },
-            database: LedgerSettings { schema: lab.schema.clone() },
+            database: LedgerSettings { schema: lab.schema.clone(), tls: None },
             history,
         };
         let state = Arc::new(RepairerState::new(["spot"].into_iter(), &mut Registry::default()));
         let context = RepairContext {
             kafka: lab.connection.clone(),
-            database_url: lab.database_url.clone(),
+            database: lab.database_url.as_str().into(),
             gate: Arc::new(FlowGate::unlimited()),
             state: state.clone(),
             timings,

@@ -3,7 +3,6 @@
 //! It keeps 5 MiB or 100,000 records a partition in memory and forgets older ones, so the producer is held
 //! back by a `FlowGate`. It has no admin calls: partitions cannot grow, nothing can be configured.
 
-use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -47,7 +46,7 @@ impl EmbeddedBroker {
         let answer = told.recv().context("the embedded broker's thread ended")?;
         let bootstrap_servers =
             answer.map_err(anyhow::Error::msg).context("cannot start the embedded broker")?;
-        let connection = KafkaConnection { bootstrap_servers, client_config: BTreeMap::new() };
+        let connection = KafkaConnection { bootstrap_servers, ..KafkaConnection::default() };
         Ok(Self {
             admin: KafkaAdmin::new(&connection, "cryptopipeline-run", ADMIN_TIMEOUT)?,
             connection,

@@ -11,7 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use operator::reconcile::apply::{Applied, schema::apply_schema, topics::apply_topic};
 use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::holes::{HoleWatch, count_holes};
-use operator::reconcile::observe::database::{DatabaseUrl, Databases, SchemaKey};
+use operator::reconcile::observe::database::{Databases, SchemaKey};
 use operator::reconcile::observe::kafka::{Brokers, TopicKey};
 use operator::reconcile::observe::{Failure, Observed, Reading, SecretState, TopicState};
 use operator::reconcile::plan::{PipelinePlan, Place, plan};
@@ -22,7 +22,8 @@ use tokio::sync::mpsc;
 use super::embedded_broker::EmbeddedBroker;
 use super::progress::{Figures, HistoryFigures};
 use super::workers::{Ground, Workers};
-use crate::place::DatabasePlace;
+use crate::manifest::Manifest;
+use crate::place::{DatabasePlace, not_in_the_file};
 
 /// How long the end waits for what is in flight.
 const LONGEST_DRAIN: Duration = Duration::from_secs(60);
@@ -35,6 +36,8 @@ pub(super) struct Machine {
     pipeline: CryptoPipeline,
     database: DatabasePlace,
     schema: SchemaKey,
+    /// Where the manifest names a broker.
+    topic_at_broker: Option<TopicKey>,
     ground: Ground,
     brokers: Brokers,
     databases: Databases,
@@ -47,7 +50,9 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(mut pipeline: CryptoPipeline, database: DatabasePlace) -> anyhow::Result<Self> {
+    pub(super) fn new(manifest: Manifest, database: DatabasePlace) -> anyhow::Result<Self> {
+        let topic_at_broker = topic_at_broker(&manifest)?;
+        let mut pipeline = manifest.pipeline;
         let name = pipeline.metadata.name.clone().unwrap_or_default();
         pipeline.metadata.namespace.get_or_insert_with(|| "local".to_owned());
         // Without an API server nobody gives out uids: the same pipeline here is the same owner tomorrow.
@@ -59,19 +64,24 @@ impl Machine {
             anyhow::Error::msg(broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         })?;
         let topic = planned.topic.wished;
-        let broker = match &pipeline.spec.kafka {
-            Some(_) => None,
-            None => Some(EmbeddedBroker::start(&topic.name, topic.partitions)?),
+        let (kafka, broker) = match &topic_at_broker {
+            Some(key) => (key.connection.clone(), None),
+            None => {
+                let broker = EmbeddedBroker::start(&topic.name, topic.partitions)?;
+                (broker.connection.clone(), Some(broker))
+            }
         };
         // News wakes a controller; here somebody looks all the time.
         let (news, _) = mpsc::unbounded_channel();
         Ok(Self {
             schema: SchemaKey {
-                url: DatabaseUrl::new(&database.url),
+                connection: database.connection.clone(),
+                worker_role: None,
                 schema: planned.schema.name,
                 topic: topic.name,
             },
-            ground: Ground::new(database.url.clone(), broker),
+            ground: Ground::new(database.connection.clone(), kafka, broker),
+            topic_at_broker,
             pipeline,
             database,
             brokers: Brokers::new(news.clone()),
@@ -95,7 +105,7 @@ impl Machine {
             }
         };
         let database = if self.database.is_own_file {
-            self.database.url.trim_start_matches("sqlite://").to_owned()
+            self.database.connection.url.trim_start_matches("sqlite://").to_owned()
         } else {
             format!("schema {} of the manifest's database", self.schema.schema)
         };
@@ -103,15 +113,19 @@ impl Machine {
     }
 
     /// Takes an edited manifest, and says what comes of it.
-    pub(super) fn take_edit(&mut self, edited: CryptoPipeline) -> String {
+    pub(super) fn take_edit(&mut self, edited: Manifest) -> String {
         let place_of = |pipeline: &CryptoPipeline| {
-            let kafka = pipeline.spec.kafka.as_ref().map(TopicKey::new);
             let database = pipeline.spec.database.as_ref();
             let schema =
                 database.map(|database| (database.connection_secret.clone(), database.schema.clone()));
-            (pipeline.metadata.name.clone(), kafka, schema)
+            (pipeline.metadata.name.clone(), schema)
         };
-        if place_of(&edited) != place_of(&self.pipeline) {
+        let topic_at_broker = match topic_at_broker(&edited) {
+            Ok(topic) => topic,
+            Err(error) => return format!("the edited manifest is not used: {error:#}"),
+        };
+        let edited = edited.pipeline;
+        if (place_of(&edited), topic_at_broker) != (place_of(&self.pipeline), self.topic_at_broker.clone()) {
             return "the edited manifest has another name, broker, topic or database: start anew to use it"
                 .to_owned();
         }
@@ -157,9 +171,9 @@ impl Machine {
             if workloads.writers().next().is_none() { self.writers_gone_since.or(Some(now)) } else { None };
         // The readers look every few seconds; a person who watches wants figures sooner.
         let _ = tokio::time::timeout(LONGEST_LOOK, self.look_again()).await;
-        let topic = match (&self.ground.broker, &self.pipeline.spec.kafka) {
+        let topic = match (&self.ground.broker, &self.topic_at_broker) {
             (Some(broker), _) => embedded_topic(broker, now).await,
-            (None, Some(kafka)) => self.brokers.topic(&TopicKey::new(kafka), &asker),
+            (None, Some(key)) => self.brokers.topic(key, &asker),
             (None, None) => Reading::Pending,
         };
         let schema = self.databases.schema(&self.schema, &asker);
@@ -169,7 +183,8 @@ impl Machine {
         Observed {
             topic,
             topic_rival: None,
-            secret: SecretState::NotNeeded,
+            kafka_secrets: SecretState::NotNeeded,
+            database_secrets: SecretState::NotNeeded,
             schema,
             workloads,
             workers: Reading::Known { value: self.workers.reports(), at: now },
@@ -179,15 +194,14 @@ impl Machine {
 
     async fn look_again(&self) {
         self.databases.look_again(&self.schema).await;
-        if let Some(kafka) = &self.pipeline.spec.kafka {
-            self.brokers.look_again(&TopicKey::new(kafka)).await;
+        if let Some(key) = &self.topic_at_broker {
+            self.brokers.look_again(key).await;
         }
     }
 
     async fn apply(&mut self, planned: &PipelinePlan, applied: &mut Applied) {
-        if let Some(kafka) = &self.pipeline.spec.kafka {
-            let key = TopicKey::new(kafka);
-            apply_topic(&planned.topic, self.observed.topic_state(), &key, &self.brokers, applied).await;
+        if let Some(key) = &self.topic_at_broker {
+            apply_topic(&planned.topic, self.observed.topic_state(), key, &self.brokers, applied).await;
         }
         apply_schema(&planned.schema, &self.schema, &self.databases, applied).await;
         if applied.topic_failure.is_none() && applied.schema_failure.is_none() {
@@ -250,7 +264,7 @@ impl Machine {
     /// What was done, market by market.
     pub(super) async fn summary(&self) -> anyhow::Result<Vec<String>> {
         let store =
-            Store::connect(&self.database.url, &self.schema.schema, ConnectOptions::default()).await?;
+            Store::connect(&self.database.connection, &self.schema.schema, ConnectOptions::default()).await?;
         let ledgers = store.ledgers().await?;
         store.close().await;
         let held: i64 = ledgers.iter().map(|ledger| ledger.trades_held).sum();
@@ -274,6 +288,13 @@ impl Machine {
         }
         Ok(lines)
     }
+}
+
+/// The topic that a manifest names, with the credentials that stand in the same file.
+fn topic_at_broker(manifest: &Manifest) -> anyhow::Result<Option<TopicKey>> {
+    let Some(kafka) = &manifest.pipeline.spec.kafka else { return Ok(None) };
+    let security = manifest.secrets().kafka_security(kafka).map_err(not_in_the_file)?;
+    Ok(Some(TopicKey::new(kafka, security)))
 }
 
 async fn embedded_topic(broker: &EmbeddedBroker, now: Timestamp) -> Reading<Option<TopicState>> {

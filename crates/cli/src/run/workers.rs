@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crds::worker_settings::{AggregatorSettings, KafkaSettings, ProducerSettings, RepairerSettings};
+use crds::worker_settings::{AggregatorSettings, ProducerSettings, RepairerSettings};
 use operator::reconcile::observe::{WorkerReport, WorkerReports, Workload, Workloads};
 use operator::reconcile::plan::{WorkloadStep, WorkloadsPlan};
 use prometheus_client::registry::Registry;
 use runtime::error_chain::error_chain;
 use runtime::health::Probes;
 use runtime::kafka::KafkaConnection;
+use store::DatabaseConnection;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use worker::aggregate::{self, AggregateContext, AggregatorState, TopicId};
@@ -22,26 +23,22 @@ use super::embedded_broker::{EmbeddedBroker, MOST_OUTSTANDING_BYTES};
 
 /// What the workers run on.
 pub(super) struct Ground {
-    pub(super) database_url: String,
+    database: DatabaseConnection,
+    kafka: KafkaConnection,
     pub(super) broker: Option<EmbeddedBroker>,
     gate: Arc<FlowGate>,
 }
 
 impl Ground {
-    pub(super) fn new(database_url: String, broker: Option<EmbeddedBroker>) -> Self {
+    /// `broker` is the embedded one, if `kafka` leads there.
+    pub(super) fn new(
+        database: DatabaseConnection,
+        kafka: KafkaConnection,
+        broker: Option<EmbeddedBroker>,
+    ) -> Self {
         let gate =
             if broker.is_some() { FlowGate::limited(MOST_OUTSTANDING_BYTES) } else { FlowGate::unlimited() };
-        Self { database_url, broker, gate: Arc::new(gate) }
-    }
-
-    fn connection(&self, settings: &KafkaSettings) -> KafkaConnection {
-        self.broker.as_ref().map_or_else(
-            || KafkaConnection {
-                bootstrap_servers: settings.bootstrap_servers.clone(),
-                client_config: settings.client_config.clone(),
-            },
-            |broker| broker.connection.clone(),
-        )
+        Self { database, kafka, broker, gate: Arc::new(gate) }
     }
 }
 
@@ -215,7 +212,7 @@ impl Workers {
 fn start_producer(settings: ProducerSettings, ground: &Ground) -> Worker<ProducerSettings, ProducerState> {
     let state = Arc::new(ProducerState::new(&settings.source));
     let context = ProduceContext {
-        kafka: ground.connection(&settings.kafka),
+        kafka: ground.kafka.clone(),
         state: state.clone(),
         gate: ground.gate.clone(),
         timings: Timings::default(),
@@ -235,14 +232,14 @@ fn start_aggregator(
         Some(broker) => TopicId::Fixed(broker.topic_id.clone()),
         None => TopicId::AskBroker,
     };
-    let mut kafka = ground.connection(&settings.kafka);
+    let mut kafka = ground.kafka.clone();
     if ground.broker.is_some() {
         // On an empty log the embedded broker would wait 500 ms before it answers a fetch.
         kafka.client_config.insert("fetch.wait.max.ms".to_owned(), "10".to_owned());
     }
     let context = AggregateContext {
         kafka,
-        database_url: ground.database_url.clone(),
+        database: ground.database.clone(),
         topic_id,
         gate: ground.gate.clone(),
         state: state.clone(),
@@ -257,8 +254,8 @@ fn start_repairer(settings: RepairerSettings, ground: &Ground) -> Worker<Repaire
     let sources = settings.sources.iter().map(|source| source.name.as_str());
     let state = Arc::new(RepairerState::new(sources, &mut Registry::default()));
     let context = RepairContext {
-        kafka: ground.connection(&settings.kafka),
-        database_url: ground.database_url.clone(),
+        kafka: ground.kafka.clone(),
+        database: ground.database.clone(),
         gate: ground.gate.clone(),
         state: state.clone(),
         timings: RepairTimings::default(),

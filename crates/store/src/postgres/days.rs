@@ -1,12 +1,13 @@
 //! The day partitions of `trades`: made ahead and dropped on connections of their own, never inside a
-//! flush, where they would wait for the flush that waits for them.
+//! flush, where they would wait for the flush that waits for them. The functions of the schema that do it have the
+//! rights that a worker's user may lack.
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
 use super::PostgresDatabase;
 use super::types::Time;
@@ -15,8 +16,6 @@ use crate::flush::Floors;
 use crate::model::Retention;
 
 const DAY_US: i64 = 86_400_000_000;
-/// Whoever makes or drops a partition holds this advisory lock, so that two never do it at once.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext(current_schema() || '.trades'))";
 
 impl PostgresDatabase {
     /// Makes the partitions of the days that these times fall in, where they are not known to be there.
@@ -35,31 +34,14 @@ impl PostgresDatabase {
             }
         }
         for day in missing {
-            self.make_day(day).await.map_err(StoreError::database("make the partition of a day"))?;
+            sqlx::query("SELECT make_trades_day($1::date)")
+                .bind(date(day))
+                .execute(&self.pool)
+                .await
+                .map_err(StoreError::database("make the partition of a day"))?;
             self.known_days.lock().unwrap_or_else(PoisonError::into_inner).insert(day);
         }
         Ok(())
-    }
-
-    async fn make_day(&self, day: i64) -> Result<(), sqlx::Error> {
-        let (name, begin, end) = (partition_name(day), date(day), date(day + 1));
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query(LOCK).execute(&mut *transaction).await?;
-        let attached: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'trades'::regclass AND inhrelid = to_regclass($1))",
-        )
-        .bind(&name)
-        .fetch_one(&mut *transaction)
-        .await?;
-        if !attached {
-            // Made apart and then attached: that needs no lock that a running flush would hold up.
-            let statements = format!(
-                "CREATE TABLE IF NOT EXISTS {name} (LIKE trades INCLUDING ALL);
-                 ALTER TABLE trades ATTACH PARTITION {name} FOR VALUES FROM ('{begin} 00:00:00+00') TO ('{end} 00:00:00+00');"
-            );
-            sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *transaction).await?;
-        }
-        transaction.commit().await
     }
 
     pub(crate) async fn read_floors(&self) -> Result<Floors, StoreError> {
@@ -110,31 +92,20 @@ impl PostgresDatabase {
         if floor_us == i64::MIN {
             return Ok(());
         }
-        let first_kept = partition_name(floor_us.div_euclid(DAY_US));
-        let names: Vec<String> = sqlx::query_scalar(
-            "SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-             WHERE inhparent = 'trades'::regclass AND relname < $1 ORDER BY relname",
+        let first_kept = floor_us.div_euclid(DAY_US);
+        let days: Vec<String> = sqlx::query_scalar(
+            "SELECT to_date(substr(relname, 8), 'YYYYMMDD')::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+             WHERE inhparent = 'trades'::regclass AND relname < 'trades_' || to_char($1::date, 'YYYYMMDD') ORDER BY relname",
         )
-        .bind(&first_kept)
+        .bind(date(first_kept))
         .fetch_all(&self.pool)
         .await?;
-        for name in names {
-            let mut transaction = self.pool.begin().await?;
-            sqlx::query(LOCK).execute(&mut *transaction).await?;
-            // Dropping waits for the flushes under way; who comes later must not wait behind it for long.
-            let statements = format!("SET LOCAL lock_timeout = '2s'; DROP TABLE {name};");
-            sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *transaction).await?;
-            transaction.commit().await?;
+        for day in days {
+            sqlx::query("SELECT drop_trades_day($1::date)").bind(day).execute(&self.pool).await?;
         }
-        let first_kept = floor_us.div_euclid(DAY_US);
         self.known_days.lock().unwrap_or_else(PoisonError::into_inner).retain(|day| *day >= first_kept);
         Ok(())
     }
-}
-
-/// `trades_20260101`: sorts by day.
-fn partition_name(day: i64) -> String {
-    format!("trades_{}", date(day).replace('-', ""))
 }
 
 /// The day as `2026-01-01`, UTC; beyond what a calendar holds, its first or last day.
@@ -149,9 +120,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partitions_are_named_after_their_day_in_utc() {
-        assert_eq!(partition_name(0), "trades_19700101");
-        assert_eq!(partition_name(1_767_225_600_000_000 / DAY_US), "trades_20260101");
+    fn days_are_those_of_the_calendar_in_utc() {
+        assert_eq!(date(0), "1970-01-01");
+        assert_eq!(date(1_767_225_600_000_000 / DAY_US), "2026-01-01");
         assert_eq!(date(-1), "1969-12-31");
         assert_eq!(date(i64::MAX), "9999-12-30");
     }

@@ -30,7 +30,7 @@ impl TestDatabase {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("market.db").display());
         let options = ConnectOptions { create: true, ..ConnectOptions::default() };
-        let store = Store::connect(&url, "ignored", options).await.unwrap();
+        let store = Store::connect(&url.into(), "ignored", options).await.unwrap();
         store.migrate().await.unwrap();
         Self { store, _folder: Some(folder) }
     }
@@ -42,7 +42,7 @@ impl TestDatabase {
             return None;
         };
         let schema = format!("test_{}", uuid::Uuid::new_v4().simple());
-        let store = Store::connect(&url, &schema, ConnectOptions::default()).await.unwrap();
+        let store = Store::connect(&url.into(), &schema, ConnectOptions::default()).await.unwrap();
         store.migrate().await.unwrap();
         Some(Self { store, _folder: None })
     }

@@ -53,7 +53,7 @@ async fn begin_series(plan: &SchemaPlan, key: &SchemaKey, databases: &Databases,
         return;
     }
     let begun = async {
-        let store = Store::connect(key.url.expose(), &key.schema, CONNECT).await?;
+        let store = Store::connect(&key.connection, &key.schema, CONNECT).await?;
         let mut refused = Vec::new();
         for BegunSeries { market, since_us } in &plan.series.to_begin {
             match store.begin_series(market, *since_us).await {
@@ -82,7 +82,7 @@ async fn begin_series(plan: &SchemaPlan, key: &SchemaKey, databases: &Databases,
 }
 
 async fn take(plan: &SchemaPlan, key: &SchemaKey, migrate: bool) -> Result<Claim, StoreError> {
-    let store = Store::connect(key.url.expose(), &key.schema, CONNECT).await?;
+    let store = Store::connect(&key.connection, &key.schema, CONNECT).await?;
     let taken = async {
         if migrate {
             store.migrate().await?;
@@ -90,7 +90,11 @@ async fn take(plan: &SchemaPlan, key: &SchemaKey, migrate: bool) -> Result<Claim
         if let Some(predecessor) = &plan.predecessor {
             store.hand_over(predecessor, &plan.owner).await?;
         }
-        store.claim(&plan.owner).await
+        let claim = store.claim(&plan.owner).await?;
+        if let (Claim::Ours, Some(role)) = (&claim, &key.worker_role) {
+            store.grant_rows(role).await?;
+        }
+        Ok(claim)
     };
     let taken = taken.await;
     store.close().await;
@@ -100,7 +104,7 @@ async fn take(plan: &SchemaPlan, key: &SchemaKey, migrate: bool) -> Result<Claim
 fn complaint(error: &StoreError) -> Complaint {
     let reason = match error {
         StoreError::SchemaTooNew { .. } => Reason::SchemaTooNew,
-        error if error.is_transient() => Reason::DatabaseUnreachable,
+        error if error.is_transient() && !error.is_refusal() => Reason::DatabaseUnreachable,
         _ => Reason::DatabaseRefused,
     };
     Complaint::new(reason, error_chain(error))

@@ -7,12 +7,13 @@ use crds::CryptoPipeline;
 use crds::spec::DatabaseSpec;
 use kube::ResourceExt;
 use runtime::error_chain::error_chain;
+use runtime::kafka_admin::KafkaAdminError;
 use store::{Owner, Store};
 
 use crate::context::Context;
-use crate::reconcile::observe::cluster::read_secret;
 use crate::reconcile::observe::database::CONNECT;
 use crate::reconcile::observe::kafka::TopicKey;
+use crate::reconcile::observe::secrets::Secrets;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -26,21 +27,29 @@ async fn delete_topic(pipeline: &CryptoPipeline, context: &Context) -> Result<()
     let created =
         pipeline.status.as_ref().and_then(|status| status.topic.as_ref()).filter(|topic| topic.created);
     let (Some(kafka), Some(created)) = (&pipeline.spec.kafka, created) else { return Ok(()) };
-    let key = TopicKey::new(kafka);
     let deleted = async {
-        let admin = context.brokers.admin(&key.connection)?;
-        match admin.describe_topic(&created.name).await? {
-            Some(topic) if topic.id == created.id => admin.delete_topic(&created.name).await,
-            _ => Ok(()),
-        }
+        let secrets = secrets_of(pipeline, context).await;
+        let security = secrets.kafka_security(kafka).map_err(|problem| problem.message)?;
+        let key = TopicKey::new(kafka, security);
+        let deleted = async {
+            let admin = context.brokers.admin(&key.connection)?;
+            match admin.describe_topic(&created.name).await? {
+                Some(topic) if topic.id == created.id => admin.delete_topic(&created.name).await,
+                _ => Ok(()),
+            }
+        };
+        deleted.await.map_err(|error: KafkaAdminError| error.to_string())
     };
-    let outcome = tokio::time::timeout(LIMIT, deleted).await;
-    let reason = match outcome {
+    let reason = match tokio::time::timeout(LIMIT, deleted).await {
         Ok(Ok(())) => return Ok(()),
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(reason)) => reason,
         Err(_) => "no answer in time".to_owned(),
     };
     Err(format!("topic {} at {} ({reason})", created.name, kafka.bootstrap_servers))
+}
+
+async fn secrets_of(pipeline: &CryptoPipeline, context: &Context) -> Secrets {
+    Secrets::read(&context.client, &pipeline.namespace().unwrap_or_default(), &pipeline.spec).await
 }
 
 async fn delete_schema(pipeline: &CryptoPipeline, context: &Context) -> Result<(), String> {
@@ -62,13 +71,12 @@ async fn drop_schema(
     database: &DatabaseSpec,
     context: &Context,
 ) -> Result<(), String> {
+    let secrets = secrets_of(pipeline, context).await;
+    let access = secrets.database_access(database).map_err(|problem| problem.message)?;
     let namespace = pipeline.namespace().unwrap_or_default();
-    let secret = &database.connection_secret;
-    let (_, url) = read_secret(&context.client, &namespace, secret).await;
-    let url = url.ok_or_else(|| format!("Secret {} does not give its URL", secret.name))?;
     let owner = Owner { namespace, name: pipeline.name_any(), uid: pipeline.uid().unwrap_or_default() };
     let dropped = async {
-        let store = Store::connect(url.expose(), &database.schema, CONNECT).await?;
+        let store = Store::connect(&access.admin, &database.schema, CONNECT).await?;
         let dropped = store.drop_schema(&owner).await;
         store.close().await;
         dropped

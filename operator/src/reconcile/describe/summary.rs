@@ -56,6 +56,7 @@ fn needs_a_person(verdict: &Verdict) -> bool {
         Reason::DatabaseRefused,
         Reason::SchemaTooNew,
         Reason::MigrationRequired,
+        Reason::RightsRequired,
         Reason::SchemaOwnedByAnother,
         Reason::UnknownSymbol,
     ];

@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 
 use crds::pod_template::PodTemplate;
-use crds::worker_settings::DATABASE_URL_ENV;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
-    EnvVarSource, HTTPGetAction, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
-    SeccompProfile, SecretKeySelector, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, HTTPGetAction,
+    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
+    SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -21,13 +20,13 @@ use super::config_map::SETTINGS_FILE;
 use super::names::{
     Owner, Role, owned_metadata, role_labels, role_name, selector_labels, service_account_name,
 };
+use super::server_secrets::ServerSecrets;
 use crate::reconcile::plan::{ProducerPlan, RepairerPlan, WorkloadsPlan};
 
 const SETTINGS_FOLDER: &str = "/etc/cryptopipeline";
 /// The volume for files that are kept for a while.
 const SCRATCH: &str = "scratch";
 const SETTINGS_CHECKSUM: &str = "cryptopipeline.dev/settings-checksum";
-const DATABASE_CHECKSUM: &str = "cryptopipeline.dev/database-checksum";
 /// Where the workers answer `/livez`, `/readyz`, `/metrics` and `/status`.
 pub(crate) const WORKER_PORT: i32 = 8080;
 /// The user that the image is made for.
@@ -43,8 +42,9 @@ struct RolePods<'a> {
     strategy: RollingUpdateDeployment,
     template: &'a PodTemplate,
     resources: ResourceRequirements,
-    env: Vec<EnvVar>,
-    checksums: BTreeMap<String, String>,
+    server_secrets: ServerSecrets<'a>,
+    /// The settings file's text: another one replaces the pods.
+    settings: &'a str,
     /// Whether they keep files for a while: their root is read-only.
     scratch: bool,
 }
@@ -52,6 +52,7 @@ struct RolePods<'a> {
 pub(super) fn producer_deployment(
     owner: &Owner<'_>,
     role: Role<'_>,
+    workloads: &WorkloadsPlan,
     producer: &ProducerPlan,
     settings: &str,
     image: &WorkerImage,
@@ -64,8 +65,8 @@ pub(super) fn producer_deployment(
         strategy: rolling_update(1, 0),
         template: &producer.pod_template,
         resources: resources("50m", "48Mi", "256Mi"),
-        env: Vec::new(),
-        checksums: BTreeMap::from([(SETTINGS_CHECKSUM.to_owned(), checksum(settings))]),
+        server_secrets: ServerSecrets::of_kafka(workloads),
+        settings,
         scratch: false,
     };
     deployment(owner, pods, image)
@@ -86,8 +87,8 @@ pub(super) fn aggregator_deployment(
         strategy: rolling_update(0, 1),
         template: &workloads.aggregator.pod_template,
         resources: resources("100m", "96Mi", "512Mi"),
-        env: database_url(workloads),
-        checksums: with_database(workloads, settings),
+        server_secrets: ServerSecrets::of_kafka_and_database(workloads),
+        settings,
         scratch: false,
     };
     deployment(owner, pods, image)
@@ -109,37 +110,12 @@ pub(super) fn repairer_deployment(
         strategy: rolling_update(0, 1),
         template: &repairer.pod_template,
         resources: resources("20m", "48Mi", "256Mi"),
-        env: database_url(workloads),
-        checksums: with_database(workloads, settings),
+        server_secrets: ServerSecrets::of_kafka_and_database(workloads),
+        settings,
         // A daily file is verified as a whole before anything of it is used.
         scratch: repairer.settings.history.is_some(),
     };
     deployment(owner, pods, image)
-}
-
-/// The database's URL, from its Secret.
-fn database_url(workloads: &WorkloadsPlan) -> Vec<EnvVar> {
-    let url = workloads.database_secret.as_ref().map(|secret| EnvVar {
-        name: DATABASE_URL_ENV.to_owned(),
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: secret.name.clone(),
-                key: secret.key.clone(),
-                optional: None,
-            }),
-            ..EnvVarSource::default()
-        }),
-        value: None,
-    });
-    url.into_iter().collect()
-}
-
-/// What replaces the pods of a role that uses the database.
-fn with_database(workloads: &WorkloadsPlan, settings: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        (SETTINGS_CHECKSUM.to_owned(), checksum(settings)),
-        (DATABASE_CHECKSUM.to_owned(), workloads.database_checksum.clone()),
-    ])
 }
 
 fn deployment(owner: &Owner<'_>, pods: RolePods<'_>, image: &WorkerImage) -> Deployment {
@@ -170,7 +146,8 @@ fn pod_template(owner: &Owner<'_>, name: &str, pods: RolePods<'_>, image: &Worke
     let mut labels = template.labels.clone();
     labels.extend(role_labels(owner.id, pods.role));
     let mut annotations = template.annotations.clone();
-    annotations.extend(pods.checksums.clone());
+    annotations.insert(SETTINGS_CHECKSUM.to_owned(), checksum(pods.settings));
+    annotations.extend(pods.server_secrets.checksums());
     let settings_volume = Volume {
         name: "settings".to_owned(),
         config_map: Some(ConfigMapVolumeSource { name: name.to_owned(), ..ConfigMapVolumeSource::default() }),
@@ -199,7 +176,12 @@ fn pod_template(owner: &Owner<'_>, name: &str, pods: RolePods<'_>, image: &Worke
             topology_spread_constraints: Some(vec![on_different_nodes(owner, pods.role)]),
             image_pull_secrets: Some(template.image_pull_secrets.clone())
                 .filter(|secrets| !secrets.is_empty()),
-            volumes: Some(std::iter::once(settings_volume).chain(scratch_volume).collect()),
+            volumes: Some(
+                std::iter::once(settings_volume)
+                    .chain(pods.server_secrets.volumes())
+                    .chain(scratch_volume)
+                    .collect(),
+            ),
             containers: vec![container(pods, image)],
             ..PodSpec::default()
         }),
@@ -230,15 +212,9 @@ fn container(pods: RolePods<'_>, image: &WorkerImage) -> Container {
         "--listen",
         &format!("0.0.0.0:{WORKER_PORT}"),
     ];
-    let mount = |name: &str, path: &str, read_only| VolumeMount {
-        name: name.to_owned(),
-        mount_path: path.to_owned(),
-        read_only,
-        ..VolumeMount::default()
-    };
-    let scratch_mount = pods.scratch.then(|| mount(SCRATCH, "/tmp", None));
-    let settings_mount = mount("settings", SETTINGS_FOLDER, Some(true));
-    let mut env = pods.env;
+    let scratch_mount = pods.scratch.then(|| mount(SCRATCH, "/tmp", false));
+    let settings_mount = mount("settings", SETTINGS_FOLDER, true);
+    let mut env = pods.server_secrets.env();
     env.extend(pods.template.env.clone());
     Container {
         name: "worker".to_owned(),
@@ -256,8 +232,22 @@ fn container(pods: RolePods<'_>, image: &WorkerImage) -> Container {
         readiness_probe: Some(probe("/readyz", 5, 2)),
         resources: Some(pods.template.resources.clone().unwrap_or(pods.resources)),
         security_context: Some(container_security()),
-        volume_mounts: Some(std::iter::once(settings_mount).chain(scratch_mount).collect()),
+        volume_mounts: Some(
+            std::iter::once(settings_mount)
+                .chain(pods.server_secrets.mounts())
+                .chain(scratch_mount)
+                .collect(),
+        ),
         ..Container::default()
+    }
+}
+
+pub(super) fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
     }
 }
 

@@ -1,16 +1,15 @@
-//! What the cluster itself holds: the Deployments, the pods behind them, other pipelines, the Secret.
+//! What the cluster itself holds: the Deployments, the pods behind them, other pipelines.
 
 use crds::CryptoPipeline;
-use crds::spec::{KafkaSpec, SecretKey};
+use crds::spec::KafkaSpec;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector::Store;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 
-use super::database::DatabaseUrl;
-use super::{SecretState, Workload, Workloads};
-use crate::reconcile::desired::{ROLE_LABEL, Role, SOURCE_LABEL, checksum};
+use super::{Workload, Workloads};
+use crate::reconcile::desired::{ROLE_LABEL, Role, SOURCE_LABEL};
 
 /// The Deployments of `pipeline` and how their pods do.
 pub fn workloads(
@@ -122,27 +121,4 @@ fn topic_address(kafka: &KafkaSpec) -> (Vec<&str>, &str) {
     let mut brokers: Vec<&str> = kafka.bootstrap_servers.split(',').map(str::trim).collect();
     brokers.sort_unstable();
     (brokers, &kafka.topic.name)
-}
-
-/// Reads one key of one Secret.
-pub async fn read_secret(
-    client: &Client,
-    namespace: &str,
-    at: &SecretKey,
-) -> (SecretState, Option<DatabaseUrl>) {
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    match secrets.get_opt(&at.name).await {
-        Ok(Some(secret)) => match text_of(&secret, &at.key) {
-            Some(url) => (SecretState::Found { checksum: checksum(&url) }, Some(DatabaseUrl::new(url))),
-            None => (SecretState::KeyNotFound, None),
-        },
-        Ok(None) => (SecretState::NotFound, None),
-        Err(error) => (SecretState::Unreadable(error.to_string()), None),
-    }
-}
-
-fn text_of(secret: &Secret, key: &str) -> Option<String> {
-    let bytes = secret.data.as_ref()?.get(key)?;
-    let text = std::str::from_utf8(&bytes.0).ok()?.trim();
-    (!text.is_empty()).then(|| text.to_owned())
 }

@@ -1,15 +1,14 @@
 //! Looks at schemas: whose they are, their version, how far the topic is read and what is missing.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use crds::CryptoPipeline;
 use kube::runtime::reflector::ObjectRef;
 use runtime::error_chain::error_chain;
-use store::{ConnectOptions, LATEST_SCHEMA_VERSION, Store, StoreError};
+use store::{ConnectOptions, DatabaseConnection, LATEST_SCHEMA_VERSION, Store, StoreError};
 
 use super::reader::{Look, News, Pace, Readers};
-use super::{CandleChecks, Failure, Reading, SchemaState};
+use super::{CandleChecks, Failure, Reading, SchemaState, WorkerRights};
 
 /// How many candles that differ are read.
 const MOST_DIFFERING: i64 = 100;
@@ -21,37 +20,16 @@ const COUNTS_STAND: Duration = Duration::from_secs(60);
 pub(crate) const CONNECT: ConnectOptions =
     ConnectOptions { max_connections: 1, acquire_timeout: Duration::from_secs(5), create: false };
 
-/// A database's URL: credentials that no text may show.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct DatabaseUrl(String);
-
-impl DatabaseUrl {
-    /// Keeps `url` to itself.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self(url.into())
-    }
-
-    /// The URL, for the one who connects.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("DatabaseUrl(..)")
-    }
-}
-
 /// A schema in a database, and the topic that is read into it. Other credentials make another key, so that a
 /// changed Secret is used at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SchemaKey {
-    /// The database.
-    pub url: DatabaseUrl,
+    /// The database, as the operator reaches it.
+    pub connection: DatabaseConnection,
     /// The schema's name.
     pub schema: String,
+    /// The workers' user, where the operator connects as another one.
+    pub worker_role: Option<String>,
     /// The topic's name.
     pub topic: String,
 }
@@ -81,7 +59,7 @@ impl Databases {
 
 /// What a database's error means for those who wait.
 pub(crate) fn failure(error: &StoreError) -> Failure {
-    Failure { message: error_chain(error), is_transient: error.is_transient() }
+    Failure { message: error_chain(error), is_transient: error.is_transient() && !error.is_refusal() }
 }
 
 struct SchemaLook {
@@ -118,7 +96,7 @@ impl SchemaLook {
                 store.clone()
             }
             None => {
-                let store = Store::connect(self.key.url.expose(), &self.key.schema, CONNECT).await?;
+                let store = Store::connect(&self.key.connection, &self.key.schema, CONNECT).await?;
                 self.store.insert(store).clone()
             }
         };
@@ -129,7 +107,14 @@ impl SchemaLook {
         }
         // The tables of another version may look otherwise.
         if version == Some(LATEST_SCHEMA_VERSION) {
-            // In this order: the ledgers then hold at least what the positions say was read.
+            if let Some(role) = &self.key.worker_role {
+                state.worker_rights = match store.may_write_rows(role).await? {
+                    Some(true) => WorkerRights::Granted,
+                    Some(false) => WorkerRights::Lacking { role: role.clone() },
+                    None => WorkerRights::NoSuchRole { role: role.clone() },
+                };
+            }
+            // Positions first: the ledgers then hold at least what they say was read.
             state.positions = store.positions(&self.key.topic).await?;
             state.ledgers = store.ledgers().await?;
             state.series = store.begun_series().await?;
@@ -153,7 +138,9 @@ impl Look for SchemaLook {
             (missing, refused, state.ledgers.iter().filter(|ledger| ledger.restart.is_some()).count())
         };
         let known = |state: &SchemaState| (state.version, figures(state), state.checks.differing.clone());
-        before.owner != after.owner || known(before) != known(after)
+        before.worker_rights != after.worker_rights
+            || before.owner != after.owner
+            || known(before) != known(after)
     }
 
     async fn close(self) {

@@ -1,7 +1,7 @@
 //! Puts the last looks together.
 
 use crds::CryptoPipeline;
-use crds::spec::DatabaseSpec;
+use crds::spec::{DatabaseSpec, KafkaSpec};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -9,6 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::cluster;
 use super::database::SchemaKey;
 use super::kafka::TopicKey;
+use super::secrets::{Credentials, Secrets};
 use super::{Observed, Reading, SecretState};
 use crate::context::Context;
 use crate::reconcile::memory::Memory;
@@ -17,25 +18,37 @@ use crate::reconcile::memory::Memory;
 pub struct Observation {
     /// What is known.
     pub observed: Observed,
-    /// The topic, where the spec names a broker.
+    /// The topic, where the spec names a broker and its Secrets could be read.
     pub topic: Option<TopicKey>,
-    /// The schema, where the spec names a database and its Secret could be read.
+    /// The schema, where the spec names a database and its Secrets could be read.
     pub schema: Option<SchemaKey>,
 }
 
-/// Everything that is known of `pipeline`. Only the Secret is asked for here; the rest are the last looks.
+/// Everything that is known of `pipeline`. Only the Secrets are asked for here; the rest are the last looks.
 pub async fn observe(pipeline: &CryptoPipeline, context: &Context, memory: &mut Memory) -> Observation {
     let asker = ObjectRef::from_obj(pipeline);
-    let topic = pipeline.spec.kafka.as_ref().map(TopicKey::new);
-    let (secret, schema) = match (&pipeline.spec.database, &topic) {
-        (Some(database), Some(topic)) => credentials(pipeline, database, &topic.topic, context, memory).await,
-        _ => (SecretState::Pending, None),
+    let (topic, schema, secrets) = match (&pipeline.spec.kafka, &pipeline.spec.database) {
+        (Some(kafka), Some(database)) => {
+            let credentials = credentials(pipeline, kafka, database, context, memory).await;
+            let topic = credentials.kafka.clone().ok().map(|security| TopicKey::new(kafka, security));
+            let schema = credentials.database.clone().ok().map(|access| SchemaKey {
+                worker_role: access.worker_role(),
+                connection: access.admin,
+                schema: database.schema.clone(),
+                topic: kafka.topic.name.clone(),
+            });
+            (topic, schema, credentials.states())
+        }
+        // Such a pipeline has no plan.
+        _ => (None, None, [SecretState::Pending, SecretState::Pending]),
     };
+    let [kafka_secrets, database_secrets] = secrets;
     let workloads = cluster::workloads(pipeline, &context.stores.deployments, &context.stores.pods);
     let observed = Observed {
         topic: topic.as_ref().map_or(Reading::Pending, |topic| context.brokers.topic(topic, &asker)),
         topic_rival: cluster::topic_rival(pipeline, &context.stores.pipelines),
-        secret,
+        kafka_secrets,
+        database_secrets,
         schema: schema.as_ref().map_or(Reading::Pending, |schema| context.databases.schema(schema, &asker)),
         workers: context.workers.reports(&asker),
         writers_gone_since: memory.writers_gone_since(&workloads, Timestamp::now()),
@@ -46,21 +59,19 @@ pub async fn observe(pipeline: &CryptoPipeline, context: &Context, memory: &mut 
 
 async fn credentials(
     pipeline: &CryptoPipeline,
+    kafka: &KafkaSpec,
     database: &DatabaseSpec,
-    topic: &str,
     context: &Context,
     memory: &mut Memory,
-) -> (SecretState, Option<SchemaKey>) {
+) -> Credentials {
     let generation = pipeline.metadata.generation;
-    let (state, url) = match memory.secret(generation) {
-        Some(remembered) => remembered,
-        None => {
-            let namespace = pipeline.namespace().unwrap_or_default();
-            let read = cluster::read_secret(&context.client, &namespace, &database.connection_secret).await;
-            memory.note_secret(generation, read.0.clone(), read.1.clone());
-            read
-        }
-    };
-    let key = url.map(|url| SchemaKey { url, schema: database.schema.clone(), topic: topic.to_owned() });
-    (state, key)
+    if let Some(remembered) = memory.credentials(generation) {
+        return remembered;
+    }
+    let namespace = pipeline.namespace().unwrap_or_default();
+    let secrets = Secrets::read(&context.client, &namespace, &pipeline.spec).await;
+    let credentials =
+        Credentials { kafka: secrets.kafka_security(kafka), database: secrets.database_access(database) };
+    memory.note_credentials(generation, credentials.clone());
+    credentials
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crds::CryptoPipeline;
 use crds::spec::KafkaSpec;
 use kube::runtime::reflector::ObjectRef;
-use runtime::kafka::KafkaConnection;
+use runtime::kafka::{KafkaConnection, KafkaSecurity};
 use runtime::kafka_admin::{KafkaAdmin, KafkaAdminError};
 
 use super::reader::{Look, News, Pace, Readers};
@@ -22,7 +22,7 @@ pub struct Brokers {
     topics: Readers<TopicKey, TopicLook>,
 }
 
-/// A topic at a broker.
+/// A topic at a broker. Other credentials make another key, so that a changed Secret is used at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TopicKey {
     /// The broker.
@@ -32,11 +32,12 @@ pub struct TopicKey {
 }
 
 impl TopicKey {
-    /// The topic that `kafka` names.
+    /// The topic that `kafka` names, at a broker with this security.
     #[must_use]
-    pub fn new(kafka: &KafkaSpec) -> Self {
+    pub fn new(kafka: &KafkaSpec, security: KafkaSecurity) -> Self {
         let connection = KafkaConnection {
             bootstrap_servers: kafka.bootstrap_servers.clone(),
+            security,
             client_config: kafka.client_config.clone(),
         };
         Self { connection, topic: kafka.topic.name.clone() }

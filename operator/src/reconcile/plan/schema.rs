@@ -1,14 +1,13 @@
 //! What is to be done to the schema.
 
 use crds::condition::Reason;
-use crds::spec::{DatabaseSpec, SecretKey};
 use crds::worker_settings::PipelineId;
 use crds::{CryptoPipelineSpec, CryptoPipelineStatus};
 use store::{LATEST_SCHEMA_VERSION, Owner};
 
 use super::Complaint;
 use super::series::{SeriesPlan, plan_series};
-use crate::reconcile::observe::{Observed, Reading, SchemaState, SecretState};
+use crate::reconcile::observe::{Observed, Reading, SchemaState, SecretState, WorkerRights};
 
 /// What an SQLite file, which has no schemas, is called in texts.
 const NAMELESS: &str = "market";
@@ -37,7 +36,7 @@ pub enum SchemaStep {
     Refuse(Complaint),
     /// Bring its tables to the version that this program knows, and take it.
     Migrate,
-    /// Take it: its tables are right.
+    /// Take it, and let the workers' user in: its tables are right.
     Claim,
     /// Nothing: it is right, and ours.
     Keep,
@@ -62,9 +61,9 @@ pub(super) fn plan_schema(
     let managed = spec.database.as_ref().is_none_or(|database| database.managed);
     let had_it = status.is_some_and(|status| status.schema.is_some());
     let predecessor = predecessor(&owner, had_it, observed.schema.value());
-    let step = match refused_credentials(spec.database.as_ref(), &observed.secret) {
-        Some(complaint) => SchemaStep::Refuse(complaint),
-        None => match &observed.schema {
+    let step = match &observed.database_secrets {
+        SecretState::Missing(problem) => SchemaStep::Refuse(problem.clone().into()),
+        SecretState::Pending | SecretState::NotNeeded | SecretState::Found { .. } => match &observed.schema {
             Reading::Known { value, .. } => next_step(&name, &owner, predecessor.as_ref(), managed, value),
             Reading::Failed(failure) if !failure.is_transient => {
                 SchemaStep::Refuse(Complaint::new(Reason::DatabaseRefused, failure.message.clone()))
@@ -105,8 +104,17 @@ fn next_step(
         return SchemaStep::Refuse(Complaint::new(Reason::SchemaOwnedByAnother, message));
     }
     match schema.version {
-        Some(LATEST_SCHEMA_VERSION) if is_ours => SchemaStep::Keep,
-        Some(LATEST_SCHEMA_VERSION) => SchemaStep::Claim,
+        Some(LATEST_SCHEMA_VERSION) => match &schema.worker_rights {
+            WorkerRights::Granted if is_ours => SchemaStep::Keep,
+            WorkerRights::NoSuchRole { role } => {
+                let message = format!(
+                    "the database has no user {role}, whom database.connectionSecret names: create it"
+                );
+                SchemaStep::Refuse(Complaint::new(Reason::DatabaseRefused, message))
+            }
+            WorkerRights::Lacking { role } if !managed => SchemaStep::Refuse(rights_required(name, role)),
+            WorkerRights::Granted | WorkerRights::Lacking { .. } => SchemaStep::Claim,
+        },
         _ if managed => SchemaStep::Migrate,
         found => {
             let found = found.map_or("not there".to_owned(), |version| format!("at version {version}"));
@@ -119,6 +127,14 @@ fn next_step(
     }
 }
 
+fn rights_required(schema: &str, role: &str) -> Complaint {
+    let message = format!(
+        "the database's user {role} may not write to schema {schema} and database.managed is false: grant it USAGE on the \
+         schema, SELECT, INSERT, UPDATE and DELETE on its tables, USAGE on its sequences and EXECUTE on its functions"
+    );
+    Complaint::new(Reason::RightsRequired, message)
+}
+
 /// Whoever has the schema, if that is the same pipeline before it was deleted and made anew: what was retained is
 /// taken up again. One that has had the schema already is no successor: it has lost it to a namesake elsewhere.
 fn predecessor(owner: &Owner, had_it: bool, schema: Option<&SchemaState>) -> Option<Owner> {
@@ -126,23 +142,4 @@ fn predecessor(owner: &Owner, had_it: bool, schema: Option<&SchemaState>) -> Opt
     let is_namesake =
         found.namespace == owner.namespace && found.name == owner.name && found.uid != owner.uid;
     (is_namesake && !had_it).then(|| found.clone())
-}
-
-/// Why there are no credentials to connect with.
-fn refused_credentials(database: Option<&DatabaseSpec>, secret: &SecretState) -> Option<Complaint> {
-    let SecretKey { name, key } = &database?.connection_secret;
-    match secret {
-        SecretState::NotFound => Some(Complaint::new(
-            Reason::SecretNotFound,
-            format!("Secret {name} does not exist: create it with the database's URL under the key {key}"),
-        )),
-        SecretState::KeyNotFound => Some(Complaint::new(
-            Reason::SecretKeyNotFound,
-            format!("Secret {name} has no text under the key {key}: put the database's URL there"),
-        )),
-        SecretState::Unreadable(message) => {
-            Some(Complaint::new(Reason::SecretUnreadable, format!("Secret {name} cannot be read: {message}")))
-        }
-        SecretState::Pending | SecretState::NotNeeded | SecretState::Found { .. } => None,
-    }
 }

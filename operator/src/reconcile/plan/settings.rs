@@ -7,9 +7,10 @@ use crds::spec::SourceSpec;
 use crds::worker_settings::{
     AggregationSettings, AggregatorSettings, DatabaseSettings, ExchangeKind, HistorySettings, KafkaSettings,
     LedgerSettings, PipelineId, ProducerSettings, RepairerSettings, SourceHistorySettings, SourceSettings,
+    TlsFiles,
 };
 
-use super::{Place, WishedTopic};
+use super::{Place, WishedTopic, secrets};
 
 pub(super) fn producer_settings(
     id: &PipelineId,
@@ -35,7 +36,7 @@ pub(super) fn repairer_settings(
         pipeline: id.clone(),
         sources: spec.sources.iter().map(source_settings).collect(),
         kafka: kafka_settings(spec, place, topic),
-        database: LedgerSettings { schema: super::schema::name_of(spec) },
+        database: LedgerSettings { schema: super::schema::name_of(spec), tls: database_tls(spec, place) },
         history: history_settings(spec),
     }
 }
@@ -83,6 +84,7 @@ pub(super) fn aggregator_settings(
         kafka: kafka_settings(spec, place, topic),
         database: DatabaseSettings {
             schema: super::schema::name_of(spec),
+            tls: database_tls(spec, place),
             trades_retention_s: retention.and_then(|kept| kept.trades.as_ref()?.seconds()),
             candles_retention_s: retention.and_then(|kept| kept.candles.as_ref()?.seconds()),
         },
@@ -109,8 +111,19 @@ fn kafka_settings(spec: &CryptoPipelineSpec, place: Place<'_>, topic: &WishedTop
     KafkaSettings {
         bootstrap_servers: spec.kafka.as_ref().map_or(embedded, |kafka| &kafka.bootstrap_servers).to_owned(),
         topic: topic.name.clone(),
+        tls: in_pods(place, spec.kafka.as_ref().and_then(secrets::kafka_tls)),
+        sasl: in_pods(place, spec.kafka.as_ref().and_then(secrets::kafka_sasl)),
         client_config: spec.kafka.as_ref().map(|kafka| kafka.client_config.clone()).unwrap_or_default(),
     }
+}
+
+fn database_tls(spec: &CryptoPipelineSpec, place: Place<'_>) -> Option<TlsFiles> {
+    in_pods(place, spec.database.as_ref().and_then(secrets::database_tls))
+}
+
+/// Workers on this machine are handed their credentials; no file holds them.
+fn in_pods<T>(place: Place<'_>, files: Option<T>) -> Option<T> {
+    files.filter(|_| place == Place::Cluster)
 }
 
 fn chosen(chosen: Option<&String>, own: &str) -> String {

@@ -7,7 +7,7 @@ use crds::worker_settings::PipelineId;
 use crds::{CryptoPipelineSpec, CryptoPipelineStatus};
 
 use super::Complaint;
-use crate::reconcile::observe::{Observed, Reading, TopicState};
+use crate::reconcile::observe::{Observed, Reading, SecretState, TopicState};
 
 /// The settings that every topic of ours has. With the trades' own times retention would delete replayed trades
 /// at once, and Kafka 4 would refuse clocks that run ahead.
@@ -114,8 +114,16 @@ fn next_step(
             format!("topic {} belongs to the older CryptoPipeline {rival}: name another topic", wished.name);
         return (TopicStep::Refuse(Complaint::new(Reason::TopicOwnedByAnother, message)), None);
     }
-    let Reading::Known { value: topic, .. } = &observed.topic else {
-        return (TopicStep::Wait, None);
+    if let SecretState::Missing(problem) = &observed.kafka_secrets {
+        return (TopicStep::Refuse(problem.clone().into()), None);
+    }
+    let topic = match &observed.topic {
+        Reading::Known { value, .. } => value,
+        Reading::Failed(failure) if !failure.is_transient => {
+            let complaint = Complaint::new(Reason::BrokerRefused, failure.message.clone());
+            return (TopicStep::Refuse(complaint), None);
+        }
+        Reading::Failed(_) | Reading::Pending => return (TopicStep::Wait, None),
     };
     let Some(topic) = topic else {
         if wished.managed {

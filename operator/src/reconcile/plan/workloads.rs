@@ -3,6 +3,7 @@
 use crds::CryptoPipelineSpec;
 use crds::worker_settings::PipelineId;
 
+use super::secrets::plan_secrets;
 use super::settings::{aggregator_settings, producer_settings, repairer_settings};
 use super::{
     AggregatorPlan, Place, ProducerPlan, RepairerPlan, SchemaPlan, SchemaStep, TopicPlan, TopicStep,
@@ -39,14 +40,9 @@ pub(super) fn plan_workloads(
         producers: producers.collect(),
         aggregator,
         repairer,
-        database_secret: spec
-            .database
-            .as_ref()
-            .filter(|_| place == Place::Cluster)
-            .map(|database| database.connection_secret.clone()),
-        database_checksum: match &observed.secret {
-            SecretState::Found { checksum } => checksum.clone(),
-            _ => String::new(),
+        secrets: match (place, &spec.kafka, &spec.database) {
+            (Place::Cluster, Some(kafka), Some(database)) => Some(plan_secrets(kafka, database, observed)),
+            _ => None,
         },
     }
 }
@@ -54,7 +50,9 @@ pub(super) fn plan_workloads(
 /// Pods are first made once they have a topic and a schema. Those that run go on, and take new settings, while
 /// broker or database are away; they are left alone where something is refused.
 fn workload_step(observed: &Observed, topic: &TopicStep, schema: &SchemaStep) -> WorkloadStep {
-    let has_credentials = matches!(observed.secret, SecretState::Found { .. } | SecretState::NotNeeded);
+    let has_credentials = [&observed.kafka_secrets, &observed.database_secrets]
+        .into_iter()
+        .all(|secrets| matches!(secrets, SecretState::Found { .. } | SecretState::NotNeeded));
     let runs = observed.workloads.aggregator.is_some();
     let waits_at_worst = (topic.leads_to_a_topic() || *topic == TopicStep::Wait)
         && (schema.leads_to_a_schema() || *schema == SchemaStep::Wait);

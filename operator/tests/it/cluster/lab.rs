@@ -246,8 +246,13 @@ impl Lab {
     }
 
     pub(super) async fn create_secret(&self, name: &str, url: &str) {
+        self.apply_secret(name, &json!({"uri": url})).await;
+    }
+
+    pub(super) async fn apply_secret(&self, name: &str, data: &Value) {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
-        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"uri": url}});
+        let secret =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
         secrets.patch(name, &PatchParams::apply("somebody").force(), &Patch::Apply(secret)).await.unwrap();
     }
 
@@ -278,7 +283,7 @@ impl Lab {
 
     pub(super) fn kafka(&self) -> KafkaAdmin {
         let connection =
-            KafkaConnection { bootstrap_servers: self.bootstrap.clone(), client_config: Default::default() };
+            KafkaConnection { bootstrap_servers: self.bootstrap.clone(), ..KafkaConnection::default() };
         KafkaAdmin::new(&connection, "test", Duration::from_secs(10)).unwrap()
     }
 

@@ -144,7 +144,8 @@ fn publish(lab: &Lab, topic: &str, partition: i32) {
 async fn read_everything(lab: &Lab, pipeline: &str) {
     let (topic, schema) = (lab.topic(pipeline), lab.schema(pipeline));
     let id = lab.kafka().describe_topic(&topic).await.unwrap().unwrap().id;
-    let store = Store::connect(&lab.postgres_url, &schema, ConnectOptions::default()).await.unwrap();
+    let store =
+        Store::connect(&lab.postgres_url.as_str().into(), &schema, ConnectOptions::default()).await.unwrap();
     store.assign(&topic, &id, &[0, 1, 2]).await.unwrap();
     let mut connection = PgConnection::connect(&lab.postgres_url).await.unwrap();
     let read = format!(

@@ -53,7 +53,9 @@ async fn a_schema_that_is_newer_or_belongs_to_another_is_refused() {
     let Some(lab) = Lab::enter().await else { return };
     lab.start_operator().await;
     let newer =
-        Store::connect(&lab.postgres_url, &lab.schema("newer"), ConnectOptions::default()).await.unwrap();
+        Store::connect(&lab.postgres_url.as_str().into(), &lab.schema("newer"), ConnectOptions::default())
+            .await
+            .unwrap();
     newer.migrate().await.unwrap();
     let mut connection = PgConnection::connect(&lab.postgres_url).await.unwrap();
     let later = LATEST_SCHEMA_VERSION + 1;
@@ -69,7 +71,9 @@ async fn a_schema_that_is_newer_or_belongs_to_another_is_refused() {
     lab.event("newer", "SchemaTooNew").await;
 
     let owned =
-        Store::connect(&lab.postgres_url, &lab.schema("owned"), ConnectOptions::default()).await.unwrap();
+        Store::connect(&lab.postgres_url.as_str().into(), &lab.schema("owned"), ConnectOptions::default())
+            .await
+            .unwrap();
     owned.migrate().await.unwrap();
     let owner =
         Owner { namespace: "elsewhere".to_owned(), name: "first".to_owned(), uid: "another".to_owned() };
