@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+"""A pipeline on kind whose broker and database want to know who asks: examples/secure.yaml, and a change of every password.
+
+Needs the testbed (eval "$(testbed/up all)"), the image (target/image/cryptopipeline.tar) and the simulator's binary:  secure.py --bin FOLDER
+"""
+
+import argparse
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+import urllib.parse
+from pathlib import Path
+
+import demo
+import simulator
+from cluster import DEFINITION, Namespace, is_ready, restarts, use_testbed
+from documents import EXAMPLES, commands_of_example
+from judge.judge import judge_everything
+from judge.postgres import Postgres
+from judge.snapshot import EVERYTHING
+from judge.trades import read_trades, symbol_of
+from judge.truth import truths
+from steps import CHECKOUT, Failed, Test, command, wait_until
+
+PIPELINE = "secure"
+SECURE = Namespace("secure")
+kubectl = SECURE.kubectl
+# What the example calls them.
+BROKER = "my-cluster-kafka-bootstrap:9093"
+USER, BROKER_CA = "market-user", "my-cluster-cluster-ca-cert"
+DATABASE, DATABASE_ADMIN, DATABASE_CA = "market-db-app", "market-db-admin", "market-db-ca"
+SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ADAUSDT"]
+EXCHANGE = "    exchange: binance\n"
+# Minutes of the market in seconds: some have to be complete.
+SPEED = 10
+ROLES = ["producer-binance", "aggregator", "repairer"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", type=Path, required=True)
+    arguments = parser.parse_args()
+    use_testbed()
+    return SecureTest(arguments.bin).verdict("a secure pipeline on kind")
+
+
+class SecureTest(Test):
+    """One run."""
+
+    def __init__(self, programs: Path) -> None:
+        super().__init__()
+        self.programs = programs
+        self.folder = CHECKOUT / "target/e2e-secure"
+        self.simulator: subprocess.Popen | None = None
+        self.exchange = f"{os.environ['TESTBED_HOST_FOR_PODS']}:9080"
+        # Whatever must never be told.
+        self.passwords = [os.environ["KAFKA_PASSWORD"], *(password_of(os.environ[name]) for name in ("POSTGRES_SECURE_URL", "POSTGRES_SECURE_ADMIN_URL"))]
+        self.admin_url = os.environ["POSTGRES_SECURE_ADMIN_URL"]
+        self.database = Postgres(f"{self.admin_url}?sslmode=verify-full&sslrootcert={os.environ['TESTBED_SECURITY']}/ca.crt", PIPELINE)
+
+    def run(self) -> None:
+        self.step("the image is in the cluster", self.load_image)
+        self.step("helm installs the operator", self.install)
+        self.step("Secrets as Strimzi and CloudNativePG write them", self.create_secrets)
+        self.step("examples/secure.yaml is applied as its comment says and becomes ready", self.apply_example)
+        self.step("trades of every symbol are held, and none is missing", self.wait_for_trades)
+        self.step("the workers' user cannot change a table", self.no_rights_to_tables)
+        self.step("every password changes, and the pods are replaced", self.rotate)
+        self.step("the old passwords are refused now", self.old_passwords_are_refused)
+        self.step("trades go on with the new ones, and nothing had to be repaired", self.went_on)
+        self.step("every trade is there once, every claim true", self.judge)
+        self.step("no log, event, status or pod tells a password", self.nothing_is_told)
+        self.step("the pipeline goes, and with deletionPolicy Delete its topic and its tables", self.delete_pipeline)
+        self.step("the chart and its definition go", self.leave)
+
+    def load_image(self) -> None:
+        command("kind", "load", "image-archive", str(CHECKOUT / "target/image/cryptopipeline.tar"))
+
+    def install(self) -> None:
+        chart = str(CHECKOUT / "charts/cryptopipeline")
+        command("helm", "install", "cryptopipeline", chart, "--namespace", SECURE.name, "--create-namespace", "--wait", "--timeout", "120s")
+
+    def create_secrets(self) -> None:
+        ca = (Path(os.environ["TESTBED_SECURITY"]) / "ca.crt").read_text(encoding="utf-8")
+        # The user is called as the testbed's is, which the Secret's name does not tell.
+        add_broker_user(USER, os.environ["KAFKA_PASSWORD"])
+        url = os.environ["POSTGRES_SECURE_URL_PODS"]
+        jaas = f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{USER}" password="{os.environ["KAFKA_PASSWORD"]}";'
+        self.apply_secret(USER, {"password": os.environ["KAFKA_PASSWORD"], "sasl.jaas.config": jaas})
+        self.apply_secret(BROKER_CA, {"ca.crt": ca})
+        self.apply_secret(DATABASE_CA, {"ca.crt": ca})
+        self.apply_secret(DATABASE, {"username": "market", "password": password_of(url), "uri": url})
+
+    def apply_secret(self, name: str, data: dict[str, str]) -> None:
+        SECURE.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}])
+
+    def apply_example(self) -> None:
+        """The example as it is, with the testbed's addresses in place of its own."""
+        self.start_simulator()
+        manifest = (EXAMPLES / "secure.yaml").read_text(encoding="utf-8")
+        endpoints = f"    venue: simulated\n    endpoints: {{websocket: 'ws://{self.exchange}', rest: 'http://{self.exchange}'}}\n"
+        for ours, theirs in ((BROKER, os.environ["KAFKA_BOOTSTRAP_SECURE_PODS"]), (EXCHANGE, EXCHANGE + endpoints)):
+            if manifest.count(ours) != 1:
+                raise Failed(f"examples/secure.yaml has no {ours!r}, or more than one")
+            manifest = manifest.replace(ours, theirs)
+        create, apply = commands_of_example("secure.yaml")
+        placeholder = "postgres://ADMIN:PASSWORD@HOST:5432/DATABASE"
+        if placeholder not in create or apply != "kubectl apply -f examples/secure.yaml":
+            raise Failed(f"examples/secure.yaml shows other commands than this test runs: {create}; {apply}")
+        kubectl(*create.replace(placeholder, os.environ["POSTGRES_SECURE_ADMIN_URL_PODS"]).split()[1:])
+        kubectl("apply", "-f", "-", stdin=manifest)
+        kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=180s")
+
+    def start_simulator(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for old in self.folder.glob("*.csv"):
+            old.unlink()
+        arguments = ["--listen", self.exchange, "--speed", str(SPEED), "--generate", *(f"{symbol}=2/s" for symbol in SYMBOLS), "--wait", "--write-log", str(self.folder)]
+        with (self.folder / "exchange-sim.out").open("wb") as file:
+            self.simulator = subprocess.Popen([self.programs / "exchange-sim", *arguments], stdout=file, stderr=subprocess.STDOUT)
+        wait_until("the exchange answers", 30, self.exchange_answers)
+
+    def exchange_answers(self) -> bool:
+        try:
+            return bool(simulator.status(self.exchange))
+        except OSError:
+            return False
+
+    def wait_for_trades(self) -> None:
+        held = "SELECT count(*) FILTER (WHERE trades_held > 0) AS symbols FROM symbol_head"
+        wait_until("every symbol has trades", 60, lambda: self.database.query(held)[0]["symbols"] == str(len(SYMBOLS)))
+        kubectl("wait", "--for=condition=DataContinuous", f"cpl/{PIPELINE}", "--timeout=180s")
+
+    def no_rights_to_tables(self) -> None:
+        url = f"{os.environ['POSTGRES_SECURE_URL']}?sslmode=require"
+        for statement in ("CREATE TABLE secure.stray (id int)", "DROP TABLE secure.candles", "UPDATE secure.owner SET uid = ''"):
+            refused = psql(url, statement)
+            if "permission denied" not in refused and "must be owner" not in refused:
+                raise Failed(f"{statement}: {refused}")
+
+    def rotate(self) -> None:
+        """First at the servers, then in the Secrets: what is connected stays so."""
+        before = {role: pods(role) for role in ROLES}
+        broker, database = secrets.token_hex(16), secrets.token_hex(16)
+        self.passwords += [broker, database]
+        add_broker_user(USER, broker)
+        self.database_password(database)
+        url = urllib.parse.urlsplit(os.environ["POSTGRES_SECURE_URL_PODS"])
+        url = url._replace(netloc=url.netloc.replace(password_of(url.geturl()), database))
+        self.apply_secret(USER, {"password": broker, "sasl.jaas.config": "changed too"})
+        self.apply_secret(DATABASE, {"username": "market", "password": database, "uri": url.geturl()})
+        for role in ROLES:
+            wait_until(f"the pods of {role} are replaced", 180, lambda role=role: is_replaced(role, before[role]))
+        kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=120s")
+
+    def database_password(self, password: str) -> None:
+        superuser = os.environ["POSTGRES_URL"]
+        if refused := psql(superuser, f"ALTER ROLE market PASSWORD '{password}'"):
+            raise Failed(refused)
+
+    def old_passwords_are_refused(self) -> None:
+        refused = psql(f"{os.environ['POSTGRES_SECURE_URL']}?sslmode=require", "SELECT 1")
+        if "password authentication failed" not in refused:
+            raise Failed(f"the database still takes the old password: {refused}")
+
+    def went_on(self) -> None:
+        played = {row["symbol"]: row["last_played_id"] for row in simulator.status(self.exchange)["symbols"]}
+        last = "SELECT symbol, last_trade_id FROM symbol_head"
+
+        def are_held() -> bool:
+            held = {row["symbol"]: int(row["last_trade_id"]) for row in self.database.query(last)}
+            return all(held[symbol] >= trade_id for symbol, trade_id in played.items())
+
+        wait_until("what was played by now is held", 60, are_held)
+        kubectl("wait", "--for=condition=DataContinuous", f"cpl/{PIPELINE}", "--timeout=120s")
+        repaired = [self.repairer_status(pod)["tradesRepaired"] for pod in pods("repairer")]
+        if any(repaired):
+            raise Failed(f"{sum(repaired)} trades had to be repaired")
+
+    def repairer_status(self, pod: str) -> dict:
+        return json.loads(kubectl("get", "--raw", f"/api/v1/namespaces/{SECURE.name}/pods/{pod}:8080/proxy/status"))
+
+    def judge(self) -> None:
+        """All that was played until the exchange ended."""
+        self.simulator.terminate()
+        self.simulator.wait(timeout=30)
+        logs: dict[str, list] = {}
+        for path in sorted(self.folder.glob("*.csv")):
+            logs.setdefault(symbol_of(path), []).extend(read_trades(path))
+        if set(logs) != set(SYMBOLS):
+            raise Failed(f"the exchange has written of {', '.join(sorted(logs))}")
+        verdict = judge_everything(self.database.snapshot(*EVERYTHING), truths(logs), True)
+        print(f"   {self.database.trades_held()} trades held; {verdict}", flush=True)
+        if not verdict.passed():
+            raise Failed("\n".join(verdict.problems[:20]) or "no candle claims to be complete")
+
+    def nothing_is_told(self) -> None:
+        told = [kubectl("get", "cpl,deployments,replicasets,pods,configmaps,events", "-o", "json")]
+        for pod in kubectl("get", "pods", "-o", "name").split():
+            told.append(kubectl("logs", pod, "--all-containers"))
+        encoded = [base64.b64encode(password.encode()).decode() for password in self.passwords]
+        for text in told:
+            if any(password in text for password in [*self.passwords, *encoded]):
+                raise Failed("a password is told")
+        if restarted := [pod["metadata"]["name"] for pod in SECURE.items("pods") if restarts(pod) > 0]:
+            raise Failed(f"restarted: {', '.join(restarted)}")
+        print(f"   {sum(map(len, told))} characters looked through", flush=True)
+
+    def delete_pipeline(self) -> None:
+        kubectl("patch", "cpl", PIPELINE, "--type=merge", "-p", json.dumps({"spec": {"deletionPolicy": "Delete"}}))
+        wait_until("the pipeline is held until they are gone", 30, lambda: "finalizers" in kubectl("get", "cpl", PIPELINE, "-o", "json"))
+        kubectl("delete", "cpl", PIPELINE, "--timeout=60s")
+        SECURE.wait_for_the_end_of(PIPELINE)
+        if self.database.query(f"SELECT nspname FROM pg_namespace WHERE nspname = '{PIPELINE}'"):
+            raise Failed("the schema is still there")
+        if f"{PIPELINE}-trades" in broker_tool("org.apache.kafka.tools.TopicCommand", "--list").splitlines():
+            raise Failed("the topic is still there")
+
+    def leave(self) -> None:
+        command("helm", "uninstall", "cryptopipeline", "--namespace", SECURE.name, "--wait")
+        kubectl("delete", "crd", DEFINITION, "--timeout=60s")
+        kubectl("delete", "namespace", SECURE.name, "--timeout=120s")
+
+    def show_what_happened(self) -> None:
+        SECURE.show_what_happened()
+
+    def clean_up(self) -> None:
+        # Other tests know the password that the testbed told them.
+        self.database_password(password_of(os.environ["POSTGRES_SECURE_URL"]))
+        self.database.close()
+        if self.simulator:
+            demo.stop(self.simulator)
+
+
+def add_broker_user(name: str, password: str) -> None:
+    """Or gives it another password."""
+    user = ["--entity-type", "users", "--entity-name", name]
+    broker_tool("kafka.admin.ConfigCommand", "--alter", *user, "--add-config", f"SCRAM-SHA-512=[password={password}]")
+
+
+def broker_tool(*arguments: str) -> str:
+    return command(str(CHECKOUT / "testbed/parts/kafka"), "tool", *arguments)
+
+
+def psql(url: str, statement: str) -> str:
+    """What it complains of."""
+    done = subprocess.run(["psql", url, "--no-psqlrc", "--quiet", "-c", statement], capture_output=True, text=True, timeout=60)
+    return done.stderr
+
+
+def password_of(url: str) -> str:
+    return urllib.parse.urlsplit(url).password or ""
+
+
+def pods_of(role: str) -> list[dict]:
+    """Those that are not going away."""
+    name = f"{PIPELINE}-{role}-"
+    return [pod for pod in SECURE.items("pods", f"app.kubernetes.io/instance={PIPELINE}") if pod["metadata"]["name"].startswith(name) and "deletionTimestamp" not in pod["metadata"]]
+
+
+def pods(role: str) -> set[str]:
+    return {pod["metadata"]["name"] for pod in pods_of(role)}
+
+
+def is_replaced(role: str, before: set[str]) -> bool:
+    now = pods_of(role)
+    return len(now) == len(before) and all(is_ready(pod) and pod["metadata"]["name"] not in before for pod in now)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
