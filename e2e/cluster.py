@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from steps import command, wait_until
+from steps import CHECKOUT, command, wait_until
 
 DEFINITION = "cryptopipelines.cryptopipeline.dev"
 
@@ -12,6 +12,11 @@ DEFINITION = "cryptopipelines.cryptopipeline.dev"
 def use_testbed() -> None:
     """kubectl and helm find the testbed's cluster."""
     os.environ["KUBECONFIG"] = os.environ["KUBECONFIG_KIND"]
+
+
+def load_image() -> None:
+    """The project's image onto the cluster's nodes."""
+    command("kind", "load", "image-archive", str(CHECKOUT / "target/image/cryptopipeline.tar"))
 
 
 class Namespace:
@@ -34,6 +39,20 @@ class Namespace:
 
     def pods_of(self, pipeline: str, role: str) -> list[dict]:
         return self.items("pods", f"app.kubernetes.io/instance={pipeline},app.kubernetes.io/component={role}")
+
+    def install_chart(self) -> None:
+        chart = str(CHECKOUT / "charts/cryptopipeline")
+        command("helm", "install", "cryptopipeline", chart, "--namespace", self.name, "--create-namespace", "--wait", "--timeout", "120s")
+
+    def uninstall_chart(self) -> None:
+        command("helm", "uninstall", "cryptopipeline", "--namespace", self.name, "--wait")
+
+    def leave(self) -> None:
+        """Chart, definition and namespace go. The chart leaves the definition behind on purpose: with it would go every
+        pipeline."""
+        self.uninstall_chart()
+        self.kubectl("delete", "crd", DEFINITION, "--timeout=60s")
+        self.kubectl("delete", "namespace", self.name, "--timeout=120s")
 
     def wait_for_the_end_of(self, pipeline: str) -> None:
         """Until nothing is left of a pipeline that is deleted."""

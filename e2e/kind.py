@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cluster import DEFINITION, Namespace, is_ready, use_testbed
+from cluster import Namespace, is_ready, load_image, use_testbed
 from judge.judge import judge_everything
 from judge.postgres import Postgres
 from judge.snapshot import EVERYTHING
@@ -55,8 +55,8 @@ class KindTest(Test):
         self.database = Postgres(os.environ["POSTGRES_URL"], self.schema)
 
     def run(self) -> None:
-        self.step("the image is in the cluster", self.load_image)
-        self.step("helm installs the operator", self.install)
+        self.step("the image is in the cluster", load_image)
+        self.step("helm installs the operator", MARKET.install_chart)
         self.step("kubectl applies the quickstart and it becomes ready", self.apply_quickstart)
         self.step("a third of the recording is in the database", lambda: self.wait_for_share(0.33))
         self.step("3 partitions grow to 6 and the aggregators follow", self.grow)
@@ -76,14 +76,7 @@ class KindTest(Test):
         self.step("the command line reads the cluster's pipeline by its name", self.command_line)
         self.step("helm uninstalls and installs again, pipeline and pods stay", self.reinstall)
         self.step("the deleted pipeline's objects are gone", self.delete_pipeline)
-        self.step("the chart and its definition go", self.leave)
-
-    def load_image(self) -> None:
-        command("kind", "load", "image-archive", str(CHECKOUT / "target/image/cryptopipeline.tar"))
-
-    def install(self) -> None:
-        chart = str(CHECKOUT / "charts/cryptopipeline")
-        command("helm", "install", "cryptopipeline", chart, "--namespace", MARKET.name, "--create-namespace", "--wait", "--timeout", "120s")
+        self.step("the chart and its definition go", MARKET.leave)
 
     def apply_quickstart(self) -> None:
         """The example as it is, but for the symbols; its addresses lead to the testbed's services."""
@@ -183,10 +176,10 @@ class KindTest(Test):
 
     def reinstall(self) -> None:
         before = pods("aggregator") | pods("producer")
-        command("helm", "uninstall", "cryptopipeline", "--namespace", MARKET.name, "--wait")
+        MARKET.uninstall_chart()
         if kubectl("get", "cpl", PIPELINE, "-o", "name").strip() == "" or not before <= pods("aggregator") | pods("producer"):
             raise Failed("the pipeline or its pods went with the chart")
-        self.install()
+        MARKET.install_chart()
         kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=180s")
         if before != pods("aggregator") | pods("producer"):
             raise Failed("the new operator replaced pods that nothing had changed for")
@@ -194,12 +187,6 @@ class KindTest(Test):
     def delete_pipeline(self) -> None:
         kubectl("delete", "cpl", PIPELINE, "--timeout=60s")
         MARKET.wait_for_the_end_of(PIPELINE)
-
-    def leave(self) -> None:
-        """The definition stays behind on purpose: with it would go every pipeline."""
-        command("helm", "uninstall", "cryptopipeline", "--namespace", MARKET.name, "--wait")
-        kubectl("delete", "crd", DEFINITION, "--timeout=60s")
-        kubectl("delete", "namespace", MARKET.name, "--timeout=120s")
 
     def show_what_happened(self) -> None:
         MARKET.show_what_happened()

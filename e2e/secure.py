@@ -16,7 +16,7 @@ from pathlib import Path
 
 import demo
 import simulator
-from cluster import DEFINITION, Namespace, is_ready, restarts, use_testbed
+from cluster import Namespace, is_ready, load_image, restarts, use_testbed
 from documents import EXAMPLES, commands_of_example
 from judge.judge import judge_everything
 from judge.postgres import Postgres
@@ -62,8 +62,8 @@ class SecureTest(Test):
         self.database = Postgres(f"{self.admin_url}?sslmode=verify-full&sslrootcert={os.environ['TESTBED_SECURITY']}/ca.crt", PIPELINE)
 
     def run(self) -> None:
-        self.step("the image is in the cluster", self.load_image)
-        self.step("helm installs the operator", self.install)
+        self.step("the image is in the cluster", load_image)
+        self.step("helm installs the operator", SECURE.install_chart)
         self.step("Secrets as Strimzi and CloudNativePG write them", self.create_secrets)
         self.step("examples/secure.yaml is applied as its comment says and becomes ready", self.apply_example)
         self.step("trades of every symbol are held, and none is missing", self.wait_for_trades)
@@ -74,14 +74,7 @@ class SecureTest(Test):
         self.step("every trade is there once, every claim true", self.judge)
         self.step("no log, event, status or pod tells a password", self.nothing_is_told)
         self.step("the pipeline goes, and with deletionPolicy Delete its topic and its tables", self.delete_pipeline)
-        self.step("the chart and its definition go", self.leave)
-
-    def load_image(self) -> None:
-        command("kind", "load", "image-archive", str(CHECKOUT / "target/image/cryptopipeline.tar"))
-
-    def install(self) -> None:
-        chart = str(CHECKOUT / "charts/cryptopipeline")
-        command("helm", "install", "cryptopipeline", chart, "--namespace", SECURE.name, "--create-namespace", "--wait", "--timeout", "120s")
+        self.step("the chart and its definition go", SECURE.leave)
 
     def create_secrets(self) -> None:
         ca = (Path(os.environ["TESTBED_SECURITY"]) / "ca.crt").read_text(encoding="utf-8")
@@ -218,11 +211,6 @@ class SecureTest(Test):
             raise Failed("the schema is still there")
         if f"{PIPELINE}-trades" in broker_tool("org.apache.kafka.tools.TopicCommand", "--list").splitlines():
             raise Failed("the topic is still there")
-
-    def leave(self) -> None:
-        command("helm", "uninstall", "cryptopipeline", "--namespace", SECURE.name, "--wait")
-        kubectl("delete", "crd", DEFINITION, "--timeout=60s")
-        kubectl("delete", "namespace", SECURE.name, "--timeout=120s")
 
     def show_what_happened(self) -> None:
         SECURE.show_what_happened()
