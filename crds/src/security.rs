@@ -69,7 +69,8 @@ pub struct ClientCertificateSecret {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsSpec {
-    /// Whom the server's certificate must come from; by default one of those that the worker's image trusts.
+    /// Whom the server's certificate must come from: for the broker nobody else, for the database those that the worker's
+    /// image trusts are good too. By default one of the latter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_secret: Option<CaSecret>,
 

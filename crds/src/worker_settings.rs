@@ -1,6 +1,7 @@
 //! The files that the operator writes and the workers read: one for each producer, one for the
 //! aggregators, one for the repairer. A worker restarts only when its own file changes, so nothing stands here that its role
-//! does not use. Credentials never do: they reach a worker through its environment.
+//! does not use. Credentials never do: they reach a worker as files, which are named here, and
+//! the database's URL through its environment.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -57,7 +57,7 @@ pub fn database_connection(
             .map(|files| Ok([read_text(&files.certificate_file)?, read_text(&files.key_file)?]));
         Ok(DatabaseTls { ca_pem: ca_pem(files)?, client_certificate: certificate.transpose()? })
     };
-    Ok(DatabaseConnection { url, tls: tls.map(read).transpose()? })
+    Ok(DatabaseConnection { url, database: None, tls: tls.map(read).transpose()? })
 }
 
 fn kafka_tls(files: &TlsFiles) -> Result<KafkaTls, CredentialsError> {

@@ -9,7 +9,6 @@ use k8s_openapi::api::core::v1::Secret;
 use operator::reconcile::observe::secrets::Secrets;
 
 /// The documents of a file that matter here.
-#[derive(Clone, Debug)]
 pub(crate) struct Manifest {
     pub(crate) pipeline: CryptoPipeline,
     secrets: BTreeMap<String, Secret>,
@@ -87,7 +86,7 @@ metadata: {name: market}
     #[test]
     fn broken_rules_are_told_with_field_and_rule() {
         let twice = PIPELINE.replace("[BTCUSDT]", "[BTCUSDT, BTCUSDT]");
-        let message = format!("{:#}", Manifest::parse(&twice).unwrap_err());
+        let message = format!("{:#}", Manifest::parse(&twice).err().unwrap());
         assert!(message.contains("symbols"), "{message}");
     }
 }

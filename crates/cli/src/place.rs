@@ -14,11 +14,11 @@ use crate::manifest::Manifest;
 /// A manifest, and where the database is that it names.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct ManifestArguments {
-    /// The manifest: YAML with one CryptoPipeline, and the Secret of its database if you like.
+    /// The manifest: YAML with one CryptoPipeline, and the Secrets of its broker and database if you like.
     #[arg(value_name = "FILE")]
     pub(crate) manifest: PathBuf,
-    /// The database of a manifest that names one: postgres://USER:PASSWORD@HOST:PORT/DATABASE. Without it, the
-    /// Secret that the manifest refers to must stand in the same file.
+    /// The database of a manifest that names one: postgres://USER:PASSWORD@HOST:PORT/DATABASE, with TLS as its sslmode and
+    /// sslrootcert say. Without it, the Secrets that the manifest refers to must stand in the same file.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     pub(crate) database_url: Option<String>,
 }
@@ -40,7 +40,7 @@ pub(crate) struct PipelineArguments {
     #[arg(long, requires = "namespace")]
     context: Option<String>,
     /// The database, where the Secret's address is not to be reached from here, or there is no Secret:
-    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE.
+    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, with TLS as its sslmode and sslrootcert say.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 }
@@ -84,7 +84,7 @@ pub(crate) async fn open_store(arguments: PipelineArguments) -> anyhow::Result<(
 }
 
 /// The database that the manifest names, or the SQLite file `NAME.db` beside it.
-fn database(arguments: &ManifestArguments, manifest: &Manifest) -> anyhow::Result<DatabasePlace> {
+pub(crate) fn database(arguments: &ManifestArguments, manifest: &Manifest) -> anyhow::Result<DatabasePlace> {
     let Some(database) = &manifest.pipeline.spec.database else {
         let name = manifest.pipeline.metadata.name.as_deref().unwrap_or("market");
         let folder = arguments.manifest.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -103,8 +103,8 @@ fn database(arguments: &ManifestArguments, manifest: &Manifest) -> anyhow::Resul
 /// What can be done where a manifest names a Secret and there is no cluster to read it from.
 pub(crate) fn not_in_the_file(problem: SecretProblem) -> anyhow::Error {
     anyhow::anyhow!(
-        "{}; there is no cluster to read it from: put the Secret into the same file, or, for the database, give \
-         --database-url, or -n and the pipeline's name",
+        "{}; there is no cluster to read it from: put the Secret into the same file, or give --database-url if it is the \
+         database's",
         problem.message
     )
 }
@@ -127,11 +127,9 @@ async fn in_cluster(
         Some(url) => url.as_str().into(),
         None => {
             let secrets = Secrets::read(&client, namespace, &pipeline.spec).await;
-            let access = secrets.database_access(database);
-            let access = access.map_err(|problem| {
+            secrets.worker_connection(database).map_err(|problem| {
                 anyhow::anyhow!("in namespace {namespace}: {}; or give --database-url", problem.message)
-            });
-            access?.workers
+            })?
         }
     };
     let hint = "its address must be reachable from here: if it is one of the cluster's own, make it so with `kubectl \

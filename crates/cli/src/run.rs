@@ -57,7 +57,10 @@ pub(crate) async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let mut next_look = tokio::time::interval(LOOK_INTERVAL);
     while shutdown.run_until_cancelled(next_look.tick()).await.is_some() {
         match watch.changed() {
-            Some(Ok(edited)) => progress.say(&machine.take_edit(edited)),
+            Some(Ok(edited)) => {
+                let database = place::database(&arguments.pipeline, &edited);
+                progress.say(&machine.take_edit(edited, database));
+            }
             Some(Err(error)) => progress.say(&format!("the edited manifest is not used: {error:#}")),
             None => {}
         }

@@ -258,6 +258,10 @@ impl KafkaAdmin {
         let joined = tokio::task::spawn_blocking(move || {
             let outcome = request(&admin);
             admin.read_complaints();
+            if outcome.is_ok() {
+                // What was complained of before is over.
+                admin.last_complaint.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            }
             outcome
         })
         .await;
@@ -310,7 +314,15 @@ fn is_timeout(code: RDKafkaErrorCode) -> bool {
 
 /// Whether librdkafka complains of a proof of identity. Its requests only tell that they have waited long enough.
 fn is_distrust(complaint: &str) -> bool {
-    ["SASL authentication error", "certificate verify failed"].iter().any(|words| complaint.contains(words))
+    // A wrong password, a mechanism that the broker does not have, a CA that did not sign, a certificate that is not taken.
+    [
+        "SASL authentication error",
+        "mechanism handshake failed",
+        "certificate verify failed",
+        "SSL alert number",
+    ]
+    .iter()
+    .any(|words| complaint.contains(words))
 }
 
 /// What a broker says of partitions whose leader is being chosen, or that it has not heard of yet.

@@ -12,6 +12,9 @@ pub enum StoreError {
     /// The URL cannot be used; the text says why without repeating it.
     #[error("the database URL is not usable: {0}")]
     InvalidUrl(String),
+    /// The certificates or keys for TLS cannot be used; the text says which without repeating them.
+    #[error("the TLS settings of the database are not usable: {0}")]
+    InvalidPem(&'static str),
     /// The schema name is not one that needs no quoting.
     #[error(
         "schema {0:?} must be a letter or underscore followed by at most 62 letters, digits and underscores, in lower case"
@@ -50,19 +53,21 @@ impl StoreError {
         move |source| Self::Database { action, source }
     }
 
-    /// Whether the database, or the proof of who it is, turned the connection down: another password, another CA, no such
-    /// database. A worker waits for that to be mended; who tells people how things are should not call it an outage.
+    /// Whether the database, or the proof of who it is, turned us down: another password, another CA, no such database, no
+    /// right to what was asked. A worker waits for that to be mended; who tells people how things are should not call it an outage.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        let Self::Database { source, .. } = self else { return false };
+        let (Self::Database { source, .. } | Self::Migration(MigrateError::Execute(source))) = self else {
+            return false;
+        };
         match source {
             sqlx::Error::Tls(_) => true,
             // What rustls makes of a certificate that it does not trust.
             sqlx::Error::Io(error) => error.kind() == ErrorKind::InvalidData,
-            // Invalid authorization, and no such database (PostgreSQL's appendix A).
-            sqlx::Error::Database(error) => {
-                error.code().is_some_and(|code| code.starts_with("28") || code == "3D000")
-            }
+            // Invalid authorization, no such database, no such right (PostgreSQL's appendix A).
+            sqlx::Error::Database(error) => error
+                .code()
+                .is_some_and(|code| code.starts_with("28") || ["3D000", "42501"].contains(&&*code)),
             _ => false,
         }
     }

@@ -144,15 +144,25 @@ impl Store {
         }
     }
 
-    /// Whether the database's user `role` may do what a worker does; `None` where there is no such user. SQLite has no
-    /// users.
+    /// The database's user that this connects as; SQLite has none.
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub async fn may_write_rows(&self, role: &str) -> Result<Option<bool>, StoreError> {
+    pub async fn user(&self) -> Result<Option<String>, StoreError> {
+        match &self.backend {
+            Backend::Postgres(database) => database.user().await.map(Some),
+            Backend::Sqlite(_) => Ok(None),
+        }
+    }
+
+    /// Whether the database's user `role` may do what a worker does.
+    ///
+    /// # Errors
+    /// Where there is no such user, or the database cannot be read.
+    pub async fn may_write_rows(&self, role: &str) -> Result<bool, StoreError> {
         match &self.backend {
             Backend::Postgres(database) => database.may_write_rows(role).await,
-            Backend::Sqlite(_) => Ok(Some(true)),
+            Backend::Sqlite(_) => Ok(true),
         }
     }
 

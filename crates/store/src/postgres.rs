@@ -164,7 +164,13 @@ fn connect_options(connection: &DatabaseConnection) -> Result<PgConnectOptions, 
         .map_err(|_| {
             StoreError::InvalidUrl("expected postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned())
         })?;
-    let Some(DatabaseTls { ca_pem, client_certificate }) = &connection.tls else { return Ok(options) };
+    let options = match &connection.database {
+        Some(database) => options.database(database),
+        None => options,
+    };
+    let Some(tls) = &connection.tls else { return Ok(options) };
+    tls.check()?;
+    let DatabaseTls { ca_pem, client_certificate } = tls;
     let mut options = options.ssl_mode(PgSslMode::VerifyFull);
     if let Some(ca_pem) = ca_pem {
         options = options.ssl_root_cert_from_pem(ca_pem.clone().into_bytes());

@@ -118,8 +118,10 @@ pub struct SchemaState {
     pub version: Option<i64>,
     /// Whose it is.
     pub owner: Option<Owner>,
-    /// Whether the workers' user may do its work.
-    pub worker_rights: WorkerRights,
+    /// The workers' user, where the operator connects as another one.
+    pub worker_user: Option<String>,
+    /// Whether that user may read and write rows; means nothing where there is none.
+    pub workers_may_write: bool,
     /// How far the topic's partitions are read. Read before `ledgers`, which hold at least as much.
     pub positions: Vec<PartitionPosition>,
     /// What is held and what is missing, by market.
@@ -128,24 +130,6 @@ pub struct SchemaState {
     pub series: Vec<BegunSeries>,
     /// What comparisons of candles with the exchange's own have found.
     pub checks: CandleChecks,
-}
-
-/// Whether the workers' user may read and write rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum WorkerRights {
-    /// It may, or it is the operator's own.
-    #[default]
-    Granted,
-    /// It may not yet.
-    Lacking {
-        /// The user.
-        role: String,
-    },
-    /// The database knows no such user.
-    NoSuchRole {
-        /// The user.
-        role: String,
-    },
 }
 
 /// What comparisons of candles with the exchange's own have found.
@@ -232,6 +216,14 @@ impl WorkerReports {
     /// The aggregators that answered.
     pub fn answered_aggregators(&self) -> impl Iterator<Item = &AggregatorStatus> {
         self.aggregators.iter().filter_map(|report| report.answer.as_ref().ok())
+    }
+}
+
+impl SchemaState {
+    /// The workers' user, where it has to be let in.
+    #[must_use]
+    pub fn locked_out(&self) -> Option<&str> {
+        self.worker_user.as_deref().filter(|_| !self.workers_may_write)
     }
 }
 

@@ -12,8 +12,7 @@ use operator::reconcile::apply::Applied;
 use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::holes::{HoleReport, HoleWatch, Missing, count_holes};
 use operator::reconcile::observe::{
-    CandleChecks, Observed, Reading, SchemaState, SecretState, TopicState, WorkerReports, WorkerRights,
-    Workload, Workloads,
+    CandleChecks, Observed, Reading, SchemaState, SecretState, TopicState, WorkerReports, Workload, Workloads,
 };
 use operator::reconcile::plan::{Complaint, Place, plan};
 use proptest::prelude::*;
@@ -66,11 +65,8 @@ const CIRCUMSTANCES: &[Circumstance] = &[
     ("no key", |world| world.observed.database_secrets = missing(Reason::SecretKeyNotFound)),
     ("broker's secrets not read", |world| world.observed.kafka_secrets = SecretState::Pending),
     ("secret forbidden", |world| world.observed.kafka_secrets = missing(Reason::SecretUnreadable)),
-    ("workers' user unknown", |world| {
-        schema(world, |schema| schema.worker_rights = WorkerRights::NoSuchRole { role: "market".to_owned() })
-    }),
     ("workers' user without rights", |world| {
-        schema(world, |schema| schema.worker_rights = WorkerRights::Lacking { role: "market".to_owned() })
+        schema(world, |schema| schema.worker_user = Some("market".to_owned()))
     }),
     ("schema not read", |world| world.observed.schema = Reading::Pending),
     ("database away", |world| world.observed.schema = away("refused")),

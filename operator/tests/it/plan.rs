@@ -7,7 +7,7 @@ use crds::status::{SchemaStatus, TopicStatus};
 use crds::{CryptoPipeline, CryptoPipelineStatus};
 use operator::reconcile::apply::Applied;
 use operator::reconcile::describe::{Findings, describe};
-use operator::reconcile::observe::{Observed, SchemaState, SecretState, TopicState, WorkerRights};
+use operator::reconcile::observe::{Observed, SchemaState, SecretState, TopicState};
 use operator::reconcile::plan::{Place, SchemaStep, TopicStep, WorkloadStep, plan};
 use store::{LATEST_SCHEMA_VERSION, Owner};
 
@@ -236,20 +236,20 @@ fn a_broker_that_refuses_is_not_waited_for() {
 #[test]
 fn the_workers_user_is_let_in_before_any_worker_starts() {
     let pipeline = in_use(fixture("minimal"));
-    let role = || "market".to_owned();
-    let step = |pipeline: &CryptoPipeline, rights: WorkerRights| {
-        let observed = with_schema(pipeline, |schema| schema.worker_rights = rights);
-        planned(pipeline, &observed).schema.step
+    let schema = |pipeline: &CryptoPipeline, may_write: bool| {
+        let observed = with_schema(pipeline, |schema| {
+            schema.worker_user = Some("market".to_owned());
+            schema.workers_may_write = may_write;
+        });
+        planned(pipeline, &observed).schema
     };
-    assert_eq!(step(&pipeline, WorkerRights::Granted), SchemaStep::Keep);
-    assert_eq!(step(&pipeline, WorkerRights::Lacking { role: role() }), SchemaStep::Claim);
-    let unknown = step(&pipeline, WorkerRights::NoSuchRole { role: role() });
-    let (reason, message) = refused_schema(&unknown);
-    assert_eq!(reason, Reason::DatabaseRefused);
-    assert!(message.contains("no user market"), "{message}");
+    assert_eq!(schema(&pipeline, true).step, SchemaStep::Keep);
+    let locked_out = schema(&pipeline, false);
+    assert_eq!((locked_out.step, locked_out.let_in.as_deref()), (SchemaStep::Claim, Some("market")));
     let unmanaged = in_use(minimal(|pipeline| pipeline.spec.database.as_mut().unwrap().managed = false));
-    let lacking = step(&unmanaged, WorkerRights::Lacking { role: role() });
-    assert_eq!(refused_schema(&lacking).0, Reason::RightsRequired);
+    let locked_out = schema(&unmanaged, false);
+    assert_eq!(refused_schema(&locked_out.step).0, Reason::RightsRequired);
+    assert_eq!(locked_out.let_in, None, "a person grants what a person manages");
 }
 
 #[test]

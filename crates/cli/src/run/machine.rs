@@ -76,7 +76,7 @@ impl Machine {
         Ok(Self {
             schema: SchemaKey {
                 connection: database.connection.clone(),
-                worker_role: None,
+                workers: None,
                 schema: planned.schema.name,
                 topic: topic.name,
             },
@@ -113,19 +113,22 @@ impl Machine {
     }
 
     /// Takes an edited manifest, and says what comes of it.
-    pub(super) fn take_edit(&mut self, edited: Manifest) -> String {
-        let place_of = |pipeline: &CryptoPipeline| {
-            let database = pipeline.spec.database.as_ref();
-            let schema =
-                database.map(|database| (database.connection_secret.clone(), database.schema.clone()));
-            (pipeline.metadata.name.clone(), schema)
-        };
-        let topic_at_broker = match topic_at_broker(&edited) {
-            Ok(topic) => topic,
-            Err(error) => return format!("the edited manifest is not used: {error:#}"),
+    /// `database` is where the edited manifest leads.
+    pub(super) fn take_edit(&mut self, edited: Manifest, database: anyhow::Result<DatabasePlace>) -> String {
+        let (topic_at_broker, database) = match (topic_at_broker(&edited), database) {
+            (Ok(topic), Ok(database)) => (topic, database),
+            (Err(error), _) | (_, Err(error)) => {
+                return format!("the edited manifest is not used: {error:#}");
+            }
         };
         let edited = edited.pipeline;
-        if (place_of(&edited), topic_at_broker) != (place_of(&self.pipeline), self.topic_at_broker.clone()) {
+        let names = |pipeline: &CryptoPipeline| {
+            let schema = pipeline.spec.database.as_ref().map(|database| database.schema.clone());
+            (pipeline.metadata.name.clone(), schema)
+        };
+        if (names(&edited), &topic_at_broker, &database)
+            != (names(&self.pipeline), &self.topic_at_broker, &self.database)
+        {
             return "the edited manifest has another name, broker, topic or database: start anew to use it"
                 .to_owned();
         }

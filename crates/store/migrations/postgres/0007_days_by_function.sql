@@ -30,13 +30,16 @@ END
 $function$;
 COMMENT ON FUNCTION drop_trades_day IS 'Drops the partition of trades for a day (UTC), where it is there.';
 
--- What such a function names must not be found in a place where its caller may put something else.
+-- What such a function names must not be found in a place where its caller may put something else, and it may do no more
+-- than the owner of the table, whoever migrates.
 DO $block$
 DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['make_trades_day', 'drop_trades_day'] LOOP
         EXECUTE format('ALTER FUNCTION %I(date) SET search_path = %I, pg_temp', name, current_schema());
+        EXECUTE format('ALTER FUNCTION %I(date) OWNER TO %I', name,
+                       (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'trades'::regclass));
         EXECUTE format('REVOKE ALL ON FUNCTION %I(date) FROM PUBLIC', name);
     END LOOP;
 END

@@ -91,8 +91,8 @@ async fn take(plan: &SchemaPlan, key: &SchemaKey, migrate: bool) -> Result<Claim
             store.hand_over(predecessor, &plan.owner).await?;
         }
         let claim = store.claim(&plan.owner).await?;
-        if let (Claim::Ours, Some(role)) = (&claim, &key.worker_role) {
-            store.grant_rows(role).await?;
+        if let (Claim::Ours, Some(user)) = (&claim, &plan.let_in) {
+            store.grant_rows(user).await?;
         }
         Ok(claim)
     };

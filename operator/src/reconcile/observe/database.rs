@@ -8,7 +8,7 @@ use runtime::error_chain::error_chain;
 use store::{ConnectOptions, DatabaseConnection, LATEST_SCHEMA_VERSION, Store, StoreError};
 
 use super::reader::{Look, News, Pace, Readers};
-use super::{CandleChecks, Failure, Reading, SchemaState, WorkerRights};
+use super::{CandleChecks, Failure, Reading, SchemaState};
 
 /// How many candles that differ are read.
 const MOST_DIFFERING: i64 = 100;
@@ -28,8 +28,8 @@ pub struct SchemaKey {
     pub connection: DatabaseConnection,
     /// The schema's name.
     pub schema: String,
-    /// The workers' user, where the operator connects as another one.
-    pub worker_role: Option<String>,
+    /// As the workers reach it, where the operator connects otherwise.
+    pub workers: Option<DatabaseConnection>,
     /// The topic's name.
     pub topic: String,
 }
@@ -65,13 +65,15 @@ pub(crate) fn failure(error: &StoreError) -> Failure {
 struct SchemaLook {
     key: SchemaKey,
     store: Option<Store>,
+    /// Who the workers are, where the operator is somebody else.
+    worker_user: Option<String>,
     /// As they were read last, and when they were counted.
     checks: Option<(CandleChecks, Instant)>,
 }
 
 impl SchemaLook {
     const fn of(key: SchemaKey) -> Self {
-        Self { key, store: None, checks: None }
+        Self { key, store: None, worker_user: None, checks: None }
     }
 
     /// What differs is read every time, how much was compared when that is old or something else differs.
@@ -88,6 +90,15 @@ impl SchemaLook {
         Ok(checks)
     }
 
+    /// Whether workers will get in, and who they are then; `None` where they are who the operator is.
+    async fn try_as_worker(&self) -> Result<Option<String>, StoreError> {
+        let Some(workers) = &self.key.workers else { return Ok(None) };
+        let store = Store::connect(workers, &self.key.schema, CONNECT).await?;
+        let user = store.user().await;
+        store.close().await;
+        user
+    }
+
     async fn read(&mut self) -> Result<SchemaState, StoreError> {
         let store = match &self.store {
             Some(store) => {
@@ -96,23 +107,21 @@ impl SchemaLook {
                 store.clone()
             }
             None => {
+                self.worker_user = self.try_as_worker().await?;
                 let store = Store::connect(&self.key.connection, &self.key.schema, CONNECT).await?;
                 self.store.insert(store).clone()
             }
         };
         let version = store.schema_version().await?;
-        let mut state = SchemaState { version, ..SchemaState::default() };
+        let mut state =
+            SchemaState { version, worker_user: self.worker_user.clone(), ..SchemaState::default() };
         if version.is_some() {
             state.owner = store.owner().await?;
         }
         // The tables of another version may look otherwise.
         if version == Some(LATEST_SCHEMA_VERSION) {
-            if let Some(role) = &self.key.worker_role {
-                state.worker_rights = match store.may_write_rows(role).await? {
-                    Some(true) => WorkerRights::Granted,
-                    Some(false) => WorkerRights::Lacking { role: role.clone() },
-                    None => WorkerRights::NoSuchRole { role: role.clone() },
-                };
+            if let Some(user) = &self.worker_user {
+                state.workers_may_write = store.may_write_rows(user).await?;
             }
             // Positions first: the ledgers then hold at least what they say was read.
             state.positions = store.positions(&self.key.topic).await?;
@@ -138,7 +147,7 @@ impl Look for SchemaLook {
             (missing, refused, state.ledgers.iter().filter(|ledger| ledger.restart.is_some()).count())
         };
         let known = |state: &SchemaState| (state.version, figures(state), state.checks.differing.clone());
-        before.worker_rights != after.worker_rights
+        before.workers_may_write != after.workers_may_write
             || before.owner != after.owner
             || known(before) != known(after)
     }

@@ -32,7 +32,7 @@ pub async fn observe(pipeline: &CryptoPipeline, context: &Context, memory: &mut 
             let credentials = credentials(pipeline, kafka, database, context, memory).await;
             let topic = credentials.kafka.clone().ok().map(|security| TopicKey::new(kafka, security));
             let schema = credentials.database.clone().ok().map(|access| SchemaKey {
-                worker_role: access.worker_role(),
+                workers: (access.workers != access.admin).then_some(access.workers),
                 connection: access.admin,
                 schema: database.schema.clone(),
                 topic: kafka.topic.name.clone(),

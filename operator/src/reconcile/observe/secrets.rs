@@ -18,8 +18,7 @@ use store::{DatabaseConnection, DatabaseTls};
 use super::SecretState;
 use crate::reconcile::desired::checksum;
 
-/// The Secrets of a namespace that a spec names.
-#[derive(Debug)]
+/// The Secrets of a namespace that a spec names. No text shows what they hold.
 pub struct Secrets(BTreeMap<String, Result<Option<Secret>, String>>);
 
 /// Why a Secret does not give what it is there for, and what a person can do about it.
@@ -38,15 +37,6 @@ pub struct DatabaseAccess {
     pub workers: DatabaseConnection,
     /// As one who may create tables; the same where the spec names nobody else.
     pub admin: DatabaseConnection,
-}
-
-impl DatabaseAccess {
-    /// The workers' user, where the operator connects as another one.
-    #[must_use]
-    pub fn worker_role(&self) -> Option<String> {
-        let role = self.workers.username()?;
-        (Some(&role) != self.admin.username().as_ref()).then_some(role)
-    }
 }
 
 /// What the Secrets of a pipeline give.
@@ -141,28 +131,45 @@ impl Secrets {
         })
     }
 
-    /// How workers and operator reach the database.
+    /// How workers and operator reach the database: the same one, whatever the administrator's URL says.
     ///
     /// # Errors
     /// The first Secret that does not give what it is there for.
     pub fn database_access(&self, database: &DatabaseSpec) -> Result<DatabaseAccess, SecretProblem> {
+        let workers = self.worker_connection(database)?;
+        let admin = match &database.admin_secret {
+            Some(secret) => DatabaseConnection {
+                url: self.database_url("spec.database.adminSecret", secret)?,
+                database: workers.database_of_url(),
+                tls: workers.tls.clone(),
+            },
+            None => workers.clone(),
+        };
+        Ok(DatabaseAccess { workers, admin })
+    }
+
+    /// How workers reach the database.
+    ///
+    /// # Errors
+    /// The first Secret that does not give what it is there for.
+    pub fn worker_connection(&self, database: &DatabaseSpec) -> Result<DatabaseConnection, SecretProblem> {
         let tls = |tls: &TlsSpec| {
             Ok(DatabaseTls {
                 ca_pem: self.ca_pem(tls, &DATABASE_TLS)?,
                 client_certificate: self.client_certificate(tls, &DATABASE_TLS)?,
             })
         };
+        let url = self.database_url("spec.database.connectionSecret", &database.connection_secret)?;
         let tls = database.tls.as_ref().map(tls).transpose()?;
-        let connection = |field, SecretKey { name, key }: &SecretKey| {
-            let url = self.text(&Needed { field, what: "the database's URL", name, key })?;
-            Ok(DatabaseConnection { url, tls: tls.clone() })
-        };
-        let workers = connection("spec.database.connectionSecret", &database.connection_secret)?;
-        let admin = match &database.admin_secret {
-            Some(secret) => connection("spec.database.adminSecret", secret)?,
-            None => workers.clone(),
-        };
-        Ok(DatabaseAccess { workers, admin })
+        Ok(DatabaseConnection { url, database: None, tls })
+    }
+
+    fn database_url(
+        &self,
+        field: &'static str,
+        SecretKey { name, key }: &SecretKey,
+    ) -> Result<String, SecretProblem> {
+        self.text(&Needed { field, what: "the database's URL", name, key })
     }
 
     fn kafka_sasl(&self, sasl: &SaslSpec) -> Result<KafkaSasl, SecretProblem> {
@@ -345,6 +352,18 @@ mod tests {
         assert_eq!(workers.url, uri);
         assert_eq!(workers.tls.as_ref().unwrap().ca_pem.as_deref(), Some("CA"));
         assert_eq!(workers, admin);
+    }
+
+    #[test]
+    fn the_administrator_works_in_the_workers_database() {
+        // CloudNativePG's superuser may enter every database, and its URL names none.
+        let found = secrets(&[
+            ("app", json!({"uri": "postgres://app:x@db/app"})),
+            ("superuser", json!({"uri": "postgres://postgres:x@db:5432/*"})),
+        ]);
+        let names = json!({"connectionSecret": {"name": "app"}, "adminSecret": {"name": "superuser"}});
+        let access = found.database_access(&database(names)).unwrap();
+        assert_eq!(access.admin.database.as_deref(), Some("app"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use store::{LATEST_SCHEMA_VERSION, Owner};
 
 use super::Complaint;
 use super::series::{SeriesPlan, plan_series};
-use crate::reconcile::observe::{Observed, Reading, SchemaState, SecretState, WorkerRights};
+use crate::reconcile::observe::{Observed, Reading, SchemaState, SecretState};
 
 /// What an SQLite file, which has no schemas, is called in texts.
 const NAMELESS: &str = "market";
@@ -23,6 +23,8 @@ pub struct SchemaPlan {
     pub step: SchemaStep,
     /// Whose it still is: the same pipeline before it was deleted and made anew.
     pub predecessor: Option<Owner>,
+    /// The database's user that is let in when it is taken: the workers', where the operator is another one.
+    pub let_in: Option<String>,
     /// The series of its symbols, which begin once it is right and ours.
     pub series: SeriesPlan,
 }
@@ -73,7 +75,8 @@ pub(super) fn plan_schema(
     };
     // Nothing is known of what has begun while it is not read, and nothing is done.
     let series = observed.schema.value().map(|schema| plan_series(spec, schema)).unwrap_or_default();
-    SchemaPlan { name, owner, step, predecessor, series }
+    let worker_user = observed.schema.value().and_then(|schema| schema.worker_user.clone());
+    SchemaPlan { name, owner, step, predecessor, let_in: worker_user.filter(|_| managed), series }
 }
 
 /// The schema's name.
@@ -104,16 +107,10 @@ fn next_step(
         return SchemaStep::Refuse(Complaint::new(Reason::SchemaOwnedByAnother, message));
     }
     match schema.version {
-        Some(LATEST_SCHEMA_VERSION) => match &schema.worker_rights {
-            WorkerRights::Granted if is_ours => SchemaStep::Keep,
-            WorkerRights::NoSuchRole { role } => {
-                let message = format!(
-                    "the database has no user {role}, whom database.connectionSecret names: create it"
-                );
-                SchemaStep::Refuse(Complaint::new(Reason::DatabaseRefused, message))
-            }
-            WorkerRights::Lacking { role } if !managed => SchemaStep::Refuse(rights_required(name, role)),
-            WorkerRights::Granted | WorkerRights::Lacking { .. } => SchemaStep::Claim,
+        Some(LATEST_SCHEMA_VERSION) => match schema.locked_out() {
+            None if is_ours => SchemaStep::Keep,
+            Some(user) if !managed => SchemaStep::Refuse(rights_required(name, user)),
+            None | Some(_) => SchemaStep::Claim,
         },
         _ if managed => SchemaStep::Migrate,
         found => {
@@ -127,9 +124,9 @@ fn next_step(
     }
 }
 
-fn rights_required(schema: &str, role: &str) -> Complaint {
+fn rights_required(schema: &str, user: &str) -> Complaint {
     let message = format!(
-        "the database's user {role} may not write to schema {schema} and database.managed is false: grant it USAGE on the \
+        "the database's user {user} may not write to schema {schema} and database.managed is false: grant it USAGE on the \
          schema, SELECT, INSERT, UPDATE and DELETE on its tables, USAGE on its sequences and EXECUTE on its functions"
     );
     Complaint::new(Reason::RightsRequired, message)

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::nodes::Nodes;
 
 /// Longer than anything that these tests wait for.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(150);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// What the testbed exports.

@@ -77,6 +77,16 @@ fn secure(lab: &Lab, servers: &Servers, name: &str) -> Value {
     manifest
 }
 
+/// One that proves who it is to the broker by a certificate.
+fn certified(lab: &Lab, servers: &Servers, name: &str) -> Value {
+    let mut manifest = secure(lab, servers, name);
+    let kafka = manifest["spec"]["kafka"].as_object_mut().unwrap();
+    kafka.remove("sasl");
+    kafka["bootstrapServers"] = json!(servers.by_certificate);
+    kafka["tls"]["clientCertificateSecret"] = json!({"name": "certified-user"});
+    manifest
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn secure_servers_are_used_and_no_object_tells_a_credential() {
     let Some(lab) = Lab::enter().await else { return };
@@ -88,12 +98,7 @@ async fn secure_servers_are_used_and_no_object_tells_a_credential() {
         manifest["spec"]["kafka"]["sasl"]["mechanism"] = json!(mechanism);
         lab.apply(&manifest).await.unwrap();
     }
-    let mut certified = secure(&lab, &servers, "certified");
-    let kafka = certified["spec"]["kafka"].as_object_mut().unwrap();
-    kafka.remove("sasl");
-    kafka["bootstrapServers"] = json!(servers.by_certificate);
-    kafka["tls"]["clientCertificateSecret"] = json!({"name": "certified-user"});
-    lab.apply(&certified).await.unwrap();
+    lab.apply(&certified(&lab, &servers, "certified")).await.unwrap();
     for name in ["plain", "short", "long", "certified"] {
         lab.said(name, "Ready", "True/AllReady").await;
     }
@@ -164,6 +169,13 @@ async fn distrust_is_told_as_such_and_ends_with_the_right_secret() {
     lab.apply_secret("wrong", &json!({"username": servers.user, "password": "never-show-this"})).await;
     let wrong_url = servers.database.replace(Servers::password_of(&servers.database), "never-show-this");
     lab.apply_secret("wrong-app", &json!({"uri": wrong_url})).await;
+    let stranger =
+        json!({"user.crt": servers.file("stranger.crt"), "user.key": servers.file("stranger.key")});
+    lab.apply_secret("stranger-user", &stranger).await;
+    // Its newlines were lost on the way.
+    let key = servers.file("client.key").replace('\n', "");
+    let broken_client = json!({"tls.crt": servers.file("client.crt"), "tls.key": key});
+    lab.apply_secret("broken-client", &broken_client).await;
     lab.start_operator().await;
 
     let mut password = secure(&lab, &servers, "password");
@@ -174,9 +186,15 @@ async fn distrust_is_told_as_such_and_ends_with_the_right_secret() {
     ca["spec"]["database"]["tls"]["caSecret"]["name"] = json!("stranger-ca-cert");
     lab.apply(&ca).await.unwrap();
     let mut login = secure(&lab, &servers, "login");
-    login["spec"]["database"].as_object_mut().unwrap().remove("adminSecret");
+    // The operator itself would get in.
     login["spec"]["database"]["connectionSecret"]["name"] = json!("wrong-app");
     lab.apply(&login).await.unwrap();
+    let mut stranger = certified(&lab, &servers, "stranger");
+    stranger["spec"]["kafka"]["tls"]["clientCertificateSecret"]["name"] = json!("stranger-user");
+    lab.apply(&stranger).await.unwrap();
+    let mut broken = secure(&lab, &servers, "broken");
+    broken["spec"]["database"]["tls"]["clientCertificateSecret"] = json!({"name": "broken-client"});
+    lab.apply(&broken).await.unwrap();
     let mut absent = secure(&lab, &servers, "absent");
     absent["spec"]["kafka"]["sasl"]["credentialsSecret"]["name"] = json!("nobody");
     lab.apply(&absent).await.unwrap();
@@ -192,6 +210,10 @@ async fn distrust_is_told_as_such_and_ends_with_the_right_secret() {
     let message = lab.said("login", "SchemaReady", "False/DatabaseRefused").await;
     assert!(message.contains("password authentication failed"), "{message}");
     assert!(!message.contains("never-show-this"), "{message}");
+    let message = lab.said("stranger", "TopicReady", "False/BrokerRefused").await;
+    assert!(message.contains("do not trust each other"), "{message}");
+    let message = lab.said("broken", "SchemaReady", "False/DatabaseRefused").await;
+    assert!(message.ends_with("the text of the client certificate's key holds no private key"), "{message}");
     let message = lab.said("absent", "TopicReady", "False/SecretNotFound").await;
     assert!(message.contains("Secret nobody does not exist"), "{message}");
 
@@ -215,10 +237,9 @@ async fn a_changed_secret_replaces_the_pods_that_use_it() {
     for role in roles {
         before.push(checksums(&lab, role).await);
     }
-    // Another way to write the same password, which the broker takes too.
-    let same_for_the_broker =
-        json!({"username": servers.user, "password": servers.password, "note": "rotated"});
-    lab.apply_secret("rotated", &same_for_the_broker).await;
+    // Something else changes in the broker's Secret, which no pod is given.
+    let with_note = json!({"username": servers.user, "password": servers.password, "note": "rotated"});
+    lab.apply_secret("rotated", &with_note).await;
     lab.apply_secret("market-app", &json!({"uri": format!("{}?application_name=rotated", servers.database)}))
         .await;
     lab.eventually("the pods that use the database are replaced", async || {
