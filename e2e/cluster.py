@@ -54,6 +54,10 @@ class Namespace:
         self.kubectl("delete", "crd", DEFINITION, "--timeout=60s")
         self.kubectl("delete", "namespace", self.name, "--timeout=120s")
 
+    def staying_pods(self, pipeline: str, role: str) -> list[dict]:
+        """Those that are not going away."""
+        return [pod for pod in self.pods_of(pipeline, role) if "deletionTimestamp" not in pod["metadata"]]
+
     def wait_for_the_end_of(self, pipeline: str) -> None:
         """Until nothing is left of a pipeline that is deleted."""
         kinds, selector = "deployments,pods,configmaps,serviceaccounts", f"app.kubernetes.io/instance={pipeline}"

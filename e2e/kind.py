@@ -216,7 +216,7 @@ def outside_service(name: str, port: int, address: str, target_port: int) -> lis
 
 def pods(role: str) -> set[str]:
     """Names of the pods of a role that are not going away."""
-    return {pod["metadata"]["name"] for pod in MARKET.pods_of(PIPELINE, role) if "deletionTimestamp" not in pod["metadata"]}
+    return {pod["metadata"]["name"] for pod in MARKET.staying_pods(PIPELINE, role)}
 
 
 def ready_pods(role: str) -> set[str]:

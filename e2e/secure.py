@@ -35,7 +35,7 @@ SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ADAUSDT"]
 EXCHANGE = "    exchange: binance\n"
 # Minutes of the market in seconds: some have to be complete.
 SPEED = 10
-ROLES = ["producer-binance", "aggregator", "repairer"]
+ROLES = ["producer", "aggregator", "repairer"]
 
 
 def main() -> int:
@@ -58,8 +58,7 @@ class SecureTest(Test):
         self.logs: list[str] = []
         # Whatever must never be told.
         self.passwords = [os.environ["KAFKA_PASSWORD"], *(password_of(os.environ[name]) for name in ("POSTGRES_SECURE_URL", "POSTGRES_SECURE_ADMIN_URL"))]
-        self.admin_url = os.environ["POSTGRES_SECURE_ADMIN_URL"]
-        self.database = Postgres(f"{self.admin_url}?sslmode=verify-full&sslrootcert={os.environ['TESTBED_SECURITY']}/ca.crt", PIPELINE)
+        self.database = Postgres(f"{os.environ['POSTGRES_SECURE_ADMIN_URL']}?sslmode=verify-full&sslrootcert={os.environ['TESTBED_SECURITY']}/ca.crt", PIPELINE)
 
     def run(self) -> None:
         self.step("the image is in the cluster", load_image)
@@ -78,7 +77,7 @@ class SecureTest(Test):
 
     def create_secrets(self) -> None:
         ca = (Path(os.environ["TESTBED_SECURITY"]) / "ca.crt").read_text(encoding="utf-8")
-        # The user is called as the testbed's is, which the Secret's name does not tell.
+        # Called like its Secret, which holds no name.
         add_broker_user(USER, os.environ["KAFKA_PASSWORD"])
         url = os.environ["POSTGRES_SECURE_URL_PODS"]
         jaas = f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{USER}" password="{os.environ["KAFKA_PASSWORD"]}";'
@@ -144,10 +143,10 @@ class SecureTest(Test):
         self.passwords += [broker, database]
         add_broker_user(USER, broker)
         self.database_password(database)
-        url = urllib.parse.urlsplit(os.environ["POSTGRES_SECURE_URL_PODS"])
-        url = url._replace(netloc=url.netloc.replace(password_of(url.geturl()), database))
+        url = os.environ["POSTGRES_SECURE_URL_PODS"]
+        url = url.replace(password_of(url), database)
         self.apply_secret(USER, {"password": broker, "sasl.jaas.config": "changed too"})
-        self.apply_secret(DATABASE, {"username": "market", "password": database, "uri": url.geturl()})
+        self.apply_secret(DATABASE, {"username": "market", "password": database, "uri": url})
         for role in ROLES:
             wait_until(f"the pods of {role} are replaced", 180, lambda role=role: is_replaced(role, before[role]))
         kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=120s")
@@ -250,18 +249,12 @@ def password_of(url: str) -> str:
     return urllib.parse.urlsplit(url).password or ""
 
 
-def pods_of(role: str) -> list[dict]:
-    """Those that are not going away."""
-    name = f"{PIPELINE}-{role}-"
-    return [pod for pod in SECURE.items("pods", f"app.kubernetes.io/instance={PIPELINE}") if pod["metadata"]["name"].startswith(name) and "deletionTimestamp" not in pod["metadata"]]
-
-
 def pods(role: str) -> set[str]:
-    return {pod["metadata"]["name"] for pod in pods_of(role)}
+    return {pod["metadata"]["name"] for pod in SECURE.staying_pods(PIPELINE, role)}
 
 
 def is_replaced(role: str, before: set[str]) -> bool:
-    now = pods_of(role)
+    now = SECURE.staying_pods(PIPELINE, role)
     return len(now) == len(before) and all(is_ready(pod) and pod["metadata"]["name"] not in before for pod in now)
 
 

@@ -5,7 +5,7 @@ mod native;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
@@ -260,7 +260,7 @@ impl KafkaAdmin {
             admin.read_complaints();
             if outcome.is_ok() {
                 // What was complained of before is over.
-                admin.last_complaint.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                admin.last_complaint().clear();
             }
             outcome
         })
@@ -279,7 +279,7 @@ impl KafkaAdmin {
 
     fn unreachable(&self) -> KafkaAdminError {
         self.read_complaints();
-        let cause = self.last_complaint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let cause = self.last_complaint().clone();
         let address = self.address.clone();
         if is_distrust(&cause) {
             KafkaAdminError::Untrusted { address, cause }
@@ -288,13 +288,17 @@ impl KafkaAdmin {
         }
     }
 
+    fn last_complaint(&self) -> MutexGuard<'_, String> {
+        self.last_complaint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Empties the client's log, which nobody else reads and which would grow while a broker is away.
     fn read_complaints(&self) {
         for complaint in native::drain_log(self.client.inner()) {
             let complaint = essence(&complaint);
             // The sum of the others, and no cause.
             if !complaint.ends_with("brokers are down") {
-                *self.last_complaint.lock().unwrap_or_else(PoisonError::into_inner) = complaint;
+                *self.last_complaint() = complaint;
             }
         }
     }

@@ -7,7 +7,7 @@ use runtime::error_chain::error_chain;
 use store::{BegunSeries, Claim, LATEST_SCHEMA_VERSION, SeriesError, Store, StoreError, time_text};
 
 use super::{Applied, Deed};
-use crate::reconcile::observe::database::{CONNECT, Databases, SchemaKey};
+use crate::reconcile::observe::database::{CONNECT, Databases, SchemaKey, failure};
 use crate::reconcile::plan::{Complaint, SchemaPlan, SchemaStep};
 
 /// For one migration; it goes on from where it stopped if it takes longer.
@@ -104,7 +104,7 @@ async fn take(plan: &SchemaPlan, key: &SchemaKey, migrate: bool) -> Result<Claim
 fn complaint(error: &StoreError) -> Complaint {
     let reason = match error {
         StoreError::SchemaTooNew { .. } => Reason::SchemaTooNew,
-        error if error.is_transient() && !error.is_refusal() => Reason::DatabaseUnreachable,
+        error if failure(error).is_transient => Reason::DatabaseUnreachable,
         _ => Reason::DatabaseRefused,
     };
     Complaint::new(reason, error_chain(error))

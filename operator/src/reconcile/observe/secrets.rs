@@ -79,7 +79,7 @@ struct Needed<'a> {
     key: &'a str,
 }
 
-/// A field of a TLS section: of the broker or of the database.
+/// What the fields of a TLS section are called, and which keys they stand for: the broker's and the database's.
 struct TlsFields {
     ca: &'static str,
     certificate: &'static str,
