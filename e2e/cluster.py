@@ -40,9 +40,9 @@ class Namespace:
     def pods_of(self, pipeline: str, role: str) -> list[dict]:
         return self.items("pods", f"app.kubernetes.io/instance={pipeline},app.kubernetes.io/component={role}")
 
-    def install_chart(self) -> None:
+    def install_chart(self, *arguments: str) -> None:
         chart = str(CHECKOUT / "charts/cryptopipeline")
-        command("helm", "install", "cryptopipeline", chart, "--namespace", self.name, "--create-namespace", "--wait", "--timeout", "120s")
+        command("helm", "install", "cryptopipeline", chart, "--namespace", self.name, "--create-namespace", "--wait", "--timeout", "120s", *arguments)
 
     def uninstall_chart(self) -> None:
         command("helm", "uninstall", "cryptopipeline", "--namespace", self.name, "--wait")
@@ -78,6 +78,20 @@ class Namespace:
         line = ["kubectl", "--namespace", self.name, *arguments.split()]
         done = subprocess.run(line, capture_output=True, text=True, timeout=60)
         return done.stdout + done.stderr
+
+
+def outside_service(name: str, port: int, address: str, target_port: int) -> list[dict]:
+    """A Service without pods, which leads to an address outside the cluster."""
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"name": "main", "port": port, "targetPort": target_port}]}}
+    endpoints = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": [{"name": "main", "port": target_port, "protocol": "TCP"}],
+    }
+    return [service, endpoints]
 
 
 def is_ready(pod: dict) -> bool:

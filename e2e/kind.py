@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cluster import Namespace, is_ready, load_image, use_testbed
+from cluster import Namespace, is_ready, load_image, outside_service, use_testbed
 from judge.judge import judge_everything
 from judge.postgres import Postgres
 from judge.snapshot import EVERYTHING
@@ -198,20 +198,6 @@ class KindTest(Test):
             self.simulator.wait(timeout=30)
         if self.simulator_log:
             self.simulator_log.close()
-
-
-def outside_service(name: str, port: int, address: str, target_port: int) -> list[dict]:
-    """A Service without pods, which leads to an address outside the cluster."""
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"name": "main", "port": port, "targetPort": target_port}]}}
-    endpoints = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
-        "ports": [{"name": "main", "port": target_port, "protocol": "TCP"}],
-    }
-    return [service, endpoints]
 
 
 def pods(role: str) -> set[str]:

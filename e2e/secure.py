@@ -13,15 +13,10 @@ import sys
 import urllib.parse
 from pathlib import Path
 
-import demo
-import simulator
 from cluster import Namespace, is_ready, load_image, restarts, use_testbed
 from documents import EXAMPLES, commands_of_example
-from judge.judge import judge_everything
+from generated_market import SYMBOLS, GeneratedMarket
 from judge.postgres import Postgres
-from judge.snapshot import EVERYTHING
-from judge.trades import read_trades, symbol_of
-from judge.truth import truths
 from steps import CHECKOUT, Failed, Test, command, wait_until
 
 PIPELINE = "secure"
@@ -31,10 +26,7 @@ kubectl = SECURE.kubectl
 BROKER = "my-cluster-kafka-bootstrap:9093"
 USER, BROKER_CA = "market-user", "my-cluster-cluster-ca-cert"
 DATABASE, DATABASE_ADMIN, DATABASE_CA = "market-db-app", "market-db-admin", "market-db-ca"
-SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ADAUSDT"]
 EXCHANGE = "    exchange: binance\n"
-# Minutes of the market in seconds: some have to be complete.
-SPEED = 10
 ROLES = ["producer", "aggregator", "repairer"]
 
 
@@ -51,10 +43,7 @@ class SecureTest(Test):
 
     def __init__(self, programs: Path) -> None:
         super().__init__()
-        self.programs = programs
-        self.folder = CHECKOUT / "target/e2e-secure"
-        self.simulator: subprocess.Popen | None = None
-        self.exchange = f"{os.environ['TESTBED_HOST_FOR_PODS']}:9080"
+        self.market = GeneratedMarket(programs, f"{os.environ['TESTBED_HOST_FOR_PODS']}:9080", CHECKOUT / "target/e2e-secure")
         self.logs: list[str] = []
         # Whatever must never be told.
         self.passwords = [os.environ["KAFKA_PASSWORD"], *(password_of(os.environ[name]) for name in ("POSTGRES_SECURE_URL", "POSTGRES_SECURE_ADMIN_URL"))]
@@ -70,7 +59,7 @@ class SecureTest(Test):
         self.step("the workers' passwords change, and their pods are replaced", self.rotate)
         self.step("the database refuses the old one now", self.old_password_is_refused)
         self.step("trades go on with the new ones, and nothing had to be repaired", self.went_on)
-        self.step("every trade is there once, every claim true", self.judge)
+        self.step("every trade is there once, every claim true", lambda: self.market.end_and_judge(self.database))
         self.step("no log, event, status or pod tells a password", self.nothing_is_told)
         self.step("the pipeline goes, and with deletionPolicy Delete its topic and its tables", self.delete_pipeline)
         self.step("the chart and its definition go", SECURE.leave)
@@ -91,9 +80,9 @@ class SecureTest(Test):
 
     def apply_example(self) -> None:
         """The example as it is, with the testbed's addresses in place of its own."""
-        self.start_simulator()
+        self.market.start()
         manifest = (EXAMPLES / "secure.yaml").read_text(encoding="utf-8")
-        endpoints = f"    venue: simulated\n    endpoints: {{websocket: 'ws://{self.exchange}', rest: 'http://{self.exchange}'}}\n"
+        endpoints = f"    venue: simulated\n    endpoints: {{websocket: 'ws://{self.market.address}', rest: 'http://{self.market.address}'}}\n"
         for ours, theirs in ((BROKER, os.environ["KAFKA_BOOTSTRAP_SECURE_PODS"]), (EXCHANGE, EXCHANGE + endpoints)):
             if manifest.count(ours) != 1:
                 raise Failed(f"examples/secure.yaml has no {ours!r}, or more than one")
@@ -105,21 +94,6 @@ class SecureTest(Test):
         kubectl(*create.replace(placeholder, os.environ["POSTGRES_SECURE_ADMIN_URL_PODS"]).split()[1:])
         kubectl("apply", "-f", "-", stdin=manifest)
         kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=180s")
-
-    def start_simulator(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for old in self.folder.glob("*.csv"):
-            old.unlink()
-        arguments = ["--listen", self.exchange, "--speed", str(SPEED), "--generate", *(f"{symbol}=2/s" for symbol in SYMBOLS), "--wait", "--write-log", str(self.folder)]
-        with (self.folder / "exchange-sim.out").open("wb") as file:
-            self.simulator = subprocess.Popen([self.programs / "exchange-sim", *arguments], stdout=file, stderr=subprocess.STDOUT)
-        wait_until("the exchange answers", 30, self.exchange_answers)
-
-    def exchange_answers(self) -> bool:
-        try:
-            return bool(simulator.status(self.exchange))
-        except OSError:
-            return False
 
     def wait_for_trades(self) -> None:
         held = "SELECT count(*) FILTER (WHERE trades_held > 0) AS symbols FROM symbol_head"
@@ -162,16 +136,7 @@ class SecureTest(Test):
             raise Failed(f"the database still takes the old password: {refused}")
 
     def went_on(self) -> None:
-        played = {row["symbol"]: row["last_played_id"] for row in simulator.status(self.exchange)["symbols"]}
-        last = "SELECT symbol, last_trade_id FROM symbol_head"
-
-        def are_held() -> bool:
-            held = {row["symbol"]: int(row["last_trade_id"]) for row in self.database.query(last)}
-            return all(held[symbol] >= trade_id for symbol, trade_id in played.items())
-
-        wait_until("what was played by now is held", 60, are_held)
-        holes = "SELECT count(*) AS holes FROM holes"
-        wait_until("no trade is missing", 60, lambda: self.database.query(holes)[0]["holes"] == "0")
+        self.market.wait_until_held(self.database)
         self.nothing_is_repaired()
 
     def nothing_is_repaired(self) -> None:
@@ -181,20 +146,6 @@ class SecureTest(Test):
 
     def repairer_status(self, pod: str) -> dict:
         return json.loads(kubectl("get", "--raw", f"/api/v1/namespaces/{SECURE.name}/pods/{pod}:8080/proxy/status"))
-
-    def judge(self) -> None:
-        """All that was played until the exchange ended."""
-        self.simulator.terminate()
-        self.simulator.wait(timeout=30)
-        logs: dict[str, list] = {}
-        for path in sorted(self.folder.glob("*.csv")):
-            logs.setdefault(symbol_of(path), []).extend(read_trades(path))
-        if set(logs) != set(SYMBOLS):
-            raise Failed(f"the exchange has written of {', '.join(sorted(logs))}")
-        verdict = judge_everything(self.database.snapshot(*EVERYTHING), truths(logs), True)
-        print(f"   {self.database.trades_held()} trades held; {verdict}", flush=True)
-        if not verdict.passed():
-            raise Failed("\n".join(verdict.problems[:20]) or "no candle claims to be complete")
 
     def nothing_is_told(self) -> None:
         told = [kubectl("get", "cpl,deployments,replicasets,pods,configmaps,events", "-o", "json"), *self.logs, *self.logs_of_pods()]
@@ -225,8 +176,7 @@ class SecureTest(Test):
         # Other tests know the password that the testbed told them.
         self.database_password(password_of(os.environ["POSTGRES_SECURE_URL"]))
         self.database.close()
-        if self.simulator:
-            demo.stop(self.simulator)
+        self.market.stop()
 
 
 def add_broker_user(name: str, password: str) -> None:

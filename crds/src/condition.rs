@@ -107,6 +107,10 @@ pub enum Reason {
     TradesArriving,
     /// Not every symbol has had a trade since its producer started.
     WaitingForTrades,
+    /// Trades come, and the aggregators do not keep up with them.
+    FallingBehind,
+    /// Trades come, and of few partitions more than an aggregator keeps up with.
+    PartitionHot,
     /// No worker has told how it is.
     WorkersNotAnswering,
     /// The exchange does not answer a producer.

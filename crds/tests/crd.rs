@@ -113,6 +113,9 @@ fn every_example_is_accepted() {
     for example in std::fs::read_dir(checkout().join("examples")).unwrap() {
         let path = example.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
+        if document(&text)["kind"] != "CryptoPipeline" {
+            continue;
+        }
         manifest::read(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert_eq!(refused_by_cel(&document(&text), None), Vec::<String>::new(), "{}", path.display());
     }

@@ -63,6 +63,7 @@ pub async fn run(
         })
         .collect();
     first_lists.are_named();
+    metrics.pipelines.tell_of(stores.pipelines.clone());
     let context = Context::new(client, options.image, stores, first_lists, news, metrics)?;
     let context = Arc::new(context);
     let controlling = controllers.into_iter().map(|controller| {

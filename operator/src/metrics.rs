@@ -1,4 +1,6 @@
-//! The operator's own figures.
+//! The operator's own figures, and those of the pipelines.
+
+mod pipelines;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -7,11 +9,15 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
+pub use pipelines::PipelineFigures;
+
 /// Counts and times reconciles.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     durations: Histogram,
     failures: Family<Failure, Counter>,
+    /// What is seen of the pipelines.
+    pub pipelines: PipelineFigures,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -21,7 +27,11 @@ struct Failure {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self { durations: Histogram::new(exponential_buckets(0.001, 4.0, 8)), failures: Family::default() }
+        Self {
+            durations: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
+            failures: Family::default(),
+            pipelines: PipelineFigures::default(),
+        }
     }
 }
 
@@ -32,6 +42,7 @@ impl Metrics {
         registry.register("cryptopipeline_operator_reconcile_duration_seconds", help, self.durations.clone());
         let help = "Reconciles that the API server did not let finish";
         registry.register("cryptopipeline_operator_reconcile_failures", help, self.failures.clone());
+        registry.register_collector(Box::new(self.pipelines.clone()));
     }
 
     /// Measures a reconcile until the guard is dropped, however it ends.

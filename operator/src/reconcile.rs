@@ -6,6 +6,7 @@ pub mod plan;
 pub mod desired;
 pub mod apply;
 pub mod holes;
+pub mod lag;
 pub mod describe;
 pub mod cleanup;
 pub mod memory;
@@ -87,12 +88,15 @@ async fn take_steps(
     };
     let now = Timestamp::now();
     let holes = holes::count_holes(&mut memory.holes, &observation.observed, now);
+    let lag = memory.lag.update(&observation.observed, now);
+    context.metrics.pipelines.note(pipeline, &observation.observed, lag.as_ref());
     let findings = Findings {
         pipeline,
         observed: &observation.observed,
         plan: plan.as_ref().map_err(Vec::as_slice),
         applied: &applied,
         holes: holes.as_ref(),
+        lag: lag.as_ref(),
     };
     let status = describe(&findings, now);
     patch_status(pipeline, &status, context).await?;

@@ -21,6 +21,13 @@ use crate::kafka::KafkaConnection;
 const LONGEST_ELECTION: Duration = Duration::from_secs(3);
 const ELECTION_LOOK: Duration = Duration::from_millis(50);
 
+/// The partition that a record with this key goes to, of so many: by the partitioner of our producers
+/// (`murmur2_random`, that of the Java clients).
+#[must_use]
+pub fn partition_of(key: &[u8], partitions: i32) -> i32 {
+    native::partition_of(key, partitions)
+}
+
 /// Why a broker did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KafkaAdminError {
@@ -372,6 +379,17 @@ mod tests {
         );
         assert_eq!(essence(first), essence(later));
         assert_eq!(essence("plain"), "plain");
+    }
+
+    /// The hashes that Kafka's own UtilsTest names for these keys, without their sign.
+    #[test]
+    fn keys_go_where_the_java_clients_put_them() {
+        let hashes =
+            [("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)];
+        for (key, hash) in hashes {
+            assert_eq!(partition_of(key.as_bytes(), 1_000), (hash & 0x7fff_ffff) % 1_000, "{key}");
+        }
+        assert_eq!(partition_of(b"foobar", 0), 0);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ mod deletion;
 mod events;
 mod flow;
 mod history;
+mod keeping_up;
 mod resources;
 mod settle;
 mod summary;
@@ -20,6 +21,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::apply::Applied;
 use super::holes::HoleReport;
+use super::lag::LagReport;
 use super::observe::{Observed, Workload};
 use super::plan::{Complaint, PipelinePlan, WorkloadStep, markets};
 
@@ -42,6 +44,8 @@ pub struct Findings<'a> {
     pub applied: &'a Applied,
     /// Which holes count; `None` while the database cannot be read.
     pub holes: Option<&'a HoleReport>,
+    /// How far the database is behind the topic; `None` while that is not known.
+    pub lag: Option<&'a LagReport>,
 }
 
 /// What a condition says.
@@ -146,7 +150,7 @@ impl Figures {
         Self {
             // Partitions do not go away while nobody looks.
             partitions: partitions.or_else(|| previous?.partitions),
-            lag: findings.observed.lag(),
+            lag: findings.lag.map(LagReport::total),
             missing_trades: findings.holes.map(|holes| {
                 let wished = markets(&findings.pipeline.spec);
                 let missing = holes.missing.iter().filter(|(market, _)| wished.contains(*market));

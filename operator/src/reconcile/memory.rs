@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::apply::Marks;
 use super::holes::HoleWatch;
+use super::lag::LagWatch;
 use super::observe::secrets::Credentials;
 use super::observe::{Workload, Workloads};
 
@@ -25,6 +26,8 @@ const MISSING_SECRETS_STAND: Duration = Duration::from_secs(5);
 pub struct Memory {
     /// The holes seen so far.
     pub holes: HoleWatch,
+    /// How far each partition was behind so far.
+    pub lag: LagWatch,
     /// The objects as they were last applied.
     pub marks: Marks,
     writers_gone_since: Option<Timestamp>,

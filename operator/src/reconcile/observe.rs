@@ -234,28 +234,32 @@ impl Observed {
         self.topic.value().and_then(Option::as_ref)
     }
 
-    /// How many records the broker holds that the database does not yet, where both are known.
+    /// How many records the broker holds that the database does not yet, by the last looks at both, if nobody writes.
     #[must_use]
-    pub fn lag(&self) -> Option<i64> {
+    pub fn unread(&self) -> Option<i64> {
         let (topic, schema) = (self.topic_state()?, self.schema.value()?);
-        Some(lag(topic, &schema.positions))
+        let behind = records_behind(&topic.description.id, &topic.end_offsets, &schema.positions);
+        Some(behind.into_iter().sum())
     }
 }
 
-/// The records between the stored positions and the topic's end. Positions of another topic of the same name do
-/// not count; a partition that was never read counts from its first offset.
-fn lag(topic: &TopicState, positions: &[PartitionPosition]) -> i64 {
+/// The records between the stored positions and the topic's ends, by partition. Positions of another topic of the same
+/// name do not count; a partition that was never read counts from its first offset.
+pub(super) fn records_behind(
+    topic_id: &str,
+    end_offsets: &[i64],
+    positions: &[PartitionPosition],
+) -> Vec<i64> {
     let next_offset = |partition: usize| {
         positions
             .iter()
             .find(|position| {
-                usize::try_from(position.partition) == Ok(partition)
-                    && position.topic_id == topic.description.id
+                usize::try_from(position.partition) == Ok(partition) && position.topic_id == topic_id
             })
             .map_or(0, |position| position.next_offset)
     };
     let behind = |(partition, end): (usize, &i64)| (end - next_offset(partition)).max(0);
-    topic.end_offsets.iter().enumerate().map(behind).sum()
+    end_offsets.iter().enumerate().map(behind).collect()
 }
 
 #[cfg(test)]
@@ -274,23 +278,22 @@ mod tests {
         }
     }
 
-    fn topic(end_offsets: &[i64]) -> TopicState {
-        let description = TopicDescription { id: "now".to_owned(), partitions: 3, replication_factor: 1 };
-        TopicState { description, config: BTreeMap::new(), end_offsets: end_offsets.to_vec() }
-    }
-
     #[test]
-    fn lag_is_what_the_database_has_not_read_of_this_topic() {
-        assert_eq!(lag(&topic(&[10, 10]), &[position(0, "now", 10), position(1, "now", 7)]), 3);
+    fn a_partition_is_behind_by_what_the_database_has_not_read_of_this_topic() {
+        assert_eq!(
+            records_behind("now", &[10, 10], &[position(0, "now", 10), position(1, "now", 7)]),
+            [0, 3]
+        );
     }
 
     #[test]
     fn unread_partitions_and_positions_of_a_deleted_topic_count_from_the_beginning() {
-        assert_eq!(lag(&topic(&[10, 5, 4]), &[position(0, "now", 10), position(1, "before", 5)]), 9);
+        let positions = [position(0, "now", 10), position(1, "before", 5)];
+        assert_eq!(records_behind("now", &[10, 5, 4], &positions), [0, 5, 4]);
     }
 
     #[test]
-    fn a_position_beyond_the_end_is_no_lag() {
-        assert_eq!(lag(&topic(&[10]), &[position(0, "now", 12)]), 0);
+    fn a_position_beyond_the_end_is_not_behind() {
+        assert_eq!(records_behind("now", &[10], &[position(0, "now", 12)]), [0]);
     }
 }

@@ -7,5 +7,6 @@ mod lifecycle;
 mod nodes;
 mod outside;
 mod refusals;
+mod scaling;
 mod security;
 mod steady;

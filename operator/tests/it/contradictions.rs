@@ -11,6 +11,7 @@ use crds::{CryptoPipeline, CryptoPipelineStatus};
 use operator::reconcile::apply::Applied;
 use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::holes::{HoleReport, HoleWatch, Missing, count_holes};
+use operator::reconcile::lag::LagWatch;
 use operator::reconcile::observe::{
     CandleChecks, Observed, Reading, SchemaState, SecretState, TopicState, WorkerReports, Workload, Workloads,
 };
@@ -32,6 +33,8 @@ struct World {
     applied: Applied,
     /// Which of the ledgers' holes count; `None` for what the looks say.
     holes: Option<HoleReport>,
+    /// The partitions that do not keep up, of those that there are.
+    not_keeping_up: Vec<i32>,
 }
 
 /// Something that can be so: its name, and how it comes to be.
@@ -59,6 +62,8 @@ const CIRCUMSTANCES: &[Circumstance] = &[
     ("other replication", |world| topic(world, |topic| topic.description.replication_factor += 1)),
     ("other settings", |world| topic(world, |topic| topic.config.clear())),
     ("records to read", |world| topic(world, |topic| topic.end_offsets[0] += 1_000)),
+    ("a partition does not keep up", |world| world.not_keeping_up = vec![0]),
+    ("no partition keeps up", |world| world.not_keeping_up = (0..100).collect()),
     ("topic of another", |world| world.observed.topic_rival = Some("trading/older".to_owned())),
     ("database's secrets not read", |world| world.observed.database_secrets = SecretState::Pending),
     ("no secret", |world| world.observed.database_secrets = missing(Reason::SecretNotFound)),
@@ -251,13 +256,15 @@ fn symbol(world: &mut World, state: SymbolState) {
 
 /// The status of the world, and what was known of the holes.
 fn told(world: &World) -> (CryptoPipelineStatus, bool) {
-    let World { pipeline, observed, applied, holes } = world;
+    let World { pipeline, observed, applied, holes, not_keeping_up } = world;
     let now = second(NOW);
     let plan = plan(pipeline, observed, Place::Cluster, now);
     let plan = plan.as_ref().map_err(Vec::as_slice);
     let seen = count_holes(&mut HoleWatch::default(), observed, now);
     let holes = seen.map(|seen| holes.clone().unwrap_or(seen));
-    let findings = Findings { pipeline, observed, plan, applied, holes: holes.as_ref() };
+    let mut lag = LagWatch::default().update(observed, now);
+    on(&mut lag, |lag| lag.not_keeping_up = not_keeping_up.clone());
+    let findings = Findings { pipeline, observed, plan, applied, holes: holes.as_ref(), lag: lag.as_ref() };
     (describe(&findings, now), holes.is_some())
 }
 
@@ -321,7 +328,13 @@ proptest! {
     ) {
         let pipeline = fixture(case);
         let observed = running_world(&pipeline);
-        let mut world = World { pipeline, observed, applied: Applied::default(), holes: None };
+        let mut world = World {
+            pipeline,
+            observed,
+            applied: Applied::default(),
+            holes: None,
+            not_keeping_up: Vec::new(),
+        };
         for (_, become_so) in &circumstances {
             become_so(&mut world);
         }

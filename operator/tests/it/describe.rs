@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use operator::reconcile::apply::Applied;
 use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::holes::{HoleReport, HoleWatch, Missing, count_holes};
+use operator::reconcile::lag::LagWatch;
 use operator::reconcile::observe::{CandleChecks, Observed, Reading, Workloads};
 use operator::reconcile::plan::{Complaint, Place, plan};
 use store::{
@@ -32,7 +33,9 @@ pub(crate) fn status(
     let plan = plan(pipeline, observed, Place::Cluster, now);
     let holes = count_holes(&mut HoleWatch::default(), observed, now);
     let plan = plan.as_ref().map_err(Vec::as_slice);
-    describe(&Findings { pipeline, observed, plan, applied, holes: holes.as_ref() }, now)
+    let lag = LagWatch::default().update(observed, now);
+    let (holes, lag) = (holes.as_ref(), lag.as_ref());
+    describe(&Findings { pipeline, observed, plan, applied, holes, lag }, now)
 }
 
 /// [`status`] where these trades are missing and count.
@@ -46,7 +49,7 @@ fn status_missing(
         missing.iter().map(|(symbol, missing)| (market::Market::new("binance", *symbol), missing.clone()));
     let holes = HoleReport { missing: missing.collect(), ..HoleReport::default() };
     let (plan, applied) = (plan.as_ref().map_err(Vec::as_slice), Applied::default());
-    let findings = Findings { pipeline, observed, plan, applied: &applied, holes: Some(&holes) };
+    let findings = Findings { pipeline, observed, plan, applied: &applied, holes: Some(&holes), lag: None };
     describe(&findings, second(NOW))
 }
 
@@ -388,7 +391,9 @@ fn history_that_is_loading_is_told_with_what_is_missing_and_how_far_it_is() {
     let applied = Applied::default();
     let describe_with = |observed: &Observed| {
         let (pipeline, plan) = (&pipeline, Ok(&plan));
-        describe(&Findings { pipeline, observed, plan, applied: &applied, holes: Some(&holes) }, second(NOW))
+        let findings =
+            Findings { pipeline, observed, plan, applied: &applied, holes: Some(&holes), lag: None };
+        describe(&findings, second(NOW))
     };
     let status = describe_with(&observed);
     assert_eq!(said(&status, "DataContinuous"), "False/TradesMissing");

@@ -8,6 +8,7 @@ mod world;
 mod plan;
 mod objects;
 mod describe;
+mod keeping_up;
 mod contradictions;
 mod series;
 mod cluster;

@@ -27,7 +27,8 @@ fn in_use(mut pipeline: CryptoPipeline) -> CryptoPipeline {
 fn described(pipeline: &CryptoPipeline, observed: &Observed) -> CryptoPipelineStatus {
     let plan = planned(pipeline, observed);
     let applied = Applied::default();
-    let findings = Findings { pipeline, observed, plan: Ok(&plan), applied: &applied, holes: None };
+    let findings =
+        Findings { pipeline, observed, plan: Ok(&plan), applied: &applied, holes: None, lag: None };
     describe(&findings, second(NOW))
 }
 

@@ -11,6 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use operator::reconcile::apply::{Applied, schema::apply_schema, topics::apply_topic};
 use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::holes::{HoleWatch, count_holes};
+use operator::reconcile::lag::{LagReport, LagWatch};
 use operator::reconcile::observe::database::{Databases, SchemaKey};
 use operator::reconcile::observe::kafka::{Brokers, TopicKey};
 use operator::reconcile::observe::{Failure, Observed, Reading, SecretState, TopicState};
@@ -43,6 +44,8 @@ pub(super) struct Machine {
     databases: Databases,
     workers: Workers,
     holes: HoleWatch,
+    lag_watch: LagWatch,
+    lag: Option<LagReport>,
     writers_gone_since: Option<Timestamp>,
     observed: Observed,
     /// Trades held before this run.
@@ -88,6 +91,8 @@ impl Machine {
             databases: Databases::new(news),
             workers: Workers::default(),
             holes: HoleWatch::default(),
+            lag_watch: LagWatch::default(),
+            lag: None,
             writers_gone_since: None,
             observed: Observed::default(),
             held_before: None,
@@ -152,12 +157,14 @@ impl Machine {
             self.apply(planned, &mut applied).await;
         }
         let holes = count_holes(&mut self.holes, &self.observed, now);
+        self.lag = self.lag_watch.update(&self.observed, now);
         let findings = Findings {
             pipeline: &self.pipeline,
             observed: &self.observed,
             plan: planned.as_ref().map_err(Vec::as_slice),
             applied: &applied,
             holes: holes.as_ref(),
+            lag: self.lag.as_ref(),
         };
         let status = describe(&findings, now);
         let before = self.pipeline.status.as_ref().map(|status| status.conditions.as_slice());
@@ -227,7 +234,7 @@ impl Machine {
         let of_history: u64 = sources().map(|source| source.trades_loaded).sum();
         Figures {
             trades: live + of_history,
-            lag: self.observed.lag(),
+            lag: self.lag.as_ref().map(LagReport::total),
             streaming: states.filter(|state| *state == SymbolState::Streaming).count(),
             symbols: symbols.unwrap_or_default(),
             missing: ledgers.map(|ledgers| ledgers.iter().map(|ledger| ledger.missing).sum()),
@@ -259,7 +266,7 @@ impl Machine {
         let now = Timestamp::now();
         let observed = self.observe(now).await;
         observed.schema.value_after(self.writers_gone_since?)?;
-        let lag = observed.lag();
+        let lag = observed.unread();
         self.observed = observed;
         lag
     }

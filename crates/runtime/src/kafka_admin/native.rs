@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::time::Duration;
 
@@ -186,6 +186,22 @@ pub(super) fn alter_topic_config<C: ClientContext>(
         }
     }
     Ok(())
+}
+
+/// The partition of the records with this key, by the partitioner of our producers.
+pub(super) fn partition_of(key: &[u8], partitions: i32) -> i32 {
+    // SAFETY: the key is read up to its length; the function is documented to look at nothing else but the count, which is
+    // not 0 here.
+    unsafe {
+        sys::bindings::rd_kafka_msg_partitioner_murmur2(
+            ptr::null(),
+            key.as_ptr().cast::<c_void>(),
+            key.len(),
+            partitions.max(1),
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+    }
 }
 
 /// Empties the client's log into ours. The lines that tell of failures, oldest first.

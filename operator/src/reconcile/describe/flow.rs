@@ -7,7 +7,7 @@ use crds::status::UnhealthySymbol;
 use crds::worker_status::{DependencyStatus, ProducerStatus, SymbolState};
 use market::Market;
 
-use super::{Findings, Verdict, listed};
+use super::{Findings, Verdict, keeping_up, listed};
 use crate::reconcile::observe::{Reading, WorkerReports};
 
 /// The state of one market's stream: the best that any of its producers tells, worst first.
@@ -80,7 +80,8 @@ pub(super) fn data_flowing(findings: &Findings<'_>) -> Verdict {
     if !waiting.is_empty() {
         return Verdict::unknown(Reason::WaitingForTrades, format!("no trade yet from {}", listed(waiting)));
     }
-    Verdict::yes(Reason::TradesArriving, "trades come from every symbol")
+    keeping_up::worry(findings)
+        .unwrap_or_else(|| Verdict::yes(Reason::TradesArriving, "trades come from every symbol"))
 }
 
 /// The markets in exactly this state.

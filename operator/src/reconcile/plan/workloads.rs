@@ -101,5 +101,5 @@ fn is_drained(observed: &Observed) -> bool {
     observed.workloads.writers().all(Workload::is_gone)
         && observed.topic.value_after(gone_since).is_some()
         && observed.schema.value_after(gone_since).is_some()
-        && observed.lag() == Some(0)
+        && observed.unread() == Some(0)
 }

@@ -17,6 +17,8 @@ use operator::context::FirstLists;
 use operator::controller::{self, Options};
 use operator::metrics::Metrics;
 use operator::reconcile::desired::WorkerImage;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::KafkaAdmin;
 use serde_json::{Value, json};
@@ -285,6 +287,16 @@ impl Lab {
         let connection =
             KafkaConnection { bootstrap_servers: self.bootstrap.clone(), ..KafkaConnection::default() };
         KafkaAdmin::new(&connection, "test", Duration::from_secs(10)).unwrap()
+    }
+
+    /// Publishes records that nobody can read; a real producer is no part of these tests.
+    pub(super) fn publish(&self, topic: &str, partition: i32, records: usize) {
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", &self.bootstrap).create().unwrap();
+        for _ in 0..records {
+            producer.send(BaseRecord::<str, str>::to(topic).partition(partition).payload("{}")).unwrap();
+        }
+        producer.flush(Duration::from_secs(30)).unwrap();
     }
 
     async fn all_said(&self) -> String {

@@ -1,12 +1,8 @@
 //! A pipeline from its making to its rest.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use k8s_openapi::api::autoscaling::v1::Scale;
 use kube::api::{Patch, PatchParams};
-use rdkafka::ClientConfig;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use store::{ConnectOptions, Store};
@@ -63,43 +59,13 @@ async fn a_pipeline_is_made_grown_and_kept_as_declared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_scale_subresource_sets_the_aggregators_up_to_the_partitions() {
-    let Some(lab) = Lab::enter().await else { return };
-    lab.start_operator().await;
-    lab.apply(&lab.manifest("scaled")).await.unwrap();
-    lab.until_replicas("scaled-aggregator", 3).await;
-    let scale_to = async |replicas: i32| {
-        let patch = json!({"spec": {"replicas": replicas}});
-        let patch = Patch::Merge(&patch);
-        lab.pipelines().patch_scale("scaled", &PatchParams::default(), &patch).await.unwrap();
-    };
-    scale_to(2).await;
-    lab.until_replicas("scaled-aggregator", 2).await;
-    lab.said("scaled", "AggregatorsReady", "True/PodsReady").await;
-    let scale: Scale = lab.client.request(scale_request(&lab, "scaled")).await.unwrap();
-    let status = scale.status.unwrap();
-    assert_eq!(status.replicas, 2);
-    assert!(status.selector.unwrap().contains("app.kubernetes.io/component=aggregator"));
-    scale_to(9).await;
-    lab.until_replicas("scaled-aggregator", 3).await;
-}
-
-fn scale_request(lab: &Lab, name: &str) -> http::Request<Vec<u8>> {
-    let path = format!(
-        "/apis/cryptopipeline.dev/v1alpha1/namespaces/{}/cryptopipelines/{name}/scale",
-        lab.namespace
-    );
-    http::Request::get(path).body(Vec::new()).unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_pipeline_drains_and_comes_back() {
     let Some(lab) = Lab::enter().await else { return };
     lab.start_operator().await;
     let mut manifest = lab.manifest("paused");
     lab.apply(&manifest).await.unwrap();
     lab.said("paused", "Ready", "True/AllReady").await;
-    publish(&lab, &lab.topic("paused"), 0);
+    lab.publish(&lab.topic("paused"), 0, 1);
 
     manifest["spec"]["suspend"] = json!(true);
     lab.apply(&manifest).await.unwrap();
@@ -130,14 +96,6 @@ async fn a_pipeline_made_anew_takes_up_what_was_retained() {
     lab.said("again", "Ready", "True/AllReady").await;
     let topic = lab.get("again").await.status.unwrap().topic.unwrap();
     assert_eq!((topic.id, topic.created), (id, false));
-}
-
-/// Publishes one record; a real producer is no part of these tests.
-fn publish(lab: &Lab, topic: &str, partition: i32) {
-    let producer: BaseProducer =
-        ClientConfig::new().set("bootstrap.servers", &lab.bootstrap).create().unwrap();
-    producer.send(BaseRecord::<str, str>::to(topic).partition(partition).payload("{}")).unwrap();
-    producer.flush(Duration::from_secs(30)).unwrap();
 }
 
 /// Moves the stored positions to the end of the topic, as an aggregator does.

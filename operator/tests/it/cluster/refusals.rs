@@ -127,6 +127,10 @@ async fn every_example_is_accepted() {
         let path = example.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
         let mut manifest: Value = serde_yaml::from_str(&text).unwrap();
+        // What others define is tried on kind.
+        if manifest["kind"] != "CryptoPipeline" {
+            continue;
+        }
         manifest["metadata"]["namespace"] = json!(lab.namespace);
         lab.apply(&manifest).await.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }

@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""What a user does with a pipeline that runs, by kubectl and helm, in a namespace that enforces the restricted pod security
+standard and with an operator that may look into no other.
+
+Needs the testbed (eval "$(testbed/up all)"), the image (target/image/cryptopipeline.tar) and the simulator's binary:  operate.py --bin FOLDER
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cluster import Namespace, is_ready, load_image, outside_service, restarts, use_testbed
+from documents import EXAMPLES, commands_of_example
+from generated_market import SYMBOLS, GeneratedMarket
+from judge.postgres import Postgres
+from prometheus import Prometheus
+from steps import CHECKOUT, Failed, Test, command, wait_until
+
+PIPELINE = "quickstart"
+OPERATE = Namespace("operate")
+kubectl = OPERATE.kubectl
+SIMULATOR_PORT = 9080
+PARTITIONS = 3
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", type=Path, required=True)
+    arguments = parser.parse_args()
+    use_testbed()
+    return OperateTest(arguments.bin).verdict("operating a pipeline on kind")
+
+
+class OperateTest(Test):
+    """One run."""
+
+    def __init__(self, programs: Path) -> None:
+        super().__init__()
+        self.host = os.environ["TESTBED_HOST_FOR_PODS"]
+        self.market = GeneratedMarket(programs, f"{self.host}:{SIMULATOR_PORT}", CHECKOUT / "target/e2e-operate")
+        self.schema = "operate"
+        self.database = Postgres(os.environ["POSTGRES_URL"], self.schema)
+        self.prometheus = Prometheus(CHECKOUT / "target/e2e-operate-prometheus", OPERATE)
+
+    def run(self) -> None:
+        self.step("the image is in the cluster", load_image)
+        self.step("a namespace that takes nothing but restricted pods", self.create_namespace)
+        self.step("helm installs an operator for this namespace alone", lambda: OPERATE.install_chart("--set", f"watchNamespaces={{{OPERATE.name}}}"))
+        self.step("kubectl applies a pipeline and it becomes ready", self.apply_pipeline)
+        self.step("Prometheus scrapes operator and workers", self.scrape)
+        self.step("an aggregator that is scaled away hands over what it had", self.scale_down)
+        self.step("a HorizontalPodAutoscaler scales by the scale subresource", self.autoscale)
+        self.step("more than there are partitions are not made", self.scale_beyond)
+        self.step("examples/keda.yaml is taken by KEDA's definition, and Prometheus answers its queries", self.keda)
+        self.step("what was played is held, nothing was missed", lambda: self.market.wait_until_held(self.database))
+        self.step("every trade is there once, every claim true", lambda: self.market.end_and_judge(self.database))
+        self.step("no pod restarted", self.no_pod_restarted)
+        self.step("the pipeline goes, and with deletionPolicy Delete its topic and its tables", self.delete_pipeline)
+        self.step("the chart and its definition go", OPERATE.leave)
+
+    def create_namespace(self) -> None:
+        labels = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
+        OPERATE.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATE.name, "labels": labels}}])
+
+    def apply_pipeline(self) -> None:
+        """The quickstart, in a schema of its own."""
+        bootstrap_port = int(os.environ["KAFKA_BOOTSTRAP_PODS"].rpartition(":")[2])
+        for name, port, target in (("kafka", 9092, bootstrap_port), ("exchange-sim", SIMULATOR_PORT, SIMULATOR_PORT)):
+            OPERATE.apply(outside_service(name, port, self.host, target))
+        OPERATE.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "postgres"}, "stringData": {"uri": os.environ["POSTGRES_URL_PODS"]}}])
+        self.market.start()
+        kubectl("apply", "-f", str(EXAMPLES / "quickstart.yaml"), "--dry-run=server")
+        manifest = (EXAMPLES / "quickstart.yaml").read_text(encoding="utf-8")
+        for ours, other in (("schema: market", f"schema: {self.schema}\n  deletionPolicy: Delete"), ("name: crypto-trades", f"name: {self.schema}-trades")):
+            if manifest.count(ours) != 1:
+                raise Failed(f"examples/quickstart.yaml has no {ours!r}, or more than one")
+            manifest = manifest.replace(ours, other)
+        kubectl("apply", "-f", "-", stdin=manifest)
+        kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=180s")
+        kubectl("wait", "--for=condition=DataContinuous", f"cpl/{PIPELINE}", "--timeout=180s")
+
+    def scrape(self) -> None:
+        self.prometheus.start()
+        wished = {"operator", "producer", "aggregator", "repairer"}
+
+        def all_are_up() -> bool:
+            up = {labels["pod"] for labels, value in self.prometheus.query("up") if value == 1}
+            return all(any(role in pod for pod in up) for role in wished)
+
+        wait_until("operator and workers are scraped", 60, all_are_up)
+        lag = f'cryptopipeline_lag_records{{namespace="{OPERATE.name}",pipeline="{PIPELINE}"}}'
+        wait_until("the lag of every partition is told", 60, lambda: len(self.prometheus.query(lag)) == PARTITIONS)
+
+    def scale_down(self) -> None:
+        """The one that goes says that it does; nobody waits for its session to end."""
+        before = pods("aggregator")
+        logs = {pod: follow_log(pod) for pod in before}
+        watched = StandStill(self.database)
+        kubectl("scale", f"cpl/{PIPELINE}", "--replicas=1")
+        wait_until("one aggregator is left", 60, lambda: watched.look() and len(pods("aggregator")) == 1)
+        gone = before - pods("aggregator")
+        for pod in gone:
+            wait_until(f"{pod} is gone", 60, lambda pod=pod: watched.look() and logs[pod].poll() is not None)
+            if "partitions revoked" not in logs[pod].communicate()[0]:
+                raise Failed(f"{pod} ended without handing over its partitions")
+        # A partition that nobody has stands still: its symbols' trades are in no other.
+        played = self.market.last_played()
+        wait_until("every symbol goes on", 60, lambda: watched.look() and watched.are_beyond(played))
+        for log in logs.values():
+            log.kill()
+            log.wait()
+        print(f"   {len(gone)} handed over; the longest that a symbol stood still was {watched.longest:.1f} s", flush=True)
+        kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=60s")
+
+    def autoscale(self) -> None:
+        target = {"apiVersion": "cryptopipeline.dev/v1alpha1", "kind": "CryptoPipeline", "name": PIPELINE}
+        cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
+        spec = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": PARTITIONS, "metrics": [cpu]}
+        OPERATE.apply([{"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": PIPELINE}, "spec": spec}])
+        wait_until("there are as many as it wants at least", 90, lambda: len(ready_pods("aggregator")) == 2)
+        scale = json.loads(kubectl("get", "cpl", PIPELINE, "--subresource=scale", "-o", "json"))
+        if scale["spec"]["replicas"] != 2 or "app.kubernetes.io/component=aggregator" not in scale["status"]["selector"]:
+            raise Failed(f"the scale subresource says {scale}")
+        kubectl("delete", "hpa", PIPELINE)
+
+    def scale_beyond(self) -> None:
+        kubectl("scale", f"cpl/{PIPELINE}", "--replicas=7")
+        wait_until("every partition has its aggregator", 60, lambda: len(ready_pods("aggregator")) == PARTITIONS)
+        kubectl("wait", f"--for=jsonpath={{.status.aggregators.desired}}={PARTITIONS}", f"cpl/{PIPELINE}", "--timeout=60s")
+        kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=60s")
+
+    def keda(self) -> None:
+        """No KEDA runs here. Its API server would take the example, and what it asks has an answer."""
+        definition = command(str(CHECKOUT / "testbed/definition"), "keda").strip()
+        kubectl("apply", "--server-side", "-f", definition)
+        kubectl("wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=30s")
+        scale, apply = commands_of_example("keda.yaml")
+        if (scale, apply) != (f"kubectl scale cpl/{PIPELINE} --replicas=1", "kubectl apply -f examples/keda.yaml"):
+            raise Failed(f"examples/keda.yaml shows other commands than this test runs: {scale}; {apply}")
+        kubectl(*scale.split()[1:])
+        kubectl("apply", "-f", str(EXAMPLES / "keda.yaml"))
+        wait_until("one aggregator is left", 60, lambda: len(pods("aggregator")) == 1)
+        scaled = json.loads(kubectl("get", "scaledobject", f"{PIPELINE}-aggregators", "-o", "json"))["spec"]
+        if scaled["maxReplicaCount"] != PARTITIONS:
+            raise Failed(f"examples/keda.yaml scales to {scaled['maxReplicaCount']}, the quickstart has {PARTITIONS} partitions")
+        for trigger in scaled["triggers"]:
+            query = trigger["metadata"]["query"]
+            if 'namespace="default"' not in query:
+                raise Failed(f"the query names another namespace than this test replaces: {query}")
+            query = query.replace('namespace="default"', f'namespace="{OPERATE.name}"')
+            wait_until(f"Prometheus answers {query}", 60, lambda query=query: len(self.prometheus.query(query)) == 1)
+            (_, value), = self.prometheus.query(query)
+            print(f"   {trigger['name']}: {value:.1f}, threshold {trigger['metadata']['threshold']}", flush=True)
+            if trigger["name"] == "rate" and value <= 0:
+                raise Failed("trades flow, and their rate is 0")
+        kubectl("delete", "crd", "scaledobjects.keda.sh", "--timeout=60s")
+
+    def no_pod_restarted(self) -> None:
+        if restarted := [pod["metadata"]["name"] for pod in OPERATE.items("pods") if restarts(pod) > 0]:
+            raise Failed(f"restarted: {', '.join(restarted)}")
+
+    def delete_pipeline(self) -> None:
+        kubectl("delete", "cpl", PIPELINE, "--timeout=60s")
+        OPERATE.wait_for_the_end_of(PIPELINE)
+        if self.database.query(f"SELECT nspname FROM pg_namespace WHERE nspname = '{self.schema}'"):
+            raise Failed("the schema is still there")
+
+    def show_what_happened(self) -> None:
+        OPERATE.show_what_happened()
+
+    def clean_up(self) -> None:
+        self.prometheus.stop()
+        self.database.close()
+        self.market.stop()
+
+
+class StandStill:
+    """How long each symbol goes without a new trade in the database."""
+
+    def __init__(self, database: Postgres) -> None:
+        self.database = database
+        self.moved: dict[str, tuple[int, float]] = {}
+        self.longest = 0.0
+
+    def look(self) -> bool:
+        for row in self.database.query("SELECT symbol, last_trade_id FROM symbol_head"):
+            symbol, last, now = row["symbol"], int(row["last_trade_id"]), time.monotonic()
+            before, since = self.moved.get(symbol, (-1, now))
+            self.longest = max(self.longest, now - since)
+            if last != before:
+                self.moved[symbol] = (last, now)
+        return True
+
+    def are_beyond(self, played: dict[str, int]) -> bool:
+        return set(self.moved) == set(SYMBOLS) and all(self.moved[symbol][0] > trade_id for symbol, trade_id in played.items())
+
+
+def pods(role: str) -> set[str]:
+    """Names of the pods of a role that are not going away."""
+    return {pod["metadata"]["name"] for pod in OPERATE.staying_pods(PIPELINE, role)}
+
+
+def ready_pods(role: str) -> set[str]:
+    return {pod["metadata"]["name"] for pod in OPERATE.staying_pods(PIPELINE, role) if is_ready(pod)}
+
+
+def follow_log(pod: str) -> subprocess.Popen:
+    """Ends with the pod; its output is the log."""
+    return subprocess.Popen(["kubectl", "--namespace", OPERATE.name, "logs", "--follow", pod], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
