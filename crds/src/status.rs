@@ -123,11 +123,21 @@ pub struct HistoryStatus {
 pub struct TopicStatus {
     /// Its name.
     pub name: String,
-    /// The id that the broker gave it: another topic of the same name has another.
-    pub id: String,
-    /// True if this resource created it, so that `deletionPolicy: Delete` may delete it.
+    /// The id that the broker gave it: another topic of the same name has another. Absent while it is about to be created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// True if this resource created it, or was about to, so that `deletionPolicy: Delete` may delete it.
     #[serde(default)]
     pub created: bool,
+}
+
+impl TopicStatus {
+    /// Whether this resource created the topic that has `id` now. One that was about to be created when the operator died
+    /// was not there before.
+    #[must_use]
+    pub fn has_created(&self, id: &str) -> bool {
+        self.created && self.id.as_deref().is_none_or(|created| created == id)
+    }
 }
 
 /// The database schema that the pipeline uses.

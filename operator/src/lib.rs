@@ -5,5 +5,6 @@
 
 pub mod controller;
 pub mod context;
+pub mod leader;
 pub mod metrics;
 pub mod reconcile;

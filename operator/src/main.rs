@@ -8,12 +8,16 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use operator::context::FirstLists;
 use operator::controller::{self, Options};
+use operator::leader::{Contender, Pace};
 use operator::metrics::Metrics;
 use operator::reconcile::desired::WorkerImage;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use runtime::error_chain::error_chain;
 use runtime::health::{self, Probes};
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 #[derive(Parser)]
 #[command(name = "operator", version, about = "Reconciles CryptoPipelines in a Kubernetes cluster")]
@@ -43,6 +47,15 @@ struct RunArgs {
     /// When a node pulls it: Always, IfNotPresent or Never.
     #[arg(long, env = "WORKER_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     worker_image_pull_policy: String,
+    /// The Lease that one of several operators holds: it works, the others wait. Without, nobody is waited for.
+    #[arg(long, env = "LEASE")]
+    lease: Option<String>,
+    /// The Lease's namespace.
+    #[arg(long, env = "LEASE_NAMESPACE", default_value = "default")]
+    lease_namespace: String,
+    /// What this operator is called in the Lease; by default its host's name and process.
+    #[arg(long, env = "LEASE_IDENTITY")]
+    lease_identity: Option<String>,
     /// Where /livez, /readyz, /metrics and /status answer.
     #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -78,28 +91,65 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let first_lists = FirstLists::default();
     let listener =
         TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
-    let probes = Arc::new(OperatorProbes { first_lists: first_lists.clone() });
-    let serving = health::serve(listener, probes, registry, shutdown.clone());
+    let leads = metrics.leads.clone();
+    let probes = Arc::new(OperatorProbes { first_lists: first_lists.clone(), leads: leads.clone() });
+    let mut contender = args.lease.as_ref().map(|lease| {
+        let identity = args.lease_identity.clone().unwrap_or_else(own_identity);
+        Contender::new(client.clone(), &args.lease_namespace, lease, identity, Pace::default())
+    });
     let options = Options {
         namespaces: args.namespaces,
         image: WorkerImage { name: args.worker_image, pull_policy: args.worker_image_pull_policy },
     };
-    let controlling = controller::run(client, options, metrics, first_lists, shutdown.clone());
+    let working = async {
+        if let Some(contender) = &mut contender
+            && shutdown.run_until_cancelled(contender.lead()).await.is_none()
+        {
+            return Ok(());
+        }
+        leads.set(1);
+        let controlling = controller::run(client, options, metrics, first_lists, shutdown.clone());
+        let Some(contender) = &mut contender else { return controlling.await.context("cannot start") };
+        tokio::select! {
+            outcome = controlling => outcome.context("cannot start")?,
+            lost = contender.keep() => {
+                tracing::error!(error = error_chain(&lost), "no longer leads");
+                // At once, whatever is in hand: the next one may have begun.
+                std::process::exit(1);
+            }
+        }
+        contender.give_back().await.context("cannot give the Lease back")
+    };
+    // Answers until the last reconcile has ended.
+    let serving = health::serve(listener, probes, registry, CancellationToken::new());
     tokio::select! {
-        outcome = controlling => outcome.context("cannot start")?,
-        outcome = serving => outcome.context("cannot serve probes and metrics")?,
+        outcome = working => outcome,
+        outcome = serving => outcome.context("cannot serve probes and metrics"),
     }
-    Ok(())
+}
+
+/// Unlike every other operator's. A container that is started anew in its pod is called as before, and goes on.
+fn own_identity() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".to_owned());
+    format!("{host}_{}", std::process::id())
 }
 
 struct OperatorProbes {
     first_lists: FirstLists,
+    leads: Gauge,
+}
+
+impl OperatorProbes {
+    fn leads(&self) -> bool {
+        self.leads.get() == 1
+    }
 }
 
 /// What `/status` answers.
 #[derive(Serialize)]
 struct OperatorStatus {
     version: &'static str,
+    leading: bool,
     reconciling: bool,
 }
 
@@ -107,7 +157,8 @@ impl Probes for OperatorProbes {
     type Status = OperatorStatus;
 
     fn why_not_ready(&self) -> Vec<String> {
-        if self.first_lists.have_arrived() {
+        // Who waits to lead is ready to.
+        if !self.leads() || self.first_lists.have_arrived() {
             Vec::new()
         } else {
             vec!["waits for the first lists: is the CRD installed, may the operator list?".to_owned()]
@@ -115,6 +166,10 @@ impl Probes for OperatorProbes {
     }
 
     fn status(&self) -> OperatorStatus {
-        OperatorStatus { version: env!("CARGO_PKG_VERSION"), reconciling: self.first_lists.have_arrived() }
+        OperatorStatus {
+            version: env!("CARGO_PKG_VERSION"),
+            leading: self.leads(),
+            reconciling: self.first_lists.have_arrived(),
+        }
     }
 }

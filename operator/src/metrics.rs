@@ -5,6 +5,7 @@ mod pipelines;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
@@ -16,6 +17,8 @@ pub use pipelines::PipelineFigures;
 pub struct Metrics {
     durations: Histogram,
     failures: Family<Failure, Counter>,
+    /// 1 while this operator works, 0 while it waits to lead.
+    pub leads: Gauge,
     /// What is seen of the pipelines.
     pub pipelines: PipelineFigures,
 }
@@ -30,6 +33,7 @@ impl Default for Metrics {
         Self {
             durations: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
             failures: Family::default(),
+            leads: Gauge::default(),
             pipelines: PipelineFigures::default(),
         }
     }
@@ -42,6 +46,8 @@ impl Metrics {
         registry.register("cryptopipeline_operator_reconcile_duration_seconds", help, self.durations.clone());
         let help = "Reconciles that the API server did not let finish";
         registry.register("cryptopipeline_operator_reconcile_failures", help, self.failures.clone());
+        let help = "1 for the operator that reconciles, 0 for one that waits to lead";
+        registry.register("cryptopipeline_operator_leads", help, self.leads.clone());
         registry.register_collector(Box::new(self.pipelines.clone()));
     }
 

@@ -25,7 +25,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use apply::{Applied, apply};
-use describe::{EventDraft, Findings, describe, events};
+use describe::{EventDraft, Findings, announce, describe, events};
 use memory::Memory;
 use observe::gather::observe;
 use plan::{Place, plan};
@@ -79,9 +79,15 @@ async fn take_steps(
     context: &Context,
     memory: &mut Memory,
 ) -> Result<(), ReconcileError> {
-    let pipeline = &memory.with_written_status(pipeline);
-    let observation = observe(pipeline, context, memory).await;
-    let plan = plan(pipeline, &observation.observed, Place::Cluster, Timestamp::now());
+    let mut pipeline = memory.with_written_status(pipeline);
+    let observation = observe(&pipeline, context, memory).await;
+    let plan = plan(&pipeline, &observation.observed, Place::Cluster, Timestamp::now());
+    if let Some(announced) = plan.as_ref().ok().and_then(|plan| announce(&pipeline, plan)) {
+        patch_status(&pipeline, &announced, context).await?;
+        memory.note_written_status(&pipeline, announced.clone());
+        pipeline.status = Some(announced);
+    }
+    let pipeline = &pipeline;
     let applied = match &plan {
         Ok(plan) => apply(pipeline, plan, &observation, context, &mut memory.marks).await,
         Err(_) => Applied::default(),

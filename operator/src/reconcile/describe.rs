@@ -23,7 +23,7 @@ use super::apply::Applied;
 use super::holes::HoleReport;
 use super::lag::LagReport;
 use super::observe::{Observed, Workload};
-use super::plan::{Complaint, PipelinePlan, WorkloadStep, markets};
+use super::plan::{Complaint, PipelinePlan, TopicStep, WorkloadStep, markets};
 
 pub use deletion::describe_deletion;
 pub use events::{EventDraft, events};
@@ -137,6 +137,19 @@ pub fn describe(findings: &Findings<'_>, now: Timestamp) -> CryptoPipelineStatus
     settle::settled(previous, next, now)
 }
 
+/// The status to write before the plan is carried out, where what is done must not be forgotten if this operator dies: a
+/// topic that it was about to create is this resource's to delete. `None` where nothing is to be said.
+#[must_use]
+pub fn announce(pipeline: &CryptoPipeline, plan: &PipelinePlan) -> Option<CryptoPipelineStatus> {
+    if plan.topic.step != TopicStep::Create {
+        return None;
+    }
+    let topic = TopicStatus { name: plan.topic.wished.name.clone(), id: None, created: true };
+    let before = pipeline.status.clone().unwrap_or_default();
+    let is_said = before.topic.as_ref() == Some(&topic);
+    (!is_said).then_some(CryptoPipelineStatus { topic: Some(topic), ..before })
+}
+
 /// Figures that are absent while they cannot be read: an old one would look like a good one.
 struct Figures {
     partitions: Option<i32>,
@@ -187,14 +200,22 @@ fn role_status<'a>(
 fn topic(findings: &Findings<'_>, previous: Option<&CryptoPipelineStatus>) -> Option<TopicStatus> {
     let before = previous.and_then(|previous| previous.topic.clone());
     let Ok(plan) = findings.plan else { return before };
+    let name = plan.topic.wished.name.clone();
     if let Some(id) = &findings.applied.created_topic {
-        return Some(TopicStatus { name: plan.topic.wished.name.clone(), id: id.clone(), created: true });
+        return Some(TopicStatus { name, id: Some(id.clone()), created: true });
+    }
+    let failure = findings.applied.topic_failure.as_ref();
+    let was_refused = failure.is_some_and(|failure| failure.reason == Reason::BrokerRefused);
+    if was_refused && before.as_ref().is_some_and(|before| before.id.is_none()) {
+        // Whoever creates it now, it is not this resource.
+        return None;
     }
     // A topic that was refused is not in use.
     let used = findings.observed.topic_state().filter(|_| plan.topic.step.leads_to_a_topic());
     let Some(used) = used else { return before };
-    let created = before.as_ref().is_some_and(|before| before.created && before.id == used.description.id);
-    Some(TopicStatus { name: plan.topic.wished.name.clone(), id: used.description.id.clone(), created })
+    let id = used.description.id.clone();
+    let created = before.as_ref().is_some_and(|before| before.has_created(&id));
+    Some(TopicStatus { name, id: Some(id), created })
 }
 
 fn schema(findings: &Findings<'_>, previous: Option<&CryptoPipelineStatus>) -> Option<SchemaStatus> {

@@ -2,6 +2,7 @@
 //! There is no kubelet: a stand-in of ours lets pods look as if they ran.
 
 mod deletion;
+mod election;
 mod lab;
 mod lifecycle;
 mod nodes;
@@ -10,3 +11,4 @@ mod refusals;
 mod scaling;
 mod security;
 mod steady;
+mod takeover;

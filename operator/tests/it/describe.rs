@@ -9,7 +9,7 @@ use crds::worker_status::{
 use crds::{CryptoPipeline, CryptoPipelineStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use operator::reconcile::apply::Applied;
-use operator::reconcile::describe::{Findings, describe};
+use operator::reconcile::describe::{Findings, announce, describe};
 use operator::reconcile::holes::{HoleReport, HoleWatch, Missing, count_holes};
 use operator::reconcile::lag::LagWatch;
 use operator::reconcile::observe::{CandleChecks, Observed, Reading, Workloads};
@@ -22,7 +22,7 @@ use crate::world::{
     NOW, away, empty_world, fine, fixture, minimal, missing, other_owner, refuses, running_world,
     schema_as_needed, second,
 };
-use crate::world::{known, producer, report};
+use crate::world::{known, planned, producer, report};
 
 pub(crate) fn status(
     pipeline: &CryptoPipeline,
@@ -204,6 +204,25 @@ fn what_failed_while_applying_is_said_where_it_belongs() {
 }
 
 #[test]
+fn a_topic_that_is_about_to_be_made_is_ours_whoever_completes_it() {
+    let mut pipeline = fixture("minimal");
+    let planned_now = planned(&pipeline, &empty_world());
+    let announced = announce(&pipeline, &planned_now).unwrap();
+    assert!(announced.topic.as_ref().is_some_and(|topic| topic.created && topic.id.is_none()));
+    pipeline.status = Some(announced);
+    assert_eq!(announce(&pipeline, &planned_now), None, "said once");
+    // The operator that created it did not live to say so.
+    let topic = status(&pipeline, &running_world(&pipeline), &Applied::default()).topic.unwrap();
+    assert_eq!((topic.id.as_deref(), topic.created), (Some("topic-id"), true));
+    // A broker that does not answer may have created it, one that refuses has not.
+    let failure =
+        |reason| Applied { topic_failure: Some(Complaint::new(reason, "because")), ..Applied::default() };
+    let unanswered = status(&pipeline, &empty_world(), &failure(Reason::BrokerUnreachable));
+    assert_eq!(unanswered.topic, pipeline.status.as_ref().unwrap().topic);
+    assert_eq!(status(&pipeline, &empty_world(), &failure(Reason::BrokerRefused)).topic, None);
+}
+
+#[test]
 fn a_topic_made_by_us_is_remembered_as_ours_by_its_id() {
     let mut pipeline = fixture("minimal");
     let created = Applied { created_topic: Some("topic-id".to_owned()), ..Applied::default() };
@@ -216,7 +235,7 @@ fn a_topic_made_by_us_is_remembered_as_ours_by_its_id() {
         topic.description.id = "made-anew".to_owned();
     }
     let adopted = status(&pipeline, &other, &Applied::default()).topic.unwrap();
-    assert_eq!((adopted.id.as_str(), adopted.created), ("made-anew", false));
+    assert_eq!((adopted.id.as_deref(), adopted.created), (Some("made-anew"), false));
 }
 
 #[test]

@@ -19,7 +19,8 @@ use crate::world::{
 /// The pipeline as it is once it uses the topic that the world has.
 fn in_use(mut pipeline: CryptoPipeline) -> CryptoPipeline {
     let topic = topic_as_declared(&pipeline);
-    let topic = TopicStatus { name: "crypto-trades".to_owned(), id: topic.description.id, created: true };
+    let topic =
+        TopicStatus { name: "crypto-trades".to_owned(), id: Some(topic.description.id), created: true };
     pipeline.status = Some(CryptoPipelineStatus { topic: Some(topic), ..CryptoPipelineStatus::default() });
     pipeline
 }

@@ -82,7 +82,7 @@ async fn described(
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
     let reason = format!("it has said that topic {name} has {partitions} partitions, and does not show them");
-    Err(KafkaAdminError::Refused { action: "describe the topic", reason })
+    Err(KafkaAdminError::NotYet { action: "describe the topic", reason })
 }
 
 fn complaint(error: &KafkaAdminError) -> Complaint {

@@ -34,7 +34,7 @@ async fn delete_topic(pipeline: &CryptoPipeline, context: &Context) -> Result<()
         let deleted = async {
             let admin = context.brokers.admin(&key.connection)?;
             match admin.describe_topic(&created.name).await? {
-                Some(topic) if topic.id == created.id => admin.delete_topic(&created.name).await,
+                Some(topic) if created.has_created(&topic.id) => admin.delete_topic(&created.name).await,
                 _ => Ok(()),
             }
         };
@@ -54,12 +54,14 @@ async fn secrets_of(pipeline: &CryptoPipeline, context: &Context) -> Secrets {
 
 async fn delete_schema(pipeline: &CryptoPipeline, context: &Context) -> Result<(), String> {
     let Some(database) = &pipeline.spec.database else { return Ok(()) };
-    // A schema that never became ours cannot be ours to drop.
-    if !database.managed || pipeline.status.as_ref().is_none_or(|status| status.schema.is_none()) {
+    if !database.managed {
         return Ok(());
     }
+    // It may be there all the same: its owner row says so, if an operator died before it could.
+    let never_seen = pipeline.status.as_ref().is_none_or(|status| status.schema.is_none());
     let reason = match tokio::time::timeout(LIMIT, drop_schema(pipeline, database, context)).await {
         Ok(Ok(())) => return Ok(()),
+        _ if never_seen => return Ok(()),
         Ok(Err(reason)) => reason,
         Err(_) => "no answer in time".to_owned(),
     };

@@ -132,8 +132,9 @@ fn next_step(
         let message = format!("topic {} does not exist and topic.managed is false: create it", wished.name);
         return (TopicStep::Refuse(Complaint::new(Reason::TopicNotFound, message)), None);
     };
-    let known_id = status.and_then(|status| status.topic.as_ref()).map(|topic| topic.id.as_str());
-    let is_in_use = known_id == Some(topic.description.id.as_str());
+    let known = status.and_then(|status| status.topic.as_ref());
+    let id = &topic.description.id;
+    let is_in_use = known.is_some_and(|known| known.id.as_ref() == Some(id) || known.has_created(id));
     match (is_in_use, wished.managed) {
         (true, true) => change_own(wished, topic),
         (true, false) => (TopicStep::Keep, foreign_difference(wished, topic)),

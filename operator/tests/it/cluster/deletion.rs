@@ -6,7 +6,6 @@ use kube::api::{Patch, PatchParams};
 use operator::reconcile::cleanup::FORCE_DELETE_ANNOTATION;
 use runtime::kafka_admin::TopicToCreate;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
 
 use super::lab::Lab;
 
@@ -28,16 +27,6 @@ async fn cut_off(lab: &Lab, manifest: &mut Value) {
     lab.said(name, "TopicReady", "Unknown/BrokerUnreachable").await;
 }
 
-async fn schema_exists(lab: &Lab, pipeline: &str) -> bool {
-    let mut connection = PgConnection::connect(&lab.postgres_url).await.unwrap();
-    let query = sqlx::query_scalar("SELECT to_regnamespace($1) IS NOT NULL").bind(lab.schema(pipeline));
-    query.fetch_one(&mut connection).await.unwrap()
-}
-
-async fn topic_exists(lab: &Lab, pipeline: &str) -> bool {
-    lab.kafka().describe_topic(&lab.topic(pipeline)).await.unwrap().is_some()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn retain_goes_at_once_and_keeps_topic_and_schema() {
     let Some(lab) = Lab::enter().await else { return };
@@ -50,7 +39,7 @@ async fn retain_goes_at_once_and_keeps_topic_and_schema() {
     lab.delete("kept").await;
     assert!(lab.pipelines().get_opt("kept").await.unwrap().is_none(), "nothing holds it");
     lab.until_gone("kept").await;
-    assert!(topic_exists(&lab, "kept").await && schema_exists(&lab, "kept").await);
+    assert!(lab.topic_exists("kept").await && lab.schema_exists("kept").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,7 +50,7 @@ async fn delete_removes_what_the_resource_created() {
     lab.said("mine", "Ready", "True/AllReady").await;
     lab.delete("mine").await;
     lab.until_gone("mine").await;
-    assert!(!topic_exists(&lab, "mine").await && !schema_exists(&lab, "mine").await);
+    assert!(!lab.topic_exists("mine").await && !lab.schema_exists("mine").await);
     lab.event("mine", "CleanedUp").await;
 }
 
@@ -78,7 +67,7 @@ async fn delete_leaves_a_topic_that_was_there_before() {
     lab.said("adopts", "Ready", "True/AllReady").await;
     lab.delete("adopts").await;
     lab.until_gone("adopts").await;
-    assert!(topic_exists(&lab, "adopts").await && !schema_exists(&lab, "adopts").await);
+    assert!(lab.topic_exists("adopts").await && !lab.schema_exists("adopts").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

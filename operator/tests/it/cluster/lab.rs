@@ -22,7 +22,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::KafkaAdmin;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use tokio::net::TcpSocket;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::nodes::Nodes;
@@ -118,42 +120,61 @@ impl Lab {
 
     /// Starts an operator for this namespace, and nodes on which its pods seem to run.
     pub(super) async fn start_operator(&self) {
+        self.start_nodes();
+        self.run_operator(self.operator_client().await).await;
+    }
+
+    /// Nodes on which pods seem to run.
+    pub(super) fn start_nodes(&self) {
+        tokio::spawn(Nodes::new(self.client.clone(), &self.namespace).run(self.stop.clone()));
+    }
+
+    /// Starts an operator for this namespace, and waits until it has seen what there is.
+    pub(super) async fn run_operator(&self, client: Client) -> AbortHandle {
         let first_lists = FirstLists::default();
         let options = Options {
             namespaces: vec![self.namespace.clone()],
             image: WorkerImage { name: "cryptopipeline:test".to_owned(), pull_policy: "Never".to_owned() },
         };
-        let running = controller::run(
-            self.operator_client().await,
-            options,
-            Metrics::default(),
-            first_lists.clone(),
-            self.stop.clone(),
-        );
-        tokio::spawn(running);
-        tokio::spawn(Nodes::new(self.client.clone(), &self.namespace).run(self.stop.clone()));
+        let running =
+            controller::run(client, options, Metrics::default(), first_lists.clone(), self.stop.clone());
+        let running = tokio::spawn(running).abort_handle();
         self.eventually("the operator is ready", async || first_lists.have_arrived().then_some(())).await;
+        running
     }
 
     /// A client that may do what the chart lets the operator do, and no more.
-    async fn operator_client(&self) -> Client {
-        let user = format!("operator-of-{}", self.namespace);
-        let about = json!({"name": "operator", "namespace": self.namespace});
-        let role = json!({"metadata": about, "rules": chart_rules()});
+    pub(super) async fn operator_client(&self) -> Client {
+        self.client_with_rules("operator", &chart_rules()).await
+    }
+
+    /// A client of a user who may do this and no more.
+    pub(super) async fn client_with_rules(&self, name: &str, rules: &Value) -> Client {
+        let (group, version) = ("rbac.authorization.k8s.io", "rbac.authorization.k8s.io/v1");
+        let user = format!("{name}-of-{}", self.namespace);
+        let about = json!({"name": name, "namespace": self.namespace});
+        let role = json!({"apiVersion": version, "kind": "Role", "metadata": about, "rules": rules});
         let binding = json!({
+            "apiVersion": version,
+            "kind": "RoleBinding",
             "metadata": about,
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
         });
-        let (role, binding) =
-            (serde_json::from_value(role).unwrap(), serde_json::from_value(binding).unwrap());
-        Api::<Role>::namespaced(self.client.clone(), &self.namespace)
-            .create(&PostParams::default(), &role)
-            .await
-            .unwrap();
-        let bindings: Api<RoleBinding> = Api::namespaced(self.client.clone(), &self.namespace);
-        bindings.create(&PostParams::default(), &binding).await.unwrap();
+        let params = PatchParams::apply("somebody");
+        let roles: Api<Role> = Api::namespaced(self.client.clone(), &self.namespace);
+        roles.patch(name, &params, &Patch::Apply(role)).await.unwrap();
+        self.role_bindings().patch(name, &params, &Patch::Apply(binding)).await.unwrap();
         client(&self.kubeconfig, Some(user)).await
+    }
+
+    /// Takes away what a client was allowed to do.
+    pub(super) async fn take_rules_away(&self, name: &str) {
+        self.role_bindings().delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    fn role_bindings(&self) -> Api<RoleBinding> {
+        Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     /// Waits until `look` finds something.
@@ -287,6 +308,16 @@ impl Lab {
         let connection =
             KafkaConnection { bootstrap_servers: self.bootstrap.clone(), ..KafkaConnection::default() };
         KafkaAdmin::new(&connection, "test", Duration::from_secs(10)).unwrap()
+    }
+
+    pub(super) async fn topic_exists(&self, pipeline: &str) -> bool {
+        self.kafka().describe_topic(&self.topic(pipeline)).await.unwrap().is_some()
+    }
+
+    pub(super) async fn schema_exists(&self, pipeline: &str) -> bool {
+        let mut connection = PgConnection::connect(&self.postgres_url).await.unwrap();
+        let query = sqlx::query_scalar("SELECT to_regnamespace($1) IS NOT NULL").bind(self.schema(pipeline));
+        query.fetch_one(&mut connection).await.unwrap()
     }
 
     /// Publishes records that nobody can read; a real producer is no part of these tests.

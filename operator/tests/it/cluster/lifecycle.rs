@@ -26,7 +26,7 @@ async fn a_pipeline_is_made_grown_and_kept_as_declared() {
     let config = kafka.topic_config(&topic).await.unwrap();
     assert_eq!((made.partitions, config["message.timestamp.type"].as_str()), (3, "LogAppendTime"));
     let status = lab.get("grows").await.status.unwrap();
-    assert_eq!(status.topic.unwrap().id, made.id);
+    assert_eq!(status.topic.unwrap().id, Some(made.id));
     assert_eq!((status.partitions, status.symbols, status.lag), (Some(3), Some(2), Some(0)));
 
     // Growth is live, and the aggregators follow.
