@@ -1,13 +1,20 @@
 {{- define "cryptopipeline.fullname" -}}
-{{- if contains .Chart.Name .Release.Name -}}
+{{- $name := .Values.nameOverride | default .Chart.Name -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
 {{- .Release.Name | trunc 50 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "cryptopipeline.operator" -}}
 {{- printf "%s-operator" (include "cryptopipeline.fullname" .) -}}
+{{- end -}}
+
+{{- define "cryptopipeline.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (include "cryptopipeline.operator" .) -}}
 {{- end -}}
 
 {{- define "cryptopipeline.image" -}}
@@ -19,17 +26,80 @@ app.kubernetes.io/name: cryptopipeline-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{- define "cryptopipeline.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- /* Of the pods of `helm test`, which the operator's Service and Deployment must not take for theirs. */ -}}
+{{- define "cryptopipeline.testSelector" -}}
+app.kubernetes.io/name: cryptopipeline-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- /* Of all parts of the demo. */ -}}
+{{- define "cryptopipeline.demo" -}}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/part-of: cryptopipeline-demo
 {{- end -}}
 
 {{- /* Call with (dict "root" $ "name" NAME): the labels that select a part of the demo. */ -}}
 {{- define "cryptopipeline.demoSelector" -}}
 app.kubernetes.io/name: {{ .name }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/part-of: cryptopipeline-demo
+{{ include "cryptopipeline.demo" .root }}
+{{- end -}}
+
+{{- /* The label of every worker pod, of whatever pipeline: MANAGED_BY_SELECTOR in the operator's names.rs. */ -}}
+{{- define "cryptopipeline.workers" -}}
+app.kubernetes.io/managed-by: cryptopipeline-operator
+{{- end -}}
+
+{{- /* Call with (dict "root" $ "selector" YAML "labels" MAP "annotations" MAP), all but the first if there are any. What selects
+wins over what users wish. */ -}}
+{{- define "cryptopipeline.labels" -}}
+{{- $chart := dict
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version)
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "app.kubernetes.io/version" .root.Chart.AppVersion -}}
+labels:
+  {{- merge (.selector | default "" | fromYaml) $chart (.labels | default dict) .root.Values.commonLabels | toYaml | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- /* Call with (dict "root" $ "name" NAME "selector" YAML "port" NAME). */ -}}
+{{- define "cryptopipeline.demoNetworkPolicy" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ .name }}
+  namespace: {{ .root.Release.Namespace }}
+  {{- include "cryptopipeline.labels" . | nindent 2 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- .selector | nindent 6 }}
+  policyTypes: [Ingress, Egress]
+  ingress:
+  - ports:
+    - {port: {{ .port }}}
+    from:
+    - namespaceSelector: {}
+      podSelector:
+        matchLabels:
+          {{- include "cryptopipeline.workers" .root | nindent 10 }}
+    - podSelector:
+        matchLabels:
+          {{- include "cryptopipeline.operatorSelector" .root | nindent 10 }}
+    - podSelector:
+        matchLabels:
+          {{- include "cryptopipeline.demo" .root | nindent 10 }}
+  egress:
+  {{- include "cryptopipeline.dns" .root | nindent 2 }}
+{{- end -}}
+
+{{- /* Wherever the cluster's name server is: in kube-system, on the node, or elsewhere. */ -}}
+{{- define "cryptopipeline.dns" -}}
+- ports:
+  - {port: 53, protocol: UDP}
+  - {port: 53, protocol: TCP}
 {{- end -}}
 
 {{- /* What the restricted pod security standard asks of a container. */ -}}
