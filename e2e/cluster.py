@@ -44,6 +44,10 @@ class Namespace:
         chart = str(CHECKOUT / "charts/cryptopipeline")
         command("helm", "install", "cryptopipeline", chart, "--namespace", self.name, "--create-namespace", "--wait", "--timeout", "120s", *arguments)
 
+    def test_chart(self) -> None:
+        """By the chart's own test."""
+        command("helm", "test", "cryptopipeline", "--namespace", self.name, "--timeout", "60s")
+
     def uninstall_chart(self) -> None:
         command("helm", "uninstall", "cryptopipeline", "--namespace", self.name, "--wait")
 

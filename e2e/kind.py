@@ -57,6 +57,7 @@ class KindTest(Test):
     def run(self) -> None:
         self.step("the image is in the cluster", load_image)
         self.step("helm installs the operator", MARKET.install_chart)
+        self.step("helm test passes", MARKET.test_chart)
         self.step("kubectl applies the quickstart and it becomes ready", self.apply_quickstart)
         self.step("a third of the recording is in the database", lambda: self.wait_for_share(0.33))
         self.step("3 partitions grow to 6 and the aggregators follow", self.grow)

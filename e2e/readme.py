@@ -159,7 +159,7 @@ class OnKind(Test):
 
     def run_notes(self) -> None:
         notes = command("helm", "get", "notes", "cryptopipeline").replace("\\\n", "")
-        lines = re.findall(r"^  (kubectl .*)$", notes, re.M)
+        lines = re.findall(r"^  ((?:kubectl|helm) .*)$", notes, re.M)
         if not lines:
             raise Failed(f"no command in the chart's notes:\n{notes}")
         for line in lines:
