@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -19,6 +20,9 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// How long `operator probe` waits.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
+
 #[derive(Parser)]
 #[command(name = "operator", version, about = "Reconciles CryptoPipelines in a Kubernetes cluster")]
 struct Cli {
@@ -34,6 +38,11 @@ enum Command {
     Run(RunArgs),
     /// Prints the CustomResourceDefinition as YAML.
     Crd,
+    /// Asks a program for what it answers at a URL, such as http://operator:8080/readyz; fails unless that is a success.
+    Probe {
+        /// Where to ask.
+        url: String,
+    },
 }
 
 #[derive(Args, Clone)]
@@ -67,6 +76,7 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Crd) => print_crd(),
+        Some(Command::Probe { url }) => probe(&url),
         Some(Command::Run(args)) => run(args),
         None => run(cli.run),
     }
@@ -78,6 +88,19 @@ fn print_crd() -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot print"),
     }
+}
+
+#[tokio::main]
+async fn probe(url: &str) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder().timeout(PROBE_LIMIT).build().context("cannot make an HTTP client")?;
+    let asked = async {
+        let answer = client.get(url).send().await?;
+        Ok::<_, reqwest::Error>((answer.status(), answer.text().await?))
+    };
+    let (status, text) = asked.await.with_context(|| format!("{url} does not answer"))?;
+    writeln!(io::stdout(), "{status}\n{}", text.trim_end())?;
+    anyhow::ensure!(status.is_success(), "{url} answers {status}");
+    Ok(())
 }
 
 #[tokio::main]

@@ -167,7 +167,8 @@ pub fn consumer_defaults(group: &str) -> [(&str, &str); 14] {
         ("partition.assignment.strategy", "cooperative-sticky"),
         // A killed aggregator's partitions are somebody else's after this.
         ("session.timeout.ms", "10000"),
-        ("heartbeat.interval.ms", "3000"),
+        // Partitions that one gives up stand still until the next heartbeat of another.
+        ("heartbeat.interval.ms", "1000"),
         // Where its local queue was full, librdkafka would wait a whole second.
         ("fetch.queue.backoff.ms", "5"),
         ("queued.min.messages", "50000"),
