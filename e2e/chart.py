@@ -17,6 +17,7 @@ from schemas import LOCATION, write_schemas
 from steps import CHECKOUT, Failed, Test, command
 
 DEFINITION_FILE = CHECKOUT / "crds/cryptopipelines.yaml"
+PERMISSIONS = CHECKOUT / "docs/concepts/permissions.md"
 NAMES = CHECKOUT / "operator/src/reconcile/desired/names.rs"
 EVERYTHING = CHART / "ci/everything-values.yaml"
 OPERATOR = f"{RELEASE}-operator"
@@ -98,6 +99,7 @@ class ChartTest(Test):
         self.step("what selects pods selects those it is meant for, by ports that they have", self.selectors)
         self.step("every pod is restricted, and has a token only if it talks to the API server", self.pods_are_restricted)
         self.step("networks are closed but for what is told", self.network_policies)
+        self.step("every right is explained, and no other", self.rights_are_explained)
         self.step("parts that can be left out are left out", self.parts)
         self.step("the notes tell the next step", self.notes_tell)
         self.step("schemas of the kinds in use are made", self.make_schemas)
@@ -231,6 +233,17 @@ class ChartTest(Test):
         closed = documents(render("--set-json", "networkPolicy.metricsFrom=[]"), self.folder / "read/closed")
         if (found := admitted(policies_of(closed)[OPERATOR], everybody, True)) != [test]:
             raise Failed(f"with nobody in metricsFrom the operator admits {[pod.name for pod in found]}")
+
+    def rights_are_explained(self) -> None:
+        """In docs/concepts/permissions.md, for the whole cluster and for some of its namespaces."""
+        rows = re.findall(r"^\| ([a-z/, ]+) \| ([a-z, ]+) \| [^|]{20,} \|$", PERMISSIONS.read_text(encoding="utf-8"), re.M)
+        explained = {(resource, verb) for resources, verbs in rows for resource in resources.split(", ") for verb in verbs.split(", ")}
+        for rendering in ("default", "namespaces"):
+            rules = [rule for item in self.objects[rendering] if item["kind"] in ("Role", "ClusterRole") for rule in item["rules"]]
+            given = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+            if differing := given ^ explained:
+                raise Failed(f"{rendering}: given or explained only: {', '.join(' '.join(pair) for pair in sorted(differing))}")
+        print(f"   {len(explained)} rights", flush=True)
 
     def parts(self) -> None:
         kinds = {name: [item["kind"] for item in objects] for name, objects in self.objects.items()}

@@ -8,6 +8,7 @@ pub mod condition;
 pub mod manifest;
 pub mod candle_interval;
 pub mod history;
+pub mod network_policy;
 pub mod period;
 pub mod pod_template;
 pub mod rules;

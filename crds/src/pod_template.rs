@@ -65,7 +65,7 @@ pub struct PodTemplate {
 
 /// The schema of one of Kubernetes' own types without its descriptions, which are longer than all of ours and
 /// are told by `kubectl explain pod.spec` as well.
-fn undescribed<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+pub(crate) fn undescribed<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(fields) => {

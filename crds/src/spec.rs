@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::candle_interval::CandleInterval;
+use crate::network_policy::NetworkPolicySpec;
 use crate::period::Period;
 use crate::pod_template::PodTemplate;
 use crate::rules;
@@ -90,6 +91,10 @@ pub struct CryptoPipelineSpec {
     /// The pod that asks the exchanges for missing trades.
     #[serde(default)]
     pub repair: RepairSpec,
+
+    /// Who may reach these pods, and whom they may reach.
+    #[serde(default)]
+    pub network_policy: NetworkPolicySpec,
 }
 
 /// What becomes of what lives outside the cluster.

@@ -81,7 +81,8 @@ fn fields(path: &str, schema: &Value, found: &mut Vec<(String, Value)>) {
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");
         found.push((path.clone(), field.clone()));
-        if !EXPLAINED_ELSEWHERE.contains(&name.as_str()) {
+        let is_peers = path.starts_with("spec.networkPolicy.");
+        if !is_peers && !EXPLAINED_ELSEWHERE.contains(&name.as_str()) {
             fields(&path, field, found);
             fields(&path, &field["items"], found);
         }

@@ -6,17 +6,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crds::CryptoPipeline;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use crate::reconcile::desired::WorkerImage;
+use crate::reconcile::desired::Installation;
 use crate::reconcile::memory::Memories;
 use crate::reconcile::observe::database::Databases;
 use crate::reconcile::observe::kafka::Brokers;
 use crate::reconcile::observe::reader::News;
+use crate::reconcile::observe::services::Services;
 use crate::reconcile::observe::workers::WorkerPolls;
 
 /// The copies of the cluster's objects that the watches keep: one of each kind for each watched namespace, or one
@@ -31,6 +34,10 @@ pub struct Stores {
     pub config_maps: Vec<Store<ConfigMap>>,
     /// The operator's ServiceAccounts.
     pub service_accounts: Vec<Store<ServiceAccount>>,
+    /// The operator's NetworkPolicies.
+    pub network_policies: Vec<Store<NetworkPolicy>>,
+    /// The operator's PodDisruptionBudgets.
+    pub disruption_budgets: Vec<Store<PodDisruptionBudget>>,
     /// The workers' pods.
     pub pods: Vec<Store<Pod>>,
 }
@@ -85,8 +92,8 @@ impl FirstLists {
 pub struct Context {
     /// The API server.
     pub client: Client,
-    /// What workers are made from.
-    pub image: WorkerImage,
+    /// What this operator brings along.
+    pub installation: Installation,
     /// The watched objects.
     pub stores: Stores,
     /// Whether they are all there.
@@ -97,6 +104,8 @@ pub struct Context {
     pub databases: Databases,
     /// The workers.
     pub workers: WorkerPolls,
+    /// The Services that pipelines name.
+    pub services: Services,
     /// Publishes Events, and folds those that repeat.
     pub recorder: Recorder,
     /// What is remembered of each pipeline.
@@ -112,7 +121,7 @@ impl Context {
     /// Where no HTTP client can be made.
     pub fn new(
         client: Client,
-        image: WorkerImage,
+        installation: Installation,
         stores: Stores,
         first_lists: FirstLists,
         news: News,
@@ -127,10 +136,11 @@ impl Context {
             recorder: Recorder::new(client.clone(), reporter),
             brokers: Brokers::new(news.clone()),
             databases: Databases::new(news.clone()),
+            services: Services::new(client.clone(), news.clone()),
             workers: WorkerPolls::new(news, stores.pods.clone())?,
             memories: Memories::default(),
             client,
-            image,
+            installation,
             stores,
             first_lists,
             metrics,

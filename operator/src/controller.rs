@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, FirstLists, Stores};
 use crate::metrics::Metrics;
-use crate::reconcile::desired::{MANAGED_BY_SELECTOR, WorkerImage};
+use crate::reconcile::desired::{Installation, MANAGED_BY_SELECTOR};
 use crate::reconcile::{ReconcileError, reconcile};
 
 /// How many pipelines are reconciled at the same time.
@@ -32,8 +32,8 @@ const AFTER_FAILURE: Duration = Duration::from_secs(5);
 pub struct Options {
     /// The namespaces to watch; all of them where none is named.
     pub namespaces: Vec<String>,
-    /// What workers are made from.
-    pub image: WorkerImage,
+    /// What this operator brings along.
+    pub installation: Installation,
 }
 
 /// Reconciles until `shutdown`. An API server that is away, or has no CRD yet, is waited for.
@@ -64,7 +64,7 @@ pub async fn run(
         .collect();
     first_lists.are_named();
     metrics.pipelines.tell_of(stores.pipelines.clone());
-    let context = Context::new(client, options.image, stores, first_lists, news, metrics)?;
+    let context = Context::new(client, options.installation, stores, first_lists, news, metrics)?;
     let context = Arc::new(context);
     let controlling = controllers.into_iter().map(|controller| {
         controller
@@ -112,11 +112,17 @@ fn watch(
     let (config_maps_reader, config_maps) = objects(client, namespace, managed.clone(), first_lists);
     let (service_accounts_reader, service_accounts) =
         objects(client, namespace, managed.clone(), first_lists);
+    let (network_policies_reader, network_policies) =
+        objects(client, namespace, managed.clone(), first_lists);
+    let (disruption_budgets_reader, disruption_budgets) =
+        objects(client, namespace, managed.clone(), first_lists);
     let (pods_reader, pods) = objects(client, namespace, managed, first_lists);
     stores.pipelines.push(pipelines_reader.clone());
     stores.deployments.push(deployments_reader);
     stores.config_maps.push(config_maps_reader);
     stores.service_accounts.push(service_accounts_reader);
+    stores.network_policies.push(network_policies_reader);
+    stores.disruption_budgets.push(disruption_budgets_reader);
     stores.pods.push(pods_reader);
     // Nothing depends on a pod's every change; the copies only have to be kept.
     tokio::spawn(pods.for_each(|_| ready(())));
@@ -125,6 +131,8 @@ fn watch(
         .owns_stream(deployments.touched_objects())
         .owns_stream(config_maps.touched_objects())
         .owns_stream(service_accounts.touched_objects())
+        .owns_stream(network_policies.touched_objects())
+        .owns_stream(disruption_budgets.touched_objects())
 }
 
 type Events<K> = futures::stream::BoxStream<'static, watcher::Result<watcher::Event<K>>>;

@@ -11,7 +11,7 @@ use operator::context::FirstLists;
 use operator::controller::{self, Options};
 use operator::leader::{Contender, Pace};
 use operator::metrics::Metrics;
-use operator::reconcile::desired::WorkerImage;
+use operator::reconcile::desired::{Installation, WorkerImage};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use runtime::error_chain::error_chain;
@@ -57,11 +57,11 @@ struct RunArgs {
     #[arg(long, env = "WORKER_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     worker_image_pull_policy: String,
     /// The Lease that one of several operators holds: it works, the others wait. Without, nobody is waited for.
-    #[arg(long, env = "LEASE")]
+    #[arg(long, env = "LEASE", requires = "operator_namespace")]
     lease: Option<String>,
-    /// The Lease's namespace.
-    #[arg(long, env = "LEASE_NAMESPACE", default_value = "default")]
-    lease_namespace: String,
+    /// The namespace that this operator runs in, and that its Lease is in; workers are asked from there.
+    #[arg(long, env = "OPERATOR_NAMESPACE")]
+    operator_namespace: Option<String>,
     /// What this operator is called in the Lease; by default its host's name and process.
     #[arg(long, env = "LEASE_IDENTITY")]
     lease_identity: Option<String>,
@@ -92,7 +92,8 @@ fn print_crd() -> anyhow::Result<()> {
 
 #[tokio::main]
 async fn probe(url: &str) -> anyhow::Result<()> {
-    let client = reqwest::Client::builder().timeout(PROBE_LIMIT).build().context("cannot make an HTTP client")?;
+    let client =
+        reqwest::Client::builder().timeout(PROBE_LIMIT).build().context("cannot make an HTTP client")?;
     let asked = async {
         let answer = client.get(url).send().await?;
         Ok::<_, reqwest::Error>((answer.status(), answer.text().await?))
@@ -116,13 +117,16 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let leads = metrics.leads.clone();
     let probes = Arc::new(OperatorProbes { first_lists: first_lists.clone(), leads: leads.clone() });
-    let mut contender = args.lease.as_ref().map(|lease| {
-        let identity = args.lease_identity.clone().unwrap_or_else(own_identity);
-        Contender::new(client.clone(), &args.lease_namespace, lease, identity, Pace::default())
+    let mut contender = args.lease.zip(args.operator_namespace.as_ref()).map(|(lease, namespace)| {
+        let identity = args.lease_identity.unwrap_or_else(own_identity);
+        Contender::new(client.clone(), namespace, &lease, identity, Pace::default())
     });
     let options = Options {
         namespaces: args.namespaces,
-        image: WorkerImage { name: args.worker_image, pull_policy: args.worker_image_pull_policy },
+        installation: Installation {
+            image: WorkerImage { name: args.worker_image, pull_policy: args.worker_image_pull_policy },
+            namespace: args.operator_namespace,
+        },
     };
     let working = async {
         if let Some(contender) = &mut contender

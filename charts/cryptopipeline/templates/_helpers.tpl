@@ -127,6 +127,16 @@ capabilities: {drop: [ALL]}
 - apiGroups: [""]
   resources: [configmaps, serviceaccounts]
   verbs: [list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [list, watch, create, patch, delete]
+# By which ports the servers answer that pipelines name by a Service: their policies have to let those through.
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list]
 # Whether and where the workers answer.
 - apiGroups: [""]
   resources: [pods]

@@ -3,7 +3,7 @@
 
 mod native;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -159,6 +159,14 @@ impl KafkaAdmin {
         let entries = results.into_iter().next().map(|result| result.map(|resource| resource.entries));
         let entries = entries.unwrap_or(Ok(Vec::new())).map_err(|code| refused(ACTION, code))?;
         Ok(entries.into_iter().filter_map(|entry| entry.value.map(|value| (entry.name, value))).collect())
+    }
+
+    /// The ports at which the brokers say that they answer; those of `bootstrap_servers` may be others.
+    ///
+    /// # Errors
+    /// [`KafkaAdminError`] where no broker answers.
+    pub async fn broker_ports(&self) -> Result<BTreeSet<u16>, KafkaAdminError> {
+        self.off_thread(|admin| native::broker_ports(admin.client.inner(), admin.timeout)).await
     }
 
     /// The offset after the last record of each partition from 0 on. The partitions of a topic that was just made have

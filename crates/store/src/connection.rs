@@ -36,6 +36,13 @@ impl DatabaseConnection {
         let options = PgConnectOptions::from_str(&self.url).ok()?;
         options.get_database().map(str::to_owned)
     }
+
+    /// The server's host and port, where the URL is PostgreSQL's and can be read.
+    #[must_use]
+    pub fn server(&self) -> Option<(String, u16)> {
+        let options = PgConnectOptions::from_str(&self.url).ok()?;
+        Some((options.get_host().to_owned(), options.get_port()))
+    }
 }
 
 impl DatabaseTls {

@@ -66,7 +66,7 @@ pub async fn apply(
     let failed = applied.topic_failure.is_some() || applied.schema_failure.is_some();
     if plan.workloads.step == WorkloadStep::Apply && !failed {
         let generation = pipeline.metadata.generation.unwrap_or_default();
-        let outcome = match desire(plan, generation, &context.image) {
+        let outcome = match desire(plan, generation, &context.installation) {
             Ok(desired) => {
                 let outcome = kubernetes::apply_objects(pipeline, &desired, context, marks).await;
                 outcome.map_err(|error| error.to_string())

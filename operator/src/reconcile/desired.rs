@@ -4,18 +4,22 @@
 mod checksum;
 mod config_map;
 mod deployment;
+mod disruption_budget;
 mod names;
+mod network_policy;
 mod server_secrets;
 mod service_account;
 
 use crds::worker_settings::PipelineId;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use super::plan::PipelinePlan;
 
 pub use checksum::checksum;
-pub(crate) use deployment::WORKER_PORT;
+pub(crate) use deployment::{WORKER_PORT, WORKER_PORT_NAME};
 pub use names::{GENERATION_ANNOTATION, MANAGED_BY_SELECTOR, PIPELINE_LABEL, ROLE_LABEL, Role, SOURCE_LABEL};
 
 /// What the workers' pods are made from; the same for every pipeline.
@@ -27,6 +31,18 @@ pub struct WorkerImage {
     pub pull_policy: String,
 }
 
+/// The label of the operator's own pods, as the chart makes them.
+pub const OPERATOR_LABEL: (&str, &str) = ("app.kubernetes.io/name", "cryptopipeline-operator");
+
+/// What this operator brings along, the same for every pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    /// What the workers' pods are made from.
+    pub image: WorkerImage,
+    /// The namespace that the operator runs in, where that is known.
+    pub namespace: Option<String>,
+}
+
 /// Every object that a pipeline has in the cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredState {
@@ -36,6 +52,10 @@ pub struct DesiredState {
     pub config_maps: Vec<ConfigMap>,
     /// One for each source, the aggregators and the repairer.
     pub deployments: Vec<Deployment>,
+    /// One for each Deployment; `None` where those that are there are to be left as they are.
+    pub network_policies: Option<Vec<NetworkPolicy>>,
+    /// One for each Deployment of more than one pod.
+    pub disruption_budgets: Vec<PodDisruptionBudget>,
 }
 
 /// Why an object cannot be written down.
@@ -54,9 +74,10 @@ pub struct DesireError {
 pub fn desire(
     plan: &PipelinePlan,
     generation: i64,
-    image: &WorkerImage,
+    installation: &Installation,
 ) -> Result<DesiredState, DesireError> {
     let owner = names::Owner { id: &plan.id, generation };
+    let image = &installation.image;
     let workloads = &plan.workloads;
     let mut config_maps = Vec::new();
     let mut deployments = Vec::new();
@@ -82,6 +103,11 @@ pub fn desire(
         service_account: service_account::worker_service_account(&owner),
         config_maps,
         deployments,
+        network_policies: plan.network.as_ref().map(|network| {
+            let namespace = installation.namespace.as_deref();
+            network_policy::network_policies(&owner, workloads, network, namespace)
+        }),
+        disruption_budgets: disruption_budget::disruption_budgets(&owner, workloads),
     })
 }
 

@@ -108,6 +108,8 @@ fn take_in_workers(records: &mut [i64], workers: &WorkerReports) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use crds::worker_status::{AggregatorStatus, PartitionStatus};
     use runtime::kafka_admin::TopicDescription;
     use store::PartitionPosition;
@@ -121,7 +123,12 @@ mod tests {
 
     fn topic(at: i64, end_offsets: &[i64]) -> Reading<Option<TopicState>> {
         let description = TopicDescription { id: "id".to_owned(), partitions: 2, replication_factor: 1 };
-        let value = TopicState { description, config: BTreeMap::new(), end_offsets: end_offsets.to_vec() };
+        let value = TopicState {
+            description,
+            config: BTreeMap::new(),
+            end_offsets: end_offsets.to_vec(),
+            broker_ports: BTreeSet::new(),
+        };
         Reading::Known { value: Some(value), at: second(at) }
     }
 

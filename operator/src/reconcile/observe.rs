@@ -7,9 +7,10 @@ pub mod gather;
 pub mod kafka;
 pub mod reader;
 pub mod secrets;
+pub mod services;
 pub mod workers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::worker_status::{AggregatorStatus, ProducerStatus, RepairerStatus};
 use jiff::Timestamp;
@@ -31,6 +32,8 @@ pub struct Observed {
     pub database_secrets: SecretState,
     /// The schema in the database.
     pub schema: Reading<SchemaState>,
+    /// The ports behind the Services among the servers that the pipeline names, by host.
+    pub service_ports: BTreeMap<String, Reading<BTreeSet<u16>>>,
     /// The Deployments, or whatever runs the workers.
     pub workloads: Workloads,
     /// What the workers tell of themselves.
@@ -92,6 +95,8 @@ pub struct TopicState {
     pub config: BTreeMap<String, String>,
     /// The offset after the last record of each partition from 0 on.
     pub end_offsets: Vec<i64>,
+    /// The ports at which the brokers say that they answer.
+    pub broker_ports: BTreeSet<u16>,
 }
 
 /// What the Secrets for one server give.
@@ -108,6 +113,8 @@ pub enum SecretState {
     Found {
         /// Changes when they do; tells nothing of them.
         checksum: String,
+        /// The host and port of the server that they are for, if they say that.
+        server: Option<(String, u16)>,
     },
 }
 

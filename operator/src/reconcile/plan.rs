@@ -1,6 +1,7 @@
 //! Step 2: from the resource and what is known of the world to what should be. Pure. The same code plans for a
 //! cluster and for `cryptopipeline run`.
 
+mod network;
 mod schema;
 mod secrets;
 mod series;
@@ -8,7 +9,7 @@ mod settings;
 mod topic;
 mod workloads;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::condition::Reason;
 use crds::history;
@@ -18,12 +19,14 @@ use crds::security::SecretKey;
 use crds::worker_settings::{AggregatorSettings, PipelineId, ProducerSettings, RepairerSettings};
 use crds::{CryptoPipeline, CryptoPipelineSpec};
 use jiff::Timestamp;
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use kube::ResourceExt;
 use market::Market;
 
 use super::observe::Observed;
 use super::observe::secrets::SecretProblem;
 
+pub use network::{Server, servers};
 pub use schema::{SchemaPlan, SchemaStep};
 pub use secrets::{DATABASE_FOLDER, KAFKA_FOLDER};
 pub use series::SeriesPlan;
@@ -54,6 +57,8 @@ pub struct PipelinePlan {
     pub schema: SchemaPlan,
     /// The pods.
     pub workloads: WorkloadsPlan,
+    /// Who may reach the pods, and whom they may reach; `None` while that cannot be told, and then nothing of it is changed.
+    pub network: Option<PipelineNetwork>,
     /// Fields that are set and have no effect in this version.
     pub without_effect: Vec<&'static str>,
 }
@@ -71,6 +76,32 @@ pub struct WorkloadsPlan {
     pub repairer: Option<RepairerPlan>,
     /// Where the pods find what the Secrets hold; `None` where there is no cluster.
     pub secrets: Option<SecretsPlan>,
+}
+
+/// Who may reach the pods, and whom they may reach.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PipelineNetwork {
+    /// Whether that is to be enforced.
+    pub enabled: bool,
+    /// Who may read the metrics beside the operator.
+    pub metrics_from: Vec<NetworkPolicyPeer>,
+    /// The brokers.
+    pub brokers: Reach,
+    /// The database.
+    pub database: Reach,
+    /// What the producer of each source asks of its exchange, by the source's name.
+    pub streams: BTreeMap<String, Reach>,
+    /// What the repairer asks of all of them.
+    pub rest: Reach,
+}
+
+/// Servers that pods have to reach.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reach {
+    /// By which ports.
+    pub ports: BTreeSet<u16>,
+    /// Where they may be; anywhere where empty.
+    pub peers: Vec<NetworkPolicyPeer>,
 }
 
 /// What the pods are given of Secrets.
@@ -190,10 +221,16 @@ pub fn plan(
     let wished_topic = topic::wished_topic(&id, &pipeline.spec);
     let topic = topic::plan_topic(wished_topic, pipeline.status.as_ref(), observed);
     let schema = schema::plan_schema(&id, &pipeline.spec, pipeline.status.as_ref(), observed);
-    let workloads = workloads::plan_workloads(&id, &pipeline.spec, observed, place, &topic, &schema);
+    let network = network::plan_network(&pipeline.spec, observed, place);
+    let mut workloads = workloads::plan_workloads(&id, &pipeline.spec, observed, place, &topic, &schema);
+    if place == Place::Cluster && network.is_none() && observed.workloads.aggregator.is_none() {
+        // Pods are not made before it can be said who may reach them.
+        workloads.step = WorkloadStep::Hold;
+    }
     Ok(PipelinePlan {
         markets: markets(&pipeline.spec),
         without_effect: without_effect(&pipeline.spec),
+        network,
         id,
         topic,
         schema,

@@ -9,6 +9,7 @@ mod plan;
 mod objects;
 mod describe;
 mod keeping_up;
+mod network;
 mod contradictions;
 mod series;
 mod cluster;

@@ -2,28 +2,37 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
-use operator::reconcile::desired::{WorkerImage, desire};
-use operator::reconcile::observe::SecretState;
+use operator::reconcile::desired::{Installation, WorkerImage, desire};
+use operator::reconcile::observe::{Observed, SecretState};
 use serde_json::Value;
 
-use crate::world::{empty_world, fixture, minimal, planned};
+use crate::world::{empty_world, fixture, known, minimal, planned, topic_as_declared};
 
-fn image() -> WorkerImage {
-    WorkerImage { name: "example.com/cryptopipeline:1.0".to_owned(), pull_policy: "IfNotPresent".to_owned() }
+pub(crate) fn installation() -> Installation {
+    Installation {
+        image: WorkerImage {
+            name: "example.com/cryptopipeline:1.0".to_owned(),
+            pull_policy: "IfNotPresent".to_owned(),
+        },
+        namespace: Some("operators".to_owned()),
+    }
 }
 
 /// The objects of a fixture, as one stream of YAML documents.
 fn objects(case: &str) -> String {
     let pipeline = fixture(case);
     let generation = pipeline.metadata.generation.unwrap();
-    let mut world = empty_world();
+    let mut world = Observed { topic: known(Some(topic_as_declared(&pipeline))), ..empty_world() };
     if pipeline.spec.kafka.as_ref().is_some_and(|kafka| kafka.tls.is_some()) {
-        world.kafka_secrets = SecretState::Found { checksum: "fedcba9876543210".to_owned() };
+        world.kafka_secrets = SecretState::Found { checksum: "fedcba9876543210".to_owned(), server: None };
     }
-    let desired = desire(&planned(&pipeline, &world), generation, &image()).unwrap();
+    let desired = desire(&planned(&pipeline, &world), generation, &installation()).unwrap();
     let mut objects = vec![serde_json::to_value(&desired.service_account).unwrap()];
     objects.extend(desired.config_maps.iter().map(|object| serde_json::to_value(object).unwrap()));
     objects.extend(desired.deployments.iter().map(|object| serde_json::to_value(object).unwrap()));
+    let policies = desired.network_policies.unwrap();
+    objects.extend(policies.iter().map(|object| serde_json::to_value(object).unwrap()));
+    objects.extend(desired.disruption_budgets.iter().map(|object| serde_json::to_value(object).unwrap()));
     let documents: Vec<String> =
         objects.iter().map(|object| serde_yaml::to_string(object).unwrap()).collect();
     documents.join("---\n")
@@ -41,7 +50,7 @@ fn the_objects_of_a_pipeline_with_everything_set() {
 
 /// The pod template of the aggregators.
 fn aggregator_pods(change: impl FnOnce(&mut crds::CryptoPipeline)) -> Value {
-    let desired = desire(&planned(&minimal(change), &empty_world()), 1, &image()).unwrap();
+    let desired = desire(&planned(&minimal(change), &empty_world()), 1, &installation()).unwrap();
     let is_of_aggregators = |deployment: &&Deployment| deployment.name_any().ends_with("-aggregator");
     let deployment = desired.deployments.iter().find(is_of_aggregators).unwrap();
     serde_json::to_value(&deployment.spec.as_ref().unwrap().template).unwrap()

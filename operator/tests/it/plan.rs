@@ -61,9 +61,14 @@ fn refused_schema(step: &SchemaStep) -> (Reason, &str) {
 }
 
 #[test]
-fn a_new_pipeline_makes_topic_schema_and_pods() {
-    let plan = planned(&fixture("minimal"), &empty_world());
+fn a_new_pipeline_makes_topic_and_schema_and_then_its_pods() {
+    let pipeline = fixture("minimal");
+    let plan = planned(&pipeline, &empty_world());
     assert_eq!((plan.topic.step, plan.schema.step), (TopicStep::Create, SchemaStep::Migrate));
+    assert_eq!(plan.workloads.step, WorkloadStep::Hold, "where its brokers answer is not known yet");
+    let made = Observed { topic: known(Some(topic_as_declared(&pipeline))), ..empty_world() };
+    let plan = planned(&pipeline, &made);
+    assert_eq!((plan.topic.step, plan.schema.step), (TopicStep::Keep, SchemaStep::Migrate));
     assert_eq!(plan.workloads.step, WorkloadStep::Apply);
     assert_eq!((plan.workloads.producers[0].replicas, plan.workloads.aggregator.replicas), (1, 3));
 }

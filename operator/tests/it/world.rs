@@ -1,6 +1,6 @@
 //! Pipelines as users write them, and what may be known of the world around them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::CryptoPipeline;
 use crds::condition::Reason;
@@ -64,7 +64,10 @@ pub(crate) fn empty_world() -> Observed {
     Observed {
         topic: known(None),
         kafka_secrets: SecretState::NotNeeded,
-        database_secrets: SecretState::Found { checksum: "0123456789abcdef".to_owned() },
+        database_secrets: SecretState::Found {
+            checksum: "0123456789abcdef".to_owned(),
+            server: Some(("postgres".to_owned(), 5433)),
+        },
         schema: known(SchemaState::default()),
         ..Observed::default()
     }
@@ -122,6 +125,7 @@ pub(crate) fn topic_as_declared(pipeline: &CryptoPipeline) -> TopicState {
         },
         config,
         end_offsets: (0..wished.partitions).map(|_| 100).collect(),
+        broker_ports: BTreeSet::from([9093]),
     }
 }
 

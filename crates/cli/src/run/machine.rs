@@ -1,5 +1,6 @@
 //! This machine in the place of a cluster: observe, plan, apply and describe with the operator's own steps.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -196,6 +197,7 @@ impl Machine {
             kafka_secrets: SecretState::NotNeeded,
             database_secrets: SecretState::NotNeeded,
             schema,
+            service_ports: BTreeMap::new(),
             workloads,
             workers: Reading::Known { value: self.workers.reports(), at: now },
             writers_gone_since: self.writers_gone_since,
@@ -315,8 +317,12 @@ async fn embedded_topic(broker: &EmbeddedBroker, now: Timestamp) -> Reading<Opti
                 partitions: broker.partitions,
                 replication_factor: 1,
             };
-            let value =
-                Some(TopicState { description, config: std::collections::BTreeMap::new(), end_offsets });
+            let value = Some(TopicState {
+                description,
+                config: BTreeMap::new(),
+                end_offsets,
+                broker_ports: BTreeSet::new(),
+            });
             Reading::Known { value, at: now }
         }
         Err(message) => Reading::Failed(Failure { message, is_transient: true }),

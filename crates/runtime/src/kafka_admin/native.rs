@@ -2,7 +2,7 @@
 //! frees them when it returns; pointers into an answer are read before it is freed. The only unsafe code here.
 #![allow(unsafe_code)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::time::Duration;
@@ -186,6 +186,33 @@ pub(super) fn alter_topic_config<C: ClientContext>(
         }
     }
     Ok(())
+}
+
+/// The ports at which the brokers say that they answer.
+pub(super) fn broker_ports<C: ClientContext>(
+    client: &Client<C>,
+    timeout: Duration,
+) -> Result<BTreeSet<u16>, NativeError> {
+    const ACTION: &str = "list the brokers";
+    let timeout = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+    let mut metadata: *const sys::bindings::rd_kafka_metadata = ptr::null();
+    // SAFETY: no topic is asked for, so none is passed; what is answered is read before it is freed, its count bounds its array.
+    unsafe {
+        let error = sys::bindings::rd_kafka_metadata(
+            client.native_ptr(),
+            0,
+            ptr::null_mut(),
+            &raw mut metadata,
+            timeout,
+        );
+        check_code(ACTION, error, || text(sys::bindings::rd_kafka_err2str(error)))?;
+        let (brokers, count) =
+            ((*metadata).brokers, usize::try_from((*metadata).broker_cnt).unwrap_or_default());
+        let brokers = if brokers.is_null() { &[] } else { std::slice::from_raw_parts(brokers, count) };
+        let ports = brokers.iter().filter_map(|broker| u16::try_from(broker.port).ok()).collect();
+        sys::bindings::rd_kafka_metadata_destroy(metadata);
+        Ok(ports)
+    }
 }
 
 /// The partition of the records with this key, by the partitioner of our producers.

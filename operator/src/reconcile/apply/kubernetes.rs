@@ -9,6 +9,8 @@ use crds::CryptoPipeline;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -83,9 +85,19 @@ pub(super) async fn apply_objects(
     let stores = &context.stores;
     applier.apply_all(&stores.service_accounts, std::slice::from_ref(&desired.service_account)).await?;
     applier.apply_all::<ConfigMap>(&stores.config_maps, &desired.config_maps).await?;
+    if let Some(policies) = &desired.network_policies {
+        // Before the pods, which would be open to everybody until then.
+        applier.apply_all::<NetworkPolicy>(&stores.network_policies, policies).await?;
+    }
+    let budgets = &desired.disruption_budgets;
+    applier.apply_all::<PodDisruptionBudget>(&stores.disruption_budgets, budgets).await?;
     applier.apply_all::<Deployment>(&stores.deployments, &desired.deployments).await?;
     // Pods go before what they mount.
     applier.prune(&stores.deployments, &desired.deployments).await?;
+    if let Some(policies) = &desired.network_policies {
+        applier.prune(&stores.network_policies, policies).await?;
+    }
+    applier.prune(&stores.disruption_budgets, budgets).await?;
     applier.prune(&stores.config_maps, &desired.config_maps).await?;
     applier
         .prune::<ServiceAccount>(&stores.service_accounts, std::slice::from_ref(&desired.service_account))

@@ -29,6 +29,7 @@ const SCRATCH: &str = "scratch";
 const SETTINGS_CHECKSUM: &str = "cryptopipeline.dev/settings-checksum";
 /// Where the workers answer `/livez`, `/readyz`, `/metrics` and `/status`.
 pub(crate) const WORKER_PORT: i32 = 8080;
+pub(crate) const WORKER_PORT_NAME: &str = "http";
 /// The user that the image is made for.
 const USER: i64 = 65_532;
 /// A drain is a flush or two; librdkafka leaves its group within seconds.
@@ -224,7 +225,7 @@ fn container(pods: RolePods<'_>, image: &WorkerImage) -> Container {
         args: Some(args.map(str::to_owned).to_vec()),
         env: Some(env).filter(|env| !env.is_empty()),
         ports: Some(vec![ContainerPort {
-            name: Some("http".to_owned()),
+            name: Some(WORKER_PORT_NAME.to_owned()),
             container_port: WORKER_PORT,
             ..ContainerPort::default()
         }]),
@@ -255,7 +256,7 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
-            port: IntOrString::String("http".to_owned()),
+            port: IntOrString::String(WORKER_PORT_NAME.to_owned()),
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(period_seconds),

@@ -10,9 +10,11 @@ use super::cluster;
 use super::database::SchemaKey;
 use super::kafka::TopicKey;
 use super::secrets::{Credentials, Secrets};
+use super::services::ServiceKey;
 use super::{Observed, Reading, SecretState};
 use crate::context::Context;
 use crate::reconcile::memory::Memory;
+use crate::reconcile::plan::{Server, servers};
 
 /// What is known, and how to reach what it was read from.
 pub struct Observation {
@@ -44,7 +46,14 @@ pub async fn observe(pipeline: &CryptoPipeline, context: &Context, memory: &mut 
     };
     let [kafka_secrets, database_secrets] = secrets;
     let workloads = cluster::workloads(pipeline, &context.stores.deployments, &context.stores.pods);
+    let namespace = pipeline.namespace().unwrap_or_default();
+    let servers = servers(&pipeline.spec, &database_secrets);
+    let service = |server: Server| {
+        let key = ServiceKey::of_host(&server.host, &namespace)?;
+        Some((server.host, context.services.ports(&key, &asker)))
+    };
     let observed = Observed {
+        service_ports: servers.into_iter().filter_map(service).collect(),
         topic: topic.as_ref().map_or(Reading::Pending, |topic| context.brokers.topic(topic, &asker)),
         topic_rival: cluster::topic_rival(pipeline, &context.stores.pipelines),
         kafka_secrets,

@@ -98,14 +98,17 @@ impl Look for TopicLook {
             let Some(description) = self.admin.describe_topic(&self.topic).await? else { return Ok(None) };
             let config = self.admin.topic_config(&self.topic).await?;
             let end_offsets = self.admin.end_offsets(&self.topic, description.partitions).await?;
-            Ok(Some(TopicState { description, config, end_offsets }))
+            let broker_ports = self.admin.broker_ports().await?;
+            Ok(Some(TopicState { description, config, end_offsets, broker_ports }))
         };
         looked.await.map_err(|error| failure(&error))
     }
 
     fn is_news(before: &Self::Seen, after: &Self::Seen) -> bool {
         let lasting = |topic: &Option<TopicState>| {
-            topic.as_ref().map(|topic| (topic.description.clone(), topic.config.clone()))
+            topic
+                .as_ref()
+                .map(|topic| (topic.description.clone(), topic.config.clone(), topic.broker_ports.clone()))
         };
         lasting(before) != lasting(after)
     }

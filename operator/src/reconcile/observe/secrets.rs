@@ -58,11 +58,14 @@ impl Credentials {
     pub(super) fn states(&self) -> [SecretState; 2] {
         let kafka = match &self.kafka {
             Ok(security) if *security == KafkaSecurity::default() => SecretState::NotNeeded,
-            Ok(security) => SecretState::Found { checksum: kafka_checksum(security) },
+            Ok(security) => SecretState::Found { checksum: kafka_checksum(security), server: None },
             Err(problem) => SecretState::Missing(problem.clone()),
         };
         let database = match &self.database {
-            Ok(access) => SecretState::Found { checksum: database_checksum(&access.workers) },
+            Ok(access) => SecretState::Found {
+                checksum: database_checksum(&access.workers),
+                server: access.workers.server(),
+            },
             Err(problem) => SecretState::Missing(problem.clone()),
         };
         [kafka, database]

@@ -37,7 +37,7 @@ pub(super) fn plan_secrets(kafka: &KafkaSpec, database: &DatabaseSpec, observed:
 
 fn checksum(secrets: &SecretState) -> Option<String> {
     match secrets {
-        SecretState::Found { checksum } => Some(checksum.clone()),
+        SecretState::Found { checksum, .. } => Some(checksum.clone()),
         SecretState::Pending | SecretState::NotNeeded | SecretState::Missing(_) => None,
     }
 }

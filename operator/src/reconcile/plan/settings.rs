@@ -44,9 +44,7 @@ pub(super) fn repairer_settings(
 /// `None` where no source has history: the repairer then depends on nothing that is made of the trades.
 fn history_settings(spec: &CryptoPipelineSpec) -> Option<HistorySettings> {
     let wished = spec.sources.iter().filter_map(|source| {
-        let from = source.history.as_ref()?.from.0;
-        let dumps = source.endpoints.as_ref().and_then(|endpoints| endpoints.dumps.as_ref());
-        let dumps_url = chosen(dumps, own_endpoints(source.exchange).dumps);
+        let (from, dumps_url) = (source.history.as_ref()?.from.0, dumps_url(source)?);
         Some((source.name.clone(), SourceHistorySettings { from, dumps_url }))
     });
     let sources: BTreeMap<_, _> = wished.collect();
@@ -58,8 +56,6 @@ fn history_settings(spec: &CryptoPipelineSpec) -> Option<HistorySettings> {
 }
 
 fn source_settings(source: &SourceSpec) -> SourceSettings {
-    let Endpoints { websocket, rest, .. } = own_endpoints(source.exchange);
-    let endpoints = source.endpoints.as_ref();
     let mut symbols = source.symbols.clone();
     symbols.sort_unstable();
     SourceSettings {
@@ -67,9 +63,29 @@ fn source_settings(source: &SourceSpec) -> SourceSettings {
         exchange: source.exchange,
         venue: source.effective_venue().to_owned(),
         symbols,
-        websocket_url: chosen(endpoints.and_then(|endpoints| endpoints.websocket.as_ref()), websocket),
-        rest_url: chosen(endpoints.and_then(|endpoints| endpoints.rest.as_ref()), rest),
+        websocket_url: websocket_url(source),
+        rest_url: rest_url(source),
     }
+}
+
+pub(super) fn websocket_url(source: &SourceSpec) -> String {
+    let endpoints = source.endpoints.as_ref();
+    let named = endpoints.and_then(|endpoints| endpoints.websocket.clone());
+    named.unwrap_or_else(|| own_endpoints(source.exchange).websocket.to_owned())
+}
+
+pub(super) fn rest_url(source: &SourceSpec) -> String {
+    let endpoints = source.endpoints.as_ref();
+    let named = endpoints.and_then(|endpoints| endpoints.rest.clone());
+    named.unwrap_or_else(|| own_endpoints(source.exchange).rest.to_owned())
+}
+
+/// Where the daily files are; `None` for a source without history, which reads none.
+pub(super) fn dumps_url(source: &SourceSpec) -> Option<String> {
+    source.history.as_ref()?;
+    let endpoints = source.endpoints.as_ref();
+    let named = endpoints.and_then(|endpoints| endpoints.dumps.clone());
+    Some(named.unwrap_or_else(|| own_endpoints(source.exchange).dumps.to_owned()))
 }
 
 pub(super) fn aggregator_settings(
@@ -124,10 +140,6 @@ fn database_tls(spec: &CryptoPipelineSpec, place: Place<'_>) -> Option<TlsFiles>
 /// Workers on this machine are handed their credentials; no file holds them.
 fn in_pods<T>(place: Place<'_>, files: Option<T>) -> Option<T> {
     files.filter(|_| place == Place::Cluster)
-}
-
-fn chosen(chosen: Option<&String>, own: &str) -> String {
-    chosen.map_or(own, String::as_str).to_owned()
 }
 
 struct Endpoints {

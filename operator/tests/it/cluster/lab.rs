@@ -16,7 +16,7 @@ use kube::{Api, Client, CustomResourceExt, ResourceExt};
 use operator::context::FirstLists;
 use operator::controller::{self, Options};
 use operator::metrics::Metrics;
-use operator::reconcile::desired::WorkerImage;
+use operator::reconcile::desired::{Installation, WorkerImage};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use runtime::kafka::KafkaConnection;
@@ -134,7 +134,13 @@ impl Lab {
         let first_lists = FirstLists::default();
         let options = Options {
             namespaces: vec![self.namespace.clone()],
-            image: WorkerImage { name: "cryptopipeline:test".to_owned(), pull_policy: "Never".to_owned() },
+            installation: Installation {
+                image: WorkerImage {
+                    name: "cryptopipeline:test".to_owned(),
+                    pull_policy: "Never".to_owned(),
+                },
+                namespace: None,
+            },
         };
         let running =
             controller::run(client, options, Metrics::default(), first_lists.clone(), self.stop.clone());
