@@ -85,6 +85,10 @@ pub enum Reason {
     DatabaseRefused,
     /// A newer program has migrated the schema.
     SchemaTooNew,
+    /// The schema could not be brought to the version that is needed.
+    MigrationFailed,
+    /// The tables are not as the migrations leave them.
+    SchemaDiffers,
     /// The schema is older than needed and not ours to migrate.
     MigrationRequired,
     /// The workers' user may not use the schema, which is not ours to change.

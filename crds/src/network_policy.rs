@@ -1,6 +1,6 @@
 //! Who may reach a pipeline's pods, and whom they may reach.
 
-use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
+use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyPeer};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,12 @@ pub struct NetworkPolicySpec {
     #[schemars(schema_with = "undescribed::<Vec<NetworkPolicyPeer>>", length(max = 16))]
     pub exchanges: Vec<NetworkPolicyPeer>,
 
+    /// Whom every worker may reach besides, as rules, such as `[{ports: [{port: 15012}]}]` for the sidecar of a mesh or the port of a
+    /// proxy that `podTemplate.env` names; see `kubectl explain networkpolicy.spec.egress`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "undescribed::<Vec<NetworkPolicyEgressRule>>", length(max = 16))]
+    pub egress: Vec<NetworkPolicyEgressRule>,
+
     /// Who may read the workers' metrics beside the operator, such as `[{podSelector: {matchLabels: {app: vmagent}}}]`; nobody
     /// where empty. By default the pods of any namespace that are labelled `app.kubernetes.io/name: prometheus`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +50,14 @@ pub struct NetworkPolicySpec {
 
 impl Default for NetworkPolicySpec {
     fn default() -> Self {
-        Self { enabled: yes(), kafka: Vec::new(), database: Vec::new(), exchanges: Vec::new(), metrics: None }
+        Self {
+            enabled: yes(),
+            kafka: Vec::new(),
+            database: Vec::new(),
+            exchanges: Vec::new(),
+            egress: Vec::new(),
+            metrics: None,
+        }
     }
 }
 

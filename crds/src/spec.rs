@@ -95,6 +95,10 @@ pub struct CryptoPipelineSpec {
     /// Who may reach these pods, and whom they may reach.
     #[serde(default)]
     pub network_policy: NetworkPolicySpec,
+
+    /// What a drain of nodes may take of these pods at once.
+    #[serde(default)]
+    pub pod_disruption_budget: PodDisruptionBudgetSpec,
 }
 
 /// What becomes of what lives outside the cluster.
@@ -449,6 +453,22 @@ pub struct RepairSpec {
 impl Default for RepairSpec {
     fn default() -> Self {
         Self { enabled: yes(), pod_template: PodTemplate::default() }
+    }
+}
+
+/// What a drain of nodes may take of the pods at once.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodDisruptionBudgetSpec {
+    /// Whether roles of more than one pod have a budget of one. False where they have budgets of your own: a pod of two cannot be
+    /// evicted. Default true.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+impl Default for PodDisruptionBudgetSpec {
+    fn default() -> Self {
+        Self { enabled: yes() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What every reconcile shares.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -40,6 +41,18 @@ pub struct Stores {
     pub disruption_budgets: Vec<Store<PodDisruptionBudget>>,
     /// The workers' pods.
     pub pods: Vec<Store<Pod>>,
+}
+
+impl Stores {
+    /// Which pipelines there are.
+    #[must_use]
+    pub fn uids(&self) -> HashSet<String> {
+        self.pipelines
+            .iter()
+            .flat_map(Store::state)
+            .filter_map(|pipeline| pipeline.metadata.uid.clone())
+            .collect()
+    }
 }
 
 /// Whether the first list of every kind has arrived. Before, what exists would look as if it were not there. (A

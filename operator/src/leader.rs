@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use runtime::error_chain::error_chain;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 /// How long a Lease stands, and how often it is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +66,8 @@ pub struct Contender {
     pace: Pace,
     /// The Lease as it was last seen, and when it was first seen so.
     seen: Option<(LeaseSpec, Instant)>,
+    /// When the last attempt began that made it ours: the others count from then at the earliest.
+    renewed: Instant,
 }
 
 /// What an attempt to take or renew the Lease came to.
@@ -83,13 +85,15 @@ impl Contender {
     /// Contends for the Lease `name` as `identity`, which no other has.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str, identity: String, pace: Pace) -> Self {
-        Self { leases: Api::namespaced(client, namespace), name: name.to_owned(), identity, pace, seen: None }
+        let leases = Api::namespaced(client, namespace);
+        Self { leases, name: name.to_owned(), identity, pace, seen: None, renewed: Instant::now() }
     }
 
     /// Waits until the Lease is ours.
     pub async fn lead(&mut self) {
         let mut told = None;
         loop {
+            self.renewed = Instant::now();
             let why = match timeout(self.pace.renew_within, self.attempt()).await {
                 Ok(Ok(Attempt::Held)) => return,
                 Ok(Ok(Attempt::HeldBy(holder))) => format!("{holder} leads"),
@@ -107,13 +111,13 @@ impl Contender {
 
     /// Renews the Lease for as long as that works; to be called when it is ours.
     pub async fn keep(&mut self) -> LeadershipLost {
-        let mut renewed = Instant::now();
         let mut why = self.no_answer();
         loop {
-            sleep(self.pace.retry).await;
+            let deadline = self.renewed + self.pace.renew_within;
+            sleep_until(deadline.min(Instant::now() + self.pace.retry)).await;
             let begun = Instant::now();
-            match timeout_at(renewed + self.pace.renew_within, self.attempt()).await {
-                Ok(Ok(Attempt::Held)) => renewed = begun,
+            match timeout_at(deadline, self.attempt()).await {
+                Ok(Ok(Attempt::Held)) => self.renewed = begun,
                 Ok(Ok(Attempt::HeldBy(holder))) => {
                     return LeadershipLost::TakenOver { lease: self.name.clone(), holder };
                 }

@@ -62,7 +62,7 @@ struct RunArgs {
     /// The namespace that this operator runs in, and that its Lease is in; workers are asked from there.
     #[arg(long, env = "OPERATOR_NAMESPACE")]
     operator_namespace: Option<String>,
-    /// What this operator is called in the Lease; by default its host's name and process.
+    /// What this operator is called in the Lease; unlike any other. By default made up.
     #[arg(long, env = "LEASE_IDENTITY")]
     lease_identity: Option<String>,
     /// Where /livez, /readyz, /metrics and /status answer.
@@ -155,10 +155,10 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     }
 }
 
-/// Unlike every other operator's. A container that is started anew in its pod is called as before, and goes on.
+/// Unlike every other operator's, whatever hosts and processes are called.
 fn own_identity() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".to_owned());
-    format!("{host}_{}", std::process::id())
+    format!("{host}_{}_{}", std::process::id(), jiff::Timestamp::now().as_nanosecond())
 }
 
 struct OperatorProbes {

@@ -19,13 +19,13 @@ use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
-use kube::runtime::reflector::Store;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 
 use crate::context::Context;
 use apply::{Applied, apply};
 use describe::{EventDraft, Findings, announce, describe, events};
+use lag::flush_interval;
 use memory::Memory;
 use observe::gather::observe;
 use plan::{Place, plan};
@@ -66,11 +66,7 @@ pub async fn reconcile(
     let uid = pipeline.uid().unwrap_or_default();
     let mut memory = context.memories.take(&uid);
     let outcome = take_steps(&pipeline, &context, &mut memory).await;
-    let is_alive = |uid: &str| {
-        let pipelines = context.stores.pipelines.iter().flat_map(Store::state);
-        pipelines.into_iter().any(|pipeline| pipeline.metadata.uid.as_deref() == Some(uid))
-    };
-    context.memories.put(uid, memory, is_alive);
+    context.memories.put(uid, memory, || context.stores.uids());
     outcome.map(|()| Action::requeue(NEXT_LOOK))
 }
 
@@ -92,10 +88,14 @@ async fn take_steps(
         Ok(plan) => apply(pipeline, plan, &observation, context, &mut memory.marks).await,
         Err(_) => Applied::default(),
     };
+    if plan.is_ok() && observation.is_first() && says_something_of(pipeline) {
+        // An operator that has only just begun knows less than the one before it has said: the first looks are soon here.
+        return Ok(());
+    }
     let now = Timestamp::now();
     let holes = holes::count_holes(&mut memory.holes, &observation.observed, now);
-    let lag = memory.lag.update(&observation.observed, now);
-    context.metrics.pipelines.note(pipeline, &observation.observed, lag.as_ref());
+    let lag = memory.lag.update(&observation.observed, flush_interval(&pipeline.spec), now);
+    context.metrics.pipelines.note(pipeline, &observation.observed, lag.as_ref(), || context.stores.uids());
     let findings = Findings {
         pipeline,
         observed: &observation.observed,
@@ -109,6 +109,12 @@ async fn take_steps(
     memory.note_written_status(pipeline, status.clone());
     publish_events(pipeline, &events(pipeline.status.as_ref(), &status, &applied), context).await;
     Ok(())
+}
+
+/// Whether the status is about the spec as it is.
+fn says_something_of(pipeline: &CryptoPipeline) -> bool {
+    let status = pipeline.status.as_ref().filter(|status| !status.conditions.is_empty());
+    status.is_some_and(|status| status.observed_generation == pipeline.metadata.generation)
 }
 
 /// Writes the status, where it says anything new.

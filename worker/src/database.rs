@@ -44,6 +44,5 @@ async fn open_migrated(
     options: ConnectOptions,
 ) -> Result<Option<Store>, StoreError> {
     let store = Store::connect(connection, schema, options).await?;
-    store.refuse_newer_schema().await?;
-    Ok((store.schema_version().await? == Some(LATEST_SCHEMA_VERSION)).then_some(store))
+    Ok(store.is_usable().await?.then_some(store))
 }

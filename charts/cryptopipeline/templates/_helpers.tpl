@@ -88,18 +88,17 @@ spec:
     - podSelector:
         matchLabels:
           {{- include "cryptopipeline.operatorSelector" .root | nindent 10 }}
-    - podSelector:
-        matchLabels:
-          {{- include "cryptopipeline.demo" .root | nindent 10 }}
   egress:
   {{- include "cryptopipeline.dns" .root | nindent 2 }}
 {{- end -}}
 
-{{- /* Wherever the cluster's name server is: in kube-system, on the node, or elsewhere. */ -}}
+{{- /* Wherever the cluster's name server is, and behind its Service at other ports (OpenShift, Gardener, vCluster). */ -}}
 {{- define "cryptopipeline.dns" -}}
 - ports:
-  - {port: 53, protocol: UDP}
-  - {port: 53, protocol: TCP}
+  {{- range list 53 5353 8053 1053 }}
+  - {port: {{ . }}, protocol: UDP}
+  - {port: {{ . }}, protocol: TCP}
+  {{- end }}
 {{- end -}}
 
 {{- /* What the restricted pod security standard asks of a container. */ -}}

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use crds::CryptoPipeline;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -73,13 +73,13 @@ pub(crate) async fn open_store(arguments: PipelineArguments) -> anyhow::Result<(
     let schema = pipeline.spec.database.as_ref().map_or("market", |database| &database.schema);
     let store = Store::connect(&connection, schema, ConnectOptions::default()).await;
     let store = store.with_context(|| format!("cannot open the pipeline's database; {hint}"))?;
-    store.refuse_newer_schema().await?;
-    let version = store.schema_version().await?;
-    ensure!(
-        version == Some(LATEST_SCHEMA_VERSION),
-        "the schema is at version {}, this program needs {LATEST_SCHEMA_VERSION}: it is brought there when the pipeline runs",
-        version.map_or_else(|| "none".to_owned(), |version| version.to_string())
-    );
+    if !store.is_usable().await? {
+        let version = store.schema_version().await?;
+        bail!(
+            "the schema is at version {}, this program needs {LATEST_SCHEMA_VERSION}: it is brought there when the pipeline runs",
+            version.map_or_else(|| "none".to_owned(), |version| version.to_string())
+        );
+    }
     Ok((pipeline, store))
 }
 

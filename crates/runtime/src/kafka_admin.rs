@@ -161,12 +161,12 @@ impl KafkaAdmin {
         Ok(entries.into_iter().filter_map(|entry| entry.value.map(|value| (entry.name, value))).collect())
     }
 
-    /// The ports at which the brokers say that they answer; those of `bootstrap_servers` may be others.
+    /// Where the brokers say that they answer, host and port; `bootstrap_servers` may name others.
     ///
     /// # Errors
     /// [`KafkaAdminError`] where no broker answers.
-    pub async fn broker_ports(&self) -> Result<BTreeSet<u16>, KafkaAdminError> {
-        self.off_thread(|admin| native::broker_ports(admin.client.inner(), admin.timeout)).await
+    pub async fn brokers(&self) -> Result<BTreeSet<(String, u16)>, KafkaAdminError> {
+        self.off_thread(|admin| native::brokers(admin.client.inner(), admin.timeout)).await
     }
 
     /// The offset after the last record of each partition from 0 on. The partitions of a topic that was just made have

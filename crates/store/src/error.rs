@@ -57,7 +57,9 @@ impl StoreError {
     /// right to what was asked. A worker waits for that to be mended; who tells people how things are should not call it an outage.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        let (Self::Database { source, .. } | Self::Migration(MigrateError::Execute(source))) = self else {
+        let (Self::Database { source, .. }
+        | Self::Migration(MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _))) = self
+        else {
             return false;
         };
         match source {
@@ -77,10 +79,21 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Database { source, .. } => !matches!(source, sqlx::Error::Configuration(_)),
-            Self::Migration(MigrateError::Execute(_)) | Self::SeriesMoved => true,
+            Self::Migration(MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)) => {
+                !is_refused_statement(source)
+            }
+            Self::SeriesMoved => true,
             _ => false,
         }
     }
+}
+
+/// Whether the database has understood a statement and will refuse it the next time too: PostgreSQL's classes for what may pass are
+/// those of connections, transactions, resources, locks, operators and the system (appendix A of its manual).
+fn is_refused_statement(error: &sqlx::Error) -> bool {
+    const MAY_PASS: [&str; 6] = ["08", "40", "53", "55", "57", "58"];
+    let sqlx::Error::Database(error) = error else { return false };
+    error.code().is_some_and(|code| code.len() == 5 && !MAY_PASS.iter().any(|class| code.starts_with(class)))
 }
 
 /// Why a flush did not commit, or may not have. The batch and everything cached is then worthless:

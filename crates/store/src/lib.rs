@@ -46,7 +46,7 @@ use postgres::PostgresDatabase;
 use sqlite::SqliteDatabase;
 
 /// The newest schema version that this program knows.
-pub const LATEST_SCHEMA_VERSION: i64 = 7;
+pub const LATEST_SCHEMA_VERSION: i64 = 8;
 
 /// How long the exchange's word of its newest id stands.
 pub const PROBE_STANDS: Duration = Duration::from_mins(5);
@@ -126,21 +126,39 @@ impl Store {
     /// # Errors
     /// [`StoreError::SchemaTooNew`] where a newer program has migrated it; nothing is changed then.
     pub async fn migrate(&self) -> Result<i64, StoreError> {
-        self.refuse_newer_schema().await?;
+        if let Some(found) = self.schema_version().await?.filter(|found| *found > LATEST_SCHEMA_VERSION) {
+            return Err(StoreError::SchemaTooNew { found, known: LATEST_SCHEMA_VERSION });
+        }
         on_backend!(self, database => database.migrate().await)?;
         Ok(LATEST_SCHEMA_VERSION)
     }
 
-    /// Refuses a schema that a newer program has migrated; an older or missing one is fine.
+    /// Whether this program can work with the tables: they are those that it knows, or a newer program has only added to
+    /// them. `false` while they are older or not there.
     ///
     /// # Errors
-    /// [`StoreError::SchemaTooNew`], or where the database cannot be read.
-    pub async fn refuse_newer_schema(&self) -> Result<(), StoreError> {
-        match self.schema_version().await? {
-            Some(found) if found > LATEST_SCHEMA_VERSION => {
-                Err(StoreError::SchemaTooNew { found, known: LATEST_SCHEMA_VERSION })
+    /// [`StoreError::SchemaTooNew`] where a newer program has changed what this one needs, or where the database cannot be
+    /// read.
+    pub async fn is_usable(&self) -> Result<bool, StoreError> {
+        let Some(found) = self.schema_version().await? else { return Ok(false) };
+        if found > LATEST_SCHEMA_VERSION {
+            let oldest = on_backend!(self, database => database.oldest_known_version().await)?;
+            if oldest > LATEST_SCHEMA_VERSION {
+                return Err(StoreError::SchemaTooNew { found, known: LATEST_SCHEMA_VERSION });
             }
-            _ => Ok(()),
+        }
+        Ok(found >= LATEST_SCHEMA_VERSION)
+    }
+
+    /// What of the tables is not as the migrations leave them, in words; nothing of what was added. An SQLite file is nobody
+    /// else's to alter: nothing is told of it.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn differences(&self) -> Result<Vec<String>, StoreError> {
+        match &self.backend {
+            Backend::Postgres(database) => database.differences().await,
+            Backend::Sqlite(_) => Ok(Vec::new()),
         }
     }
 

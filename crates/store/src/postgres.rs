@@ -3,6 +3,7 @@
 mod checks;
 mod copy;
 mod days;
+mod differences;
 mod flush;
 mod history;
 mod queries;
@@ -99,6 +100,14 @@ impl PostgresDatabase {
             .map_err(reading)
     }
 
+    /// What a program has to know at least to work with the tables as they are.
+    pub(crate) async fn oldest_known_version(&self) -> Result<i64, StoreError> {
+        sqlx::query_scalar("SELECT oldest_known_version FROM compatibility")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::database("read which programs the tables are for"))
+    }
+
     pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
         let exists: bool = sqlx::query_scalar("SELECT to_regnamespace($1) IS NOT NULL")
             .bind(&*self.schema)
@@ -181,10 +190,10 @@ fn connect_options(connection: &DatabaseConnection) -> Result<PgConnectOptions, 
     Ok(options)
 }
 
-/// The newest version among the migrations compiled in.
+/// The migrations compiled in: version and text.
 #[cfg(test)]
-pub(crate) fn latest_version() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+pub(crate) fn migrations() -> impl Iterator<Item = (i64, String)> {
+    MIGRATIONS.iter().map(|migration| (migration.version, migration.sql.as_str().to_owned()))
 }
 
 fn check_schema_name(schema: &str) -> Result<(), StoreError> {

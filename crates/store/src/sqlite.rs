@@ -83,6 +83,14 @@ impl SqliteDatabase {
             .map_err(StoreError::database("read the schema's version"))
     }
 
+    /// What a program has to know at least to work with the tables as they are.
+    pub(crate) async fn oldest_known_version(&self) -> Result<i64, StoreError> {
+        sqlx::query_scalar("SELECT oldest_known_version FROM compatibility")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::database("read which programs the tables are for"))
+    }
+
     pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
         MIGRATIONS.run(&self.pool).await.map_err(StoreError::Migration)
     }
@@ -196,10 +204,10 @@ impl SqliteDatabase {
     }
 }
 
-/// The newest version among the migrations compiled in.
+/// The migrations compiled in: version and text.
 #[cfg(test)]
-pub(crate) fn latest_version() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+pub(crate) fn migrations() -> impl Iterator<Item = (i64, String)> {
+    MIGRATIONS.iter().map(|migration| (migration.version, migration.sql.as_str().to_owned()))
 }
 
 /// A decimal column, which is text.

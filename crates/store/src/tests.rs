@@ -49,6 +49,7 @@ macro_rules! suite {
 suite! {
     claims::migrating_twice_changes_nothing,
     claims::a_newer_schema_is_refused_and_left_alone,
+    claims::a_program_works_on_while_a_newer_one_has_only_added,
     claims::a_schema_belongs_to_the_first_claimant,
     claims::a_schema_is_handed_over_only_by_who_has_it,
     claims::only_the_owner_drops_a_schema,
@@ -109,8 +110,50 @@ suite! {
     retention::trades_below_the_floor_enter_the_ledger_only,
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_listing_of_the_tables_is_that_of_the_migrations() {
+    let Some(database) = TestDatabase::postgres().await else { return };
+    let crate::Backend::Postgres(postgres) = &database.store.backend else { return };
+    let mut listing = postgres.listing().await.unwrap().join("\n");
+    listing.push('\n');
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/postgres.txt");
+    if std::env::var_os("UPDATE_SCHEMA_LISTING").is_some() {
+        std::fs::write(path, &listing).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap();
+    assert!(listing == committed, "{path} is stale: run this test with UPDATE_SCHEMA_LISTING=1");
+    assert_eq!(database.store.differences().await.unwrap(), Vec::<String>::new());
+    for statement in [
+        "ALTER TABLE owner ALTER COLUMN uid TYPE varchar(80)",
+        "ALTER TABLE trades ADD COLUMN note text",
+        "CREATE INDEX ON trades (price)",
+        "DROP VIEW holes CASCADE",
+    ] {
+        database.execute(statement).await;
+    }
+    let differences = database.store.differences().await.unwrap();
+    assert!(
+        differences
+            .contains(&"column owner.uid is character varying(80) not null, not text not null".to_owned())
+    );
+    assert!(differences.iter().any(|line| line.starts_with("view holes (") && line.ends_with("is missing")));
+}
+
+/// Migrations from the one on that brought the rule.
+#[test]
+fn a_migration_that_takes_something_away_says_which_programs_it_shuts_out() {
+    const TAKES_AWAY: [&str; 5] = ["DROP ", "RENAME ", "ALTER COLUMN", "SET NOT NULL", "ADD CONSTRAINT"];
+    for (version, text) in crate::postgres::migrations().chain(crate::sqlite::migrations()) {
+        let takes_away = TAKES_AWAY.iter().find(|words| text.contains(**words));
+        let says_so = text.contains(&format!("UPDATE compatibility SET oldest_known_version = {version};"));
+        assert!(version <= 8 || takes_away.is_none() || says_so, "migration {version}: {takes_away:?}");
+    }
+}
+
 #[test]
 fn the_latest_version_is_that_of_the_newest_migrations() {
-    assert_eq!(crate::postgres::latest_version(), crate::LATEST_SCHEMA_VERSION);
-    assert_eq!(crate::sqlite::latest_version(), crate::LATEST_SCHEMA_VERSION);
+    let newest =
+        |migrations: &mut dyn Iterator<Item = (i64, String)>| migrations.map(|(version, _)| version).max();
+    assert_eq!(newest(&mut crate::postgres::migrations()), Some(crate::LATEST_SCHEMA_VERSION));
+    assert_eq!(newest(&mut crate::sqlite::migrations()), Some(crate::LATEST_SCHEMA_VERSION));
 }

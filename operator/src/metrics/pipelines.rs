@@ -1,7 +1,7 @@
 //! The figures of each pipeline, as they were last seen. What is not known has no value at all: an old one, or a zero,
 //! would look like a good one.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -13,6 +13,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::by_uid::ByUid;
 use crate::reconcile::lag::LagReport;
 use crate::reconcile::observe::Observed;
 
@@ -24,7 +25,7 @@ pub struct PipelineFigures(Arc<Inner>);
 struct Inner {
     /// What exists: figures of pipelines that are gone are not told.
     pipelines: OnceLock<Vec<Store<CryptoPipeline>>>,
-    by_uid: Mutex<HashMap<String, Figures>>,
+    by_uid: Mutex<ByUid<Figures>>,
 }
 
 /// By partition from 0 on; empty where nothing is known.
@@ -41,17 +42,23 @@ impl PipelineFigures {
         let _ = self.0.pipelines.set(pipelines);
     }
 
-    /// Takes in what a reconcile has seen.
-    pub fn note(&self, pipeline: &CryptoPipeline, observed: &Observed, lag: Option<&LagReport>) {
+    /// Takes in what a reconcile has seen; `alive` tells which pipelines there are.
+    pub fn note(
+        &self,
+        pipeline: &CryptoPipeline,
+        observed: &Observed,
+        lag: Option<&LagReport>,
+        alive: impl FnOnce() -> HashSet<String>,
+    ) {
         let end_offsets = observed.topic_state().map(|topic| topic.end_offsets.clone());
         let figures = Figures {
             end_offsets: end_offsets.unwrap_or_default(),
             lag: lag.map(|lag| lag.records.clone()).unwrap_or_default(),
         };
-        self.by_uid().insert(pipeline.uid().unwrap_or_default(), figures);
+        self.by_uid().put(pipeline.uid().unwrap_or_default(), figures, alive);
     }
 
-    fn by_uid(&self) -> MutexGuard<'_, HashMap<String, Figures>> {
+    fn by_uid(&self) -> MutexGuard<'_, ByUid<Figures>> {
         self.0.by_uid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -66,8 +73,7 @@ impl PipelineFigures {
 impl Collector for PipelineFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let pipelines = self.existing();
-        let mut by_uid = self.by_uid();
-        by_uid.retain(|uid, _| pipelines.iter().any(|pipeline| pipeline.metadata.uid.as_ref() == Some(uid)));
+        let by_uid = self.by_uid();
         let figures: Vec<_> = pipelines
             .iter()
             .filter_map(|pipeline| Some((pipeline.as_ref(), by_uid.get(pipeline.metadata.uid.as_ref()?)?)))
@@ -117,6 +123,10 @@ mod tests {
         pipeline
     }
 
+    fn alive() -> HashSet<String> {
+        HashSet::from(["a".to_owned()])
+    }
+
     fn told(figures: &PipelineFigures) -> Vec<String> {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(figures.clone()));
@@ -132,7 +142,7 @@ mod tests {
         figures.tell_of(vec![store]);
         writer.apply_watcher_event(&watcher::Event::Apply(pipeline("a")));
         let lag = LagReport { records: vec![3, 0], not_keeping_up: Vec::new() };
-        figures.note(&pipeline("a"), &Observed::default(), Some(&lag));
+        figures.note(&pipeline("a"), &Observed::default(), Some(&lag), alive);
         assert_eq!(
             told(&figures),
             [
@@ -140,9 +150,9 @@ mod tests {
                 r#"cryptopipeline_lag_records{namespace="market",pipeline="one",partition="1"} 0"#,
             ]
         );
-        figures.note(&pipeline("a"), &Observed::default(), None);
+        figures.note(&pipeline("a"), &Observed::default(), None, alive);
         assert_eq!(told(&figures), [] as [&str; 0], "an unknown lag is not a lag of 0");
-        figures.note(&pipeline("a"), &Observed::default(), Some(&lag));
+        figures.note(&pipeline("a"), &Observed::default(), Some(&lag), alive);
         // Another one of the same name.
         writer.apply_watcher_event(&watcher::Event::Apply(pipeline("b")));
         assert_eq!(told(&figures), [] as [&str; 0]);

@@ -141,7 +141,12 @@ pub fn describe(findings: &Findings<'_>, now: Timestamp) -> CryptoPipelineStatus
 /// topic that it was about to create is this resource's to delete. `None` where nothing is to be said.
 #[must_use]
 pub fn announce(pipeline: &CryptoPipeline, plan: &PipelinePlan) -> Option<CryptoPipelineStatus> {
-    if plan.topic.step != TopicStep::Create {
+    // A broker that has refused to create it will refuse again, and what it refuses is nobody's.
+    let refused = pipeline.status.iter().flat_map(|status| &status.conditions);
+    let mut refused = refused.filter(|condition| condition.reason == Reason::BrokerRefused.to_string());
+    if plan.topic.step != TopicStep::Create
+        || refused.any(|condition| condition.type_ == ConditionKind::TopicReady.to_string())
+    {
         return None;
     }
     let topic = TopicStatus { name: plan.topic.wished.name.clone(), id: None, created: true };
@@ -214,6 +219,7 @@ fn topic(findings: &Findings<'_>, previous: Option<&CryptoPipelineStatus>) -> Op
     let used = findings.observed.topic_state().filter(|_| plan.topic.step.leads_to_a_topic());
     let Some(used) = used else { return before };
     let id = used.description.id.clone();
+    // What is used without an id known was about to be created, and is as it was declared then.
     let created = before.as_ref().is_some_and(|before| before.has_created(&id));
     Some(TopicStatus { name, id: Some(id), created })
 }

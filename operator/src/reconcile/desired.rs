@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
-use super::plan::PipelinePlan;
+use super::plan::{NetworkPlan, PipelinePlan};
 
 pub use checksum::checksum;
 pub(crate) use deployment::{WORKER_PORT, WORKER_PORT_NAME};
@@ -103,11 +103,19 @@ pub fn desire(
         service_account: service_account::worker_service_account(&owner),
         config_maps,
         deployments,
-        network_policies: plan.network.as_ref().map(|network| {
-            let namespace = installation.namespace.as_deref();
-            network_policy::network_policies(&owner, workloads, network, namespace)
-        }),
-        disruption_budgets: disruption_budget::disruption_budgets(&owner, workloads),
+        network_policies: match &plan.network {
+            NetworkPlan::Unknown => None,
+            NetworkPlan::Open => Some(Vec::new()),
+            NetworkPlan::Closed(network) => {
+                let namespace = installation.namespace.as_deref();
+                Some(network_policy::network_policies(&owner, workloads, network, namespace))
+            }
+        },
+        disruption_budgets: if plan.disruption_budgets {
+            disruption_budget::disruption_budgets(&owner, workloads)
+        } else {
+            Vec::new()
+        },
     })
 }
 

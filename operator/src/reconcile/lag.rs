@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use crds::CryptoPipelineSpec;
 use jiff::{SignedDuration, Timestamp};
 
 use super::observe::{Observed, Reading, WorkerReports, records_behind};
 
 /// Fewer records than these are no reason for a word, however long they stand.
 const WORTH_A_WORD: i64 = 1_000;
-/// A partition that has been so far behind for so long, and came no nearer, does not keep up.
-const LONG: SignedDuration = SignedDuration::from_secs(60);
+/// Over so long a time it is judged whether a partition keeps up, half against half.
+const WINDOW: SignedDuration = SignedDuration::from_secs(60);
+/// In thousandths: who comes nearer by less from one half to the other needs an hour, and does not come nearer.
+const NOTICEABLY: i64 = 10;
+/// Looks err by what is written in between: one window alone does not acquit.
+const WINDOWS_TO_ACQUIT: u32 = 2;
 
 /// What is known of the lag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,13 +34,13 @@ impl LagReport {
     }
 }
 
-/// Puts the looks at broker, database and workers together, and remembers who was behind.
+/// Puts the looks at broker, database and workers together, and judges who keeps up.
 #[derive(Debug, Default)]
 pub struct LagWatch {
     /// The last two looks at the topic, the newest first: the database's last look began after one of them, or soon will.
     ends: Vec<TopicEnds>,
     last: Option<LagReport>,
-    behind: BTreeMap<i32, Behind>,
+    judged: BTreeMap<i32, Judged>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,17 +50,27 @@ struct TopicEnds {
     end_offsets: Vec<i64>,
 }
 
-/// Since when a partition has come no nearer to its end, and how far away that was then.
+/// What is known of one partition's keeping up.
 #[derive(Clone, Copy, Debug)]
-struct Behind {
-    since: Timestamp,
-    records: i64,
+struct Judged {
+    window_began: Timestamp,
+    /// How near it came to its end in each half of the window; `None` where nobody looked.
+    nearest: [Option<i64>; 2],
+    is_late: bool,
+    /// Windows in a row that would acquit it.
+    acquittals: u32,
 }
 
 impl LagWatch {
-    /// Takes in the last looks and tells what they say at `now`. `None` while broker or database cannot be read: the lag is
-    /// not known then, and nothing is remembered of before.
-    pub fn update(&mut self, observed: &Observed, now: Timestamp) -> Option<LagReport> {
+    /// Takes in the last looks and tells what they say at `now`, of a pipeline whose aggregators commit every
+    /// `flush_interval`. `None` while broker or database cannot be read: the lag is not known then, and nothing is remembered
+    /// of before.
+    pub fn update(
+        &mut self,
+        observed: &Observed,
+        flush_interval: SignedDuration,
+        now: Timestamp,
+    ) -> Option<LagReport> {
         let (Reading::Known { value: Some(topic), at: topic_at }, Reading::Known { value: schema, at }) =
             (&observed.topic, &observed.schema)
         else {
@@ -63,7 +78,9 @@ impl LagWatch {
             return None;
         };
         let topic_id = &topic.description.id;
-        self.ends.retain(|ends| ends.topic_id == *topic_id);
+        if self.ends.iter().any(|ends| ends.topic_id != *topic_id) {
+            *self = Self::default();
+        }
         if self.ends.first().is_none_or(|newest| newest.at != *topic_at) {
             let (topic_id, end_offsets) = (topic_id.clone(), topic.end_offsets.clone());
             self.ends.insert(0, TopicEnds { at: *topic_at, topic_id, end_offsets });
@@ -74,26 +91,69 @@ impl LagWatch {
             if let Some(workers) = observed.workers.value() {
                 take_in_workers(&mut records, workers);
             }
-            self.note_behind(&records, now);
-            let long_behind =
-                self.behind.iter().filter(|(_, behind)| now.duration_since(behind.since) >= LONG);
-            let not_keeping_up = long_behind.map(|(partition, _)| *partition).collect();
+            let window = WINDOW.max(flush_interval.saturating_mul(4));
+            let late = records.iter().enumerate().map(|(partition, records)| {
+                // What waits for the next flush is not late.
+                records.saturating_sub(self.written_in(partition, flush_interval))
+            });
+            let late: Vec<i64> = late.collect();
+            self.judge(&late, window, now);
+            let not_keeping_up = self.judged.iter().filter(|(_, judged)| judged.is_late);
+            let not_keeping_up = not_keeping_up.map(|(partition, _)| *partition).collect();
             self.last = Some(LagReport { records, not_keeping_up });
         }
         self.last.clone()
     }
 
-    fn note_behind(&mut self, records: &[i64], now: Timestamp) {
-        let lagging = (0..).zip(records).filter(|(_, records)| **records > WORTH_A_WORD);
-        let before = std::mem::take(&mut self.behind);
-        self.behind = lagging
-            .map(|(partition, records)| {
-                // Who catches up is given its time again and again.
-                let standing = before.get(&partition).filter(|before| *records > before.records / 10 * 9);
-                (partition, standing.copied().unwrap_or(Behind { since: now, records: *records }))
-            })
-            .collect();
+    /// How many records come in so long a time, by the last two looks.
+    fn written_in(&self, partition: usize, time: SignedDuration) -> i64 {
+        let [newer, older] = self.ends.as_slice() else { return 0 };
+        let end = |ends: &TopicEnds| ends.end_offsets.get(partition).copied().unwrap_or_default();
+        let between_ms = newer.at.duration_since(older.at).as_millis().max(1);
+        let written = i128::from(end(newer).saturating_sub(end(older)).max(0));
+        i64::try_from(written * time.as_millis() / between_ms).unwrap_or(i64::MAX)
     }
+
+    fn judge(&mut self, late: &[i64], window: SignedDuration, now: Timestamp) {
+        self.judged.retain(|partition, _| usize::try_from(*partition).is_ok_and(|at| at < late.len()));
+        for (partition, late) in (0..).zip(late) {
+            let judged = self.judged.entry(partition).or_insert(Judged::of(now, false));
+            let age = now.duration_since(judged.window_began);
+            let half = usize::from(age * 2 >= window);
+            let nearest = &mut judged.nearest[half];
+            *nearest = Some(nearest.map_or(*late, |nearest| nearest.min(*late)));
+            if age >= window {
+                *judged = judged.after_window(now);
+            }
+        }
+    }
+}
+
+impl Judged {
+    const fn of(window_began: Timestamp, is_late: bool) -> Self {
+        Self { window_began, nearest: [None, None], is_late, acquittals: 0 }
+    }
+
+    /// The verdict of the window that has ended, and the next one begun.
+    fn after_window(self, now: Timestamp) -> Self {
+        let [Some(first), Some(second)] = self.nearest else {
+            return Self { acquittals: self.acquittals, ..Self::of(now, self.is_late) };
+        };
+        if first.min(second) <= WORTH_A_WORD {
+            return Self::of(now, false);
+        }
+        let comes_nearer = second < first - first / 1_000 * NOTICEABLY;
+        let acquittals = if comes_nearer { self.acquittals + 1 } else { 0 };
+        let is_late = if comes_nearer { self.is_late && acquittals < WINDOWS_TO_ACQUIT } else { true };
+        Self { acquittals, ..Self::of(now, is_late) }
+    }
+}
+
+/// How often aggregators commit.
+#[must_use]
+pub fn flush_interval(spec: &CryptoPipelineSpec) -> SignedDuration {
+    let milliseconds = spec.aggregation.flush_interval_ms().unwrap_or_default();
+    SignedDuration::from_millis(i64::try_from(milliseconds).unwrap_or(i64::MAX))
 }
 
 /// An aggregator knows the end of its partitions to the second.
@@ -127,7 +187,7 @@ mod tests {
             description,
             config: BTreeMap::new(),
             end_offsets: end_offsets.to_vec(),
-            broker_ports: BTreeSet::new(),
+            brokers: BTreeSet::new(),
         };
         Reading::Known { value: Some(value), at: second(at) }
     }
@@ -150,6 +210,10 @@ mod tests {
         Observed { topic, schema, ..Observed::default() }
     }
 
+    fn update(watch: &mut LagWatch, observed: &Observed, now: Timestamp) -> Option<LagReport> {
+        watch.update(observed, SignedDuration::from_millis(100), now)
+    }
+
     fn records(report: Option<LagReport>) -> Option<Vec<i64>> {
         report.map(|report| report.records)
     }
@@ -158,22 +222,22 @@ mod tests {
     fn what_is_written_between_the_looks_is_no_lag() {
         let mut watch = LagWatch::default();
         // The database was looked at first: what the broker has now may be stored by now.
-        assert_eq!(watch.update(&looks(topic(5, &[900, 50]), schema(0, &[400, 50])), second(6)), None);
-        let report = watch.update(&looks(topic(5, &[900, 50]), schema(6, &[950, 40])), second(6));
+        assert_eq!(update(&mut watch, &looks(topic(5, &[900, 50]), schema(0, &[400, 50])), second(6)), None);
+        let report = update(&mut watch, &looks(topic(5, &[900, 50]), schema(6, &[950, 40])), second(6));
         assert_eq!(records(report), Some(vec![0, 10]));
         // Compared with the ends of the look before, which is older than the positions.
-        let report = watch.update(&looks(topic(10, &[1_800, 99]), schema(8, &[870, 50])), second(11));
+        let report = update(&mut watch, &looks(topic(10, &[1_800, 99]), schema(8, &[870, 50])), second(11));
         assert_eq!(records(report), Some(vec![30, 0]));
     }
 
     #[test]
     fn the_lag_is_not_known_while_one_side_is_away() {
         let mut watch = LagWatch::default();
-        assert!(watch.update(&looks(topic(0, &[10]), schema(1, &[0])), second(1)).is_some());
+        assert!(update(&mut watch, &looks(topic(0, &[10]), schema(1, &[0])), second(1)).is_some());
         let away = Reading::Failed(Failure { message: "refused".to_owned(), is_transient: true });
-        assert_eq!(watch.update(&looks(topic(5, &[10]), away), second(6)), None);
-        assert_eq!(watch.update(&looks(Reading::Pending, schema(6, &[0])), second(6)), None);
-        assert_eq!(watch.update(&looks(topic(8, &[10]), schema(7, &[0])), second(9)), None);
+        assert_eq!(update(&mut watch, &looks(topic(5, &[10]), away), second(6)), None);
+        assert_eq!(update(&mut watch, &looks(Reading::Pending, schema(6, &[0])), second(6)), None);
+        assert_eq!(update(&mut watch, &looks(topic(8, &[10]), schema(7, &[0])), second(9)), None);
     }
 
     #[test]
@@ -184,22 +248,50 @@ mod tests {
         let aggregators = vec![WorkerReport { pod: "pod".to_owned(), answer: Ok(status) }];
         let value = WorkerReports { aggregators, ..WorkerReports::default() };
         observed.workers = Reading::Known { value, at: second(1) };
-        assert_eq!(records(LagWatch::default().update(&observed, second(1))), Some(vec![0, 28]));
+        assert_eq!(records(update(&mut LagWatch::default(), &observed, second(1))), Some(vec![0, 28]));
+    }
+
+    /// The verdicts on one partition that is so late every ten seconds, one for each look.
+    fn verdicts(lags: impl Iterator<Item = i64>) -> Vec<bool> {
+        let mut watch = LagWatch::default();
+        let mut verdicts = Vec::new();
+        for (look, lag) in (0..).zip(lags) {
+            let at = look * 10;
+            // 300 records a second come in.
+            let end = 10_000_000 + at * 300;
+            let observed = looks(topic(at, &[end]), schema(at, &[end - lag]));
+            let report = watch.update(&observed, SignedDuration::from_secs(10), second(at)).unwrap();
+            verdicts.push(report.not_keeping_up == [0]);
+        }
+        verdicts
+    }
+
+    fn changes(verdicts: &[bool]) -> usize {
+        verdicts.windows(2).filter(|pair| pair[0] != pair[1]).count()
     }
 
     #[test]
-    fn who_stands_behind_for_a_minute_does_not_keep_up_and_who_catches_up_does() {
-        let mut watch = LagWatch::default();
-        let mut told = |at: i64, lags: [i64; 2]| {
-            let ends = lags.map(|lag| 1_000_000 + lag);
-            let observed = looks(topic(at, &ends), schema(at, &[1_000_000; 2]));
-            watch.update(&observed, second(at)).unwrap().not_keeping_up
-        };
-        let nobody: [i32; 0] = [];
-        assert_eq!(told(0, [50_000, 50_000]), nobody);
-        assert_eq!(told(59, [50_000, 40_000]), nobody);
-        assert_eq!(told(60, [48_000, 30_000]), [0], "the other comes nearer");
-        assert_eq!(told(70, [900, 25_000]), nobody, "now both do");
-        assert_eq!(told(140, [2_000, 25_000]), [1]);
+    fn who_stands_behind_for_a_minute_does_not_keep_up() {
+        let stands = verdicts((0..60).map(|look| 50_000 + look % 3 * 400));
+        assert_eq!((stands[5], stands[6], changes(&stands)), (false, true, 1));
+        let falls_behind = verdicts((0..60).map(|look| 5_000 + look * 700));
+        assert_eq!((falls_behind[6], changes(&falls_behind)), (true, 1));
+    }
+
+    #[test]
+    fn who_comes_nearer_keeps_up_and_nothing_flaps() {
+        // Most of an hour, half an hour and a minute to go.
+        for step in [12_000, 16_000, 480_000] {
+            let nearer = verdicts((0..400).map(|look| (3_000_000 - look * step).max(0)));
+            assert_eq!(nearer.iter().filter(|late| **late).count(), 0, "{step} in ten seconds");
+        }
+        let mends = (0..30).map(|_| 40_000).chain((0..30).map(|look| 40_000 - look * 2_000));
+        assert_eq!(changes(&verdicts(mends.map(|lag: i64| lag.max(0)))), 2);
+    }
+
+    #[test]
+    fn what_waits_for_the_next_flush_is_not_late() {
+        // Just before every flush of ten seconds: 3,000 records are waiting.
+        assert_eq!(changes(&verdicts((0..60).map(|_| 2_900))), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! What the operator remembers of a pipeline between two reconciles. Nothing of it is needed for correctness: a
 //! restarted operator waits a little longer before it counts a hole, and applies every object once.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use crds::{CryptoPipeline, CryptoPipelineStatus};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::time::Instant;
+
+use crate::by_uid::ByUid;
 
 use super::apply::Marks;
 use super::holes::HoleWatch;
@@ -89,18 +91,16 @@ impl Memory {
 
 /// The memories of all pipelines, by uid.
 #[derive(Debug, Default)]
-pub struct Memories(Mutex<HashMap<String, Memory>>);
+pub struct Memories(Mutex<ByUid<Memory>>);
 
 impl Memories {
     /// Takes out what is remembered of a pipeline; a pipeline is never reconciled twice at the same time.
     pub fn take(&self, uid: &str) -> Memory {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid).unwrap_or_default()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take(uid).unwrap_or_default()
     }
 
-    /// Puts it back, and forgets every pipeline that is not `alive`.
-    pub fn put(&self, uid: String, memory: Memory, alive: impl Fn(&str) -> bool) {
-        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memories.insert(uid, memory);
-        memories.retain(|uid, _| alive(uid));
+    /// Puts it back; `alive` tells which pipelines there are.
+    pub fn put(&self, uid: String, memory: Memory, alive: impl FnOnce() -> HashSet<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(uid, memory, alive);
     }
 }

@@ -95,8 +95,8 @@ pub struct TopicState {
     pub config: BTreeMap<String, String>,
     /// The offset after the last record of each partition from 0 on.
     pub end_offsets: Vec<i64>,
-    /// The ports at which the brokers say that they answer.
-    pub broker_ports: BTreeSet<u16>,
+    /// Where the brokers say that they answer: host and port.
+    pub brokers: BTreeSet<(String, u16)>,
 }
 
 /// What the Secrets for one server give.
@@ -125,6 +125,8 @@ pub struct SchemaState {
     pub version: Option<i64>,
     /// Whose it is.
     pub owner: Option<Owner>,
+    /// What of its tables is not as the migrations leave them.
+    pub differences: Vec<String>,
     /// The workers' user, where the operator connects as another one.
     pub worker_user: Option<String>,
     /// Whether that user may read and write rows; means nothing where there is none.

@@ -19,7 +19,7 @@ use crds::security::SecretKey;
 use crds::worker_settings::{AggregatorSettings, PipelineId, ProducerSettings, RepairerSettings};
 use crds::{CryptoPipeline, CryptoPipelineSpec};
 use jiff::Timestamp;
-use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
+use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyPeer};
 use kube::ResourceExt;
 use market::Market;
 
@@ -57,8 +57,10 @@ pub struct PipelinePlan {
     pub schema: SchemaPlan,
     /// The pods.
     pub workloads: WorkloadsPlan,
-    /// Who may reach the pods, and whom they may reach; `None` while that cannot be told, and then nothing of it is changed.
-    pub network: Option<PipelineNetwork>,
+    /// Who may reach the pods, and whom they may reach.
+    pub network: NetworkPlan,
+    /// Whether drains are to be held back from taking more than one pod of a role.
+    pub disruption_budgets: bool,
     /// Fields that are set and have no effect in this version.
     pub without_effect: Vec<&'static str>,
 }
@@ -78,11 +80,20 @@ pub struct WorkloadsPlan {
     pub secrets: Option<SecretsPlan>,
 }
 
+/// What is to become of the pods' NetworkPolicies.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NetworkPlan {
+    /// They stay as they are: it is not known whom the pods have to reach. Pods that have none are not made.
+    Unknown,
+    /// There are none.
+    Open,
+    /// They say this.
+    Closed(Box<PipelineNetwork>),
+}
+
 /// Who may reach the pods, and whom they may reach.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PipelineNetwork {
-    /// Whether that is to be enforced.
-    pub enabled: bool,
     /// Who may read the metrics beside the operator.
     pub metrics_from: Vec<NetworkPolicyPeer>,
     /// The brokers.
@@ -93,6 +104,8 @@ pub struct PipelineNetwork {
     pub streams: BTreeMap<String, Reach>,
     /// What the repairer asks of all of them.
     pub rest: Reach,
+    /// Whom every pod may reach besides.
+    pub further_egress: Vec<NetworkPolicyEgressRule>,
 }
 
 /// Servers that pods have to reach.
@@ -222,15 +235,12 @@ pub fn plan(
     let topic = topic::plan_topic(wished_topic, pipeline.status.as_ref(), observed);
     let schema = schema::plan_schema(&id, &pipeline.spec, pipeline.status.as_ref(), observed);
     let network = network::plan_network(&pipeline.spec, observed, place);
-    let mut workloads = workloads::plan_workloads(&id, &pipeline.spec, observed, place, &topic, &schema);
-    if place == Place::Cluster && network.is_none() && observed.workloads.aggregator.is_none() {
-        // Pods are not made before it can be said who may reach them.
-        workloads.step = WorkloadStep::Hold;
-    }
+    let workloads = workloads::plan_workloads(&id, &pipeline.spec, observed, place, &topic, &schema);
     Ok(PipelinePlan {
         markets: markets(&pipeline.spec),
         without_effect: without_effect(&pipeline.spec),
         network,
+        disruption_budgets: pipeline.spec.pod_disruption_budget.enabled,
         id,
         topic,
         schema,

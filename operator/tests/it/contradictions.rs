@@ -11,7 +11,7 @@ use crds::{CryptoPipeline, CryptoPipelineStatus};
 use operator::reconcile::apply::Applied;
 use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::holes::{HoleReport, HoleWatch, Missing, count_holes};
-use operator::reconcile::lag::LagWatch;
+use operator::reconcile::lag::{LagWatch, flush_interval};
 use operator::reconcile::observe::{
     CandleChecks, Observed, Reading, SchemaState, SecretState, TopicState, WorkerReports, Workload, Workloads,
 };
@@ -79,6 +79,9 @@ const CIRCUMSTANCES: &[Circumstance] = &[
     ("empty database", |world| world.observed.schema = known(SchemaState::default())),
     ("old schema", |world| schema(world, |schema| schema.version = Some(LATEST_SCHEMA_VERSION - 1))),
     ("new schema", |world| schema(world, |schema| schema.version = Some(LATEST_SCHEMA_VERSION + 1))),
+    ("altered tables", |world| {
+        schema(world, |schema| schema.differences = vec!["view holes is missing".to_owned()])
+    }),
     ("schema of nobody", |world| schema(world, |schema| schema.owner = None)),
     ("schema of another", |world| schema(world, |schema| schema.owner = Some(other_owner()))),
     ("nothing held", |world| schema(world, |schema| schema.ledgers.clear())),
@@ -262,7 +265,7 @@ fn told(world: &World) -> (CryptoPipelineStatus, bool) {
     let plan = plan.as_ref().map_err(Vec::as_slice);
     let seen = count_holes(&mut HoleWatch::default(), observed, now);
     let holes = seen.map(|seen| holes.clone().unwrap_or(seen));
-    let mut lag = LagWatch::default().update(observed, now);
+    let mut lag = LagWatch::default().update(observed, flush_interval(&pipeline.spec), now);
     on(&mut lag, |lag| lag.not_keeping_up = not_keeping_up.clone());
     let findings = Findings { pipeline, observed, plan, applied, holes: holes.as_ref(), lag: lag.as_ref() };
     (describe(&findings, now), holes.is_some())

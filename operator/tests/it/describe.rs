@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use operator::reconcile::apply::Applied;
 use operator::reconcile::describe::{Findings, announce, describe};
 use operator::reconcile::holes::{HoleReport, HoleWatch, Missing, count_holes};
-use operator::reconcile::lag::LagWatch;
+use operator::reconcile::lag::{LagWatch, flush_interval};
 use operator::reconcile::observe::{CandleChecks, Observed, Reading, Workloads};
 use operator::reconcile::plan::{Complaint, Place, plan};
 use store::{
@@ -33,7 +33,7 @@ pub(crate) fn status(
     let plan = plan(pipeline, observed, Place::Cluster, now);
     let holes = count_holes(&mut HoleWatch::default(), observed, now);
     let plan = plan.as_ref().map_err(Vec::as_slice);
-    let lag = LagWatch::default().update(observed, now);
+    let lag = LagWatch::default().update(observed, flush_interval(&pipeline.spec), now);
     let (holes, lag) = (holes.as_ref(), lag.as_ref());
     describe(&Findings { pipeline, observed, plan, applied, holes, lag }, now)
 }
@@ -219,7 +219,11 @@ fn a_topic_that_is_about_to_be_made_is_ours_whoever_completes_it() {
         |reason| Applied { topic_failure: Some(Complaint::new(reason, "because")), ..Applied::default() };
     let unanswered = status(&pipeline, &empty_world(), &failure(Reason::BrokerUnreachable));
     assert_eq!(unanswered.topic, pipeline.status.as_ref().unwrap().topic);
-    assert_eq!(status(&pipeline, &empty_world(), &failure(Reason::BrokerRefused)).topic, None);
+    let refused = status(&pipeline, &empty_world(), &failure(Reason::BrokerRefused));
+    assert_eq!(refused.topic, None);
+    // Not said again and again while it is refused again and again.
+    pipeline.status = Some(refused);
+    assert_eq!(announce(&pipeline, &planned_now), None);
 }
 
 #[test]

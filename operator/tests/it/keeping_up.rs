@@ -64,6 +64,18 @@ fn a_hot_partition_is_named_with_its_symbols() {
 }
 
 #[test]
+fn who_shares_its_aggregator_is_not_called_hot() {
+    let hot = partition_of(b"binance:BTCUSDT", 3);
+    let mut records = [0, 0, 0];
+    records[usize::try_from(hot).unwrap()] = 5_000;
+    let mut pipeline = five_symbols();
+    pipeline.spec.aggregators.replicas = Some(1);
+    let (said, message) = flowing(&pipeline, &records, &[hot]);
+    assert_eq!(said, "True/FallingBehind");
+    assert!(message.ends_with("raise aggregators.replicas, up to 3"), "{message}");
+}
+
+#[test]
 fn more_partitions_are_no_cure_for_a_symbol_that_has_one_for_itself() {
     let alone = minimal(|pipeline| pipeline.spec.sources[0].symbols = vec!["BTCUSDT".to_owned()]);
     let hot = partition_of(b"binance:BTCUSDT", 3);

@@ -11,8 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use operator::reconcile::desired::desire;
-use operator::reconcile::observe::{Observed, Reading, Workloads};
-use operator::reconcile::plan::WorkloadStep;
+use operator::reconcile::observe::{Observed, Reading};
 use serde_json::json;
 
 use crate::objects::installation;
@@ -126,9 +125,14 @@ fn policies(pipeline: &CryptoPipeline, observed: &Observed) -> Option<Vec<Networ
     desire(&planned(pipeline, observed), 1, &installation()).unwrap().network_policies
 }
 
-fn policies_of(change: impl FnOnce(&mut CryptoPipeline)) -> Vec<NetworkPolicy> {
+fn fixture_with(change: impl FnOnce(&mut CryptoPipeline)) -> CryptoPipeline {
     let mut pipeline = fixture("full");
     change(&mut pipeline);
+    pipeline
+}
+
+fn policies_of(change: impl FnOnce(&mut CryptoPipeline)) -> Vec<NetworkPolicy> {
+    let pipeline = fixture_with(change);
     policies(&pipeline, &running_world(&pipeline)).unwrap()
 }
 
@@ -152,7 +156,9 @@ fn each_worker_reaches_what_it_is_there_for_and_nothing_else() {
     ];
     for (from, expected) in table {
         assert_eq!(open_ports(&policies, &from), expected, "{from:?}");
-        assert!(reaches(&policies, &from, &address("10.96.0.10"), 53), "names have to be found");
+        for port in [53, 5353, 8053, 1053] {
+            assert!(reaches(&policies, &from, &address("10.244.0.2"), port), "names have to be found");
+        }
     }
     // What no policy speaks of is none of their business.
     assert_eq!(open_ports(&policies, &worker_of("other", "aggregator", None)), PORTS);
@@ -161,12 +167,13 @@ fn each_worker_reaches_what_it_is_there_for_and_nothing_else() {
 #[test]
 fn behind_a_service_there_may_be_another_port() {
     let pipeline = fixture("full");
-    let services = [("postgres", 6432), ("exchange-sim", 9080)]
+    let services = [("postgres", 6432), ("exchange-sim", 9080), ("broker-0.brokers.kafka.svc", 19_093)]
         .map(|(host, port)| (host.to_owned(), known(BTreeSet::from([port]))));
     let observed = Observed { service_ports: services.into(), ..running_world(&pipeline) };
     let policies = policies(&pipeline, &observed).unwrap();
     let there = address("10.244.0.7");
     assert!(reaches(&policies, &worker("aggregator", None), &there, 6432));
+    assert!(reaches(&policies, &worker("aggregator", None), &there, 19_093), "as the broker tells of itself");
     assert!(reaches(&policies, &worker("producer", Some("sim")), &there, 9080));
     assert!(reaches(&policies, &worker("repairer", None), &there, 9080));
     assert!(!reaches(&policies, &worker("producer", Some("spot")), &there, 9080));
@@ -208,6 +215,7 @@ fn a_pipeline_may_say_where_its_servers_are_and_who_reads_its_metrics() {
             "database": [{"ipBlock": {"cidr": "10.1.2.3/32"}}],
             "exchanges": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}],
             "metrics": [],
+            "egress": [{"ports": [{"port": 3128}], "to": [{"ipBlock": {"cidr": "10.9.9.9/32"}}]}],
         }))
         .unwrap();
     });
@@ -220,6 +228,8 @@ fn a_pipeline_may_say_where_its_servers_are_and_who_reads_its_metrics() {
     assert!(!reaches(&policies, &aggregator, &address("10.1.2.4"), 5433));
     assert!(reaches(&policies, &producer, &address("198.51.100.7"), 443));
     assert!(!reaches(&policies, &producer, &address("10.1.2.3"), 443));
+    assert!(reaches(&policies, &producer, &address("10.9.9.9"), 3128));
+    assert!(!reaches(&policies, &producer, &address("198.51.100.7"), 3128));
     assert!(!reaches(&policies, &prometheus(), &producer, 8080));
     assert!(reaches(&policies, &operator_in("operators"), &producer, 8080));
 }
@@ -231,11 +241,13 @@ fn switched_off_there_are_none_and_while_the_broker_is_away_they_stay_as_they_ar
     // Not without the brokers' own ports, which nobody knows now.
     let away = Observed { topic: away("refused"), ..running_world(&pipeline) };
     assert_eq!(policies(&pipeline, &away), None);
-    // Nor before the Services were looked at, and then no pod is made yet.
-    let services = [("postgres".to_owned(), Reading::Pending)];
-    let unread = Observed { service_ports: services.into(), ..running_world(&pipeline) };
-    assert_eq!(policies(&pipeline, &unread), None);
-    assert_eq!(planned(&pipeline, &unread).workloads.step, WorkloadStep::Apply);
-    let nothing_runs = Observed { workloads: Workloads::default(), ..unread };
-    assert_eq!(planned(&pipeline, &nothing_runs).workloads.step, WorkloadStep::Hold);
+    // Nor without those behind the Services.
+    for unread in [Reading::Pending, crate::world::away("refused")] {
+        let services = [("postgres".to_owned(), unread)];
+        let unread = Observed { service_ports: services.into(), ..running_world(&pipeline) };
+        assert_eq!(policies(&pipeline, &unread), None);
+    }
+    // Who suspects them can switch them off all the same.
+    let off = fixture_with(|pipeline| pipeline.spec.network_policy.enabled = false);
+    assert_eq!(policies(&off, &away), Some(Vec::new()));
 }

@@ -48,6 +48,19 @@ fn the_objects_of_a_pipeline_with_everything_set() {
     insta::assert_snapshot!(objects("full"));
 }
 
+#[test]
+fn a_budget_of_pods_can_be_left_to_others() {
+    let budgets = |enabled: bool| {
+        let pipeline = minimal(|pipeline| pipeline.spec.pod_disruption_budget.enabled = enabled);
+        let world = Observed { topic: known(Some(topic_as_declared(&pipeline))), ..empty_world() };
+        let desired = desire(&planned(&pipeline, &world), 1, &installation()).unwrap();
+        desired.disruption_budgets.iter().map(ResourceExt::name_any).collect::<Vec<_>>()
+    };
+    // One producer has none: it could only keep its node from being drained.
+    assert_eq!(budgets(true), ["markets-aggregator"]);
+    assert_eq!(budgets(false), Vec::<String>::new());
+}
+
 /// The pod template of the aggregators.
 fn aggregator_pods(change: impl FnOnce(&mut crds::CryptoPipeline)) -> Value {
     let desired = desire(&planned(&minimal(change), &empty_world()), 1, &installation()).unwrap();

@@ -61,16 +61,23 @@ fn refused_schema(step: &SchemaStep) -> (Reason, &str) {
 }
 
 #[test]
-fn a_new_pipeline_makes_topic_and_schema_and_then_its_pods() {
-    let pipeline = fixture("minimal");
-    let plan = planned(&pipeline, &empty_world());
+fn a_new_pipeline_makes_topic_schema_and_pods() {
+    let plan = planned(&fixture("minimal"), &empty_world());
     assert_eq!((plan.topic.step, plan.schema.step), (TopicStep::Create, SchemaStep::Migrate));
-    assert_eq!(plan.workloads.step, WorkloadStep::Hold, "where its brokers answer is not known yet");
-    let made = Observed { topic: known(Some(topic_as_declared(&pipeline))), ..empty_world() };
-    let plan = planned(&pipeline, &made);
-    assert_eq!((plan.topic.step, plan.schema.step), (TopicStep::Keep, SchemaStep::Migrate));
     assert_eq!(plan.workloads.step, WorkloadStep::Apply);
     assert_eq!((plan.workloads.producers[0].replicas, plan.workloads.aggregator.replicas), (1, 3));
+}
+
+#[test]
+fn a_topic_that_was_about_to_be_made_is_ours_if_it_looks_so() {
+    let mut pipeline = fixture("full");
+    let topic = TopicStatus { name: "crypto-trades".to_owned(), id: None, created: true };
+    pipeline.status = Some(CryptoPipelineStatus { topic: Some(topic), ..CryptoPipelineStatus::default() });
+    // More partitions may have been declared meanwhile.
+    let smaller = with_topic(&pipeline, |topic| topic.description.partitions -= 1);
+    assert!(matches!(planned(&pipeline, &smaller).topic.step, TopicStep::Change { grow_to: Some(_), .. }));
+    let somebodys = with_topic(&pipeline, |topic| topic.config.clear());
+    assert_eq!(refused_topic(&planned(&pipeline, &somebodys).topic.step).0, Reason::TopicDiffers);
 }
 
 #[test]

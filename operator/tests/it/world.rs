@@ -125,7 +125,7 @@ pub(crate) fn topic_as_declared(pipeline: &CryptoPipeline) -> TopicState {
         },
         config,
         end_offsets: (0..wished.partitions).map(|_| 100).collect(),
-        broker_ports: BTreeSet::from([9093]),
+        brokers: BTreeSet::from([("broker-0.brokers.kafka.svc".to_owned(), 9093)]),
     }
 }
 

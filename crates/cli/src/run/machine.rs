@@ -12,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 use operator::reconcile::apply::{Applied, schema::apply_schema, topics::apply_topic};
 use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::holes::{HoleWatch, count_holes};
-use operator::reconcile::lag::{LagReport, LagWatch};
+use operator::reconcile::lag::{LagReport, LagWatch, flush_interval};
 use operator::reconcile::observe::database::{Databases, SchemaKey};
 use operator::reconcile::observe::kafka::{Brokers, TopicKey};
 use operator::reconcile::observe::{Failure, Observed, Reading, SecretState, TopicState};
@@ -158,7 +158,7 @@ impl Machine {
             self.apply(planned, &mut applied).await;
         }
         let holes = count_holes(&mut self.holes, &self.observed, now);
-        self.lag = self.lag_watch.update(&self.observed, now);
+        self.lag = self.lag_watch.update(&self.observed, flush_interval(&self.pipeline.spec), now);
         let findings = Findings {
             pipeline: &self.pipeline,
             observed: &self.observed,
@@ -321,7 +321,7 @@ async fn embedded_topic(broker: &EmbeddedBroker, now: Timestamp) -> Reading<Opti
                 description,
                 config: BTreeMap::new(),
                 end_offsets,
-                broker_ports: BTreeSet::new(),
+                brokers: BTreeSet::new(),
             });
             Reading::Known { value, at: now }
         }

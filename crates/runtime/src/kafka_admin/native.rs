@@ -188,11 +188,11 @@ pub(super) fn alter_topic_config<C: ClientContext>(
     Ok(())
 }
 
-/// The ports at which the brokers say that they answer.
-pub(super) fn broker_ports<C: ClientContext>(
+/// Where the brokers say that they answer: host and port.
+pub(super) fn brokers<C: ClientContext>(
     client: &Client<C>,
     timeout: Duration,
-) -> Result<BTreeSet<u16>, NativeError> {
+) -> Result<BTreeSet<(String, u16)>, NativeError> {
     const ACTION: &str = "list the brokers";
     let timeout = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
     let mut metadata: *const sys::bindings::rd_kafka_metadata = ptr::null();
@@ -209,9 +209,12 @@ pub(super) fn broker_ports<C: ClientContext>(
         let (brokers, count) =
             ((*metadata).brokers, usize::try_from((*metadata).broker_cnt).unwrap_or_default());
         let brokers = if brokers.is_null() { &[] } else { std::slice::from_raw_parts(brokers, count) };
-        let ports = brokers.iter().filter_map(|broker| u16::try_from(broker.port).ok()).collect();
+        let address = |broker: &sys::bindings::rd_kafka_metadata_broker| {
+            Some((text(broker.host), u16::try_from(broker.port).ok()?))
+        };
+        let brokers = brokers.iter().filter_map(address).collect();
         sys::bindings::rd_kafka_metadata_destroy(metadata);
-        Ok(ports)
+        Ok(brokers)
     }
 }
 

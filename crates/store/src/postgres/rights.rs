@@ -22,7 +22,7 @@ impl PostgresDatabase {
                 AND (SELECT bool_and(has_function_privilege($1, oid, 'EXECUTE')) FROM pg_proc
                      WHERE pronamespace = current_schema()::regnamespace)
                 AND (SELECT bool_and(has_table_privilege($1, oid, 'SELECT')
-                            AND (relkind = 'v' OR relname IN ('owner', '_sqlx_migrations')
+                            AND (relkind = 'v' OR relname IN ('owner', 'compatibility', '_sqlx_migrations')
                                  OR has_table_privilege($1, oid, 'INSERT') AND has_table_privilege($1, oid, 'UPDATE')
                                     AND has_table_privilege($1, oid, 'DELETE')))
                      FROM pg_class
@@ -50,7 +50,7 @@ impl PostgresDatabase {
         let revoke = if owns_tables {
             String::new()
         } else {
-            format!("REVOKE INSERT, UPDATE, DELETE ON owner, _sqlx_migrations FROM {role};")
+            format!("REVOKE INSERT, UPDATE, DELETE ON owner, compatibility, _sqlx_migrations FROM {role};")
         };
         let statements = format!(
             "GRANT USAGE ON SCHEMA {schema} TO {role};

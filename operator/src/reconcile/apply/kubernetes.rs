@@ -11,7 +11,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
@@ -47,6 +47,12 @@ pub enum ApplyError {
         /// What was attempted.
         action: &'static str,
         /// On what.
+        object: String,
+    },
+    /// Somebody else made an object of that name.
+    #[error("{object} is there already and is not this pipeline's: rename it, or delete it")]
+    Namesake {
+        /// Which one.
         object: String,
     },
     /// The object cannot be written as JSON.
@@ -91,7 +97,12 @@ pub(super) async fn apply_objects(
     }
     let budgets = &desired.disruption_budgets;
     applier.apply_all::<PodDisruptionBudget>(&stores.disruption_budgets, budgets).await?;
-    applier.apply_all::<Deployment>(&stores.deployments, &desired.deployments).await?;
+    let deployments = desired.deployments.iter().filter(|deployment| {
+        // Whom a new one's pods may reach is not known.
+        desired.network_policies.is_some() || find(&stores.deployments, *deployment).is_some()
+    });
+    let deployments: Vec<Deployment> = deployments.cloned().collect();
+    applier.apply_all::<Deployment>(&stores.deployments, &deployments).await?;
     // Pods go before what they mount.
     applier.prune(&stores.deployments, &desired.deployments).await?;
     if let Some(policies) = &desired.network_policies {
@@ -137,6 +148,9 @@ impl Applier<'_> {
             }
         }
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace());
+        if live.is_none() {
+            self.refuse_namesake(&api, &name, &object.name_any()).await?;
+        }
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let object_name = object.name_any();
         let patch = Patch::Apply(&wanted);
@@ -144,6 +158,21 @@ impl Applier<'_> {
         let answered = checksum(&project(&json(&answer)?, &wanted).to_string());
         self.marks.0.insert(name, Mark { wanted: wanted_checksum, answered, seen_version });
         Ok(())
+    }
+
+    /// Our copies hold what has our label; under the same name there may be something of somebody else.
+    async fn refuse_namesake<K: Object>(
+        &self,
+        api: &Api<K>,
+        title: &str,
+        name: &str,
+    ) -> Result<(), ApplyError> {
+        let named = ListParams::default().fields(&format!("metadata.name={name}"));
+        let found = within_limit("look for", title, api.list(&named)).await?;
+        match found.items.into_iter().find(|found| !is_owned_by(found, self.pipeline)) {
+            Some(_) => Err(ApplyError::Namesake { object: title.to_owned() }),
+            None => Ok(()),
+        }
     }
 
     async fn prune<K: Object>(&mut self, stores: &[Store<K>], objects: &[K]) -> Result<(), ApplyError> {

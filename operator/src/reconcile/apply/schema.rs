@@ -38,7 +38,7 @@ pub async fn apply_schema(plan: &SchemaPlan, key: &SchemaKey, databases: &Databa
             );
             applied.schema_failure = Some(Complaint::new(Reason::SchemaOwnedByAnother, message));
         }
-        Ok(Err(error)) => applied.schema_failure = Some(complaint(&error)),
+        Ok(Err(error)) => applied.schema_failure = Some(complaint_of_taking(plan, &error)),
         Err(_) => {
             let message = format!("the migration took longer than {} s", LIMIT.as_secs());
             applied.schema_failure = Some(Complaint::new(Reason::DatabaseUnreachable, message));
@@ -99,6 +99,22 @@ async fn take(plan: &SchemaPlan, key: &SchemaKey, migrate: bool) -> Result<Claim
     let taken = taken.await;
     store.close().await;
     taken
+}
+
+/// A migration that fails changes nothing: it is one transaction.
+fn complaint_of_taking(plan: &SchemaPlan, error: &StoreError) -> Complaint {
+    if !matches!(error, StoreError::Migration(_)) || failure(error).is_transient {
+        return complaint(error);
+    }
+    let SchemaPlan { name, found_version, .. } = plan;
+    let error = error_chain(error);
+    let message = match found_version {
+        Some(found) => format!(
+            "schema {name} cannot be brought from version {found} to {LATEST_SCHEMA_VERSION}; what runs goes on with {found}: {error}"
+        ),
+        None => format!("the tables of schema {name} cannot be made: {error}"),
+    };
+    Complaint::new(Reason::MigrationFailed, message)
 }
 
 fn complaint(error: &StoreError) -> Complaint {

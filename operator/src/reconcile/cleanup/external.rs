@@ -61,7 +61,14 @@ async fn delete_schema(pipeline: &CryptoPipeline, context: &Context) -> Result<(
     let never_seen = pipeline.status.as_ref().is_none_or(|status| status.schema.is_none());
     let reason = match tokio::time::timeout(LIMIT, drop_schema(pipeline, database, context)).await {
         Ok(Ok(())) => return Ok(()),
-        _ if never_seen => return Ok(()),
+        failed if never_seen => {
+            tracing::info!(
+                schema = database.schema,
+                ?failed,
+                "not looked for: it was never seen to be there"
+            );
+            return Ok(());
+        }
         Ok(Err(reason)) => reason,
         Err(_) => "no answer in time".to_owned(),
     };

@@ -4,6 +4,7 @@ use crds::condition::Reason;
 use runtime::kafka_admin::partition_of;
 
 use super::{Findings, Verdict, listed, with_separators};
+use crate::reconcile::observe::WorkerReports;
 use crate::reconcile::plan::markets;
 
 /// What is to be said beside that trades arrive; `None` where the aggregators keep up, or nobody knows whether.
@@ -16,8 +17,9 @@ pub(super) fn worry(findings: &Findings<'_>) -> Option<Verdict> {
     let partitions = lag.records.len();
     let records = late.iter().filter_map(|partition| lag.records.get(usize::try_from(*partition).ok()?));
     let records = with_separators(records.sum::<i64>());
-    // Where most keep up, aggregators are not what is missing: a partition is never read by two.
-    let is_hot = late.len() * 2 <= partitions;
+    // A partition is never read by two: one that has its aggregator to itself gains nothing by more of them.
+    let is_hot = late.len() * 2 <= partitions
+        && late.iter().all(|partition| is_alone(findings, *partition, partitions));
     let (reason, message) = if is_hot {
         let which = if late.len() == 1 { "partition" } else { "partitions" };
         let cure = hot_cure(findings, late, partitions);
@@ -34,6 +36,21 @@ pub(super) fn worry(findings: &Findings<'_>) -> Option<Verdict> {
     Some(Verdict::yes(reason, message))
 }
 
+/// Whether no other partition is read by the same aggregator.
+fn is_alone(findings: &Findings<'_>, partition: i32, partitions: usize) -> bool {
+    let reports = findings.observed.workers.value();
+    let mut told = reports.into_iter().flat_map(WorkerReports::answered_aggregators);
+    let has_it_alone = told.any(|aggregator| match aggregator.partitions.as_slice() {
+        [only] => only.partition == partition,
+        _ => false,
+    });
+    has_it_alone || usize::try_from(planned(findings)).is_ok_and(|planned| planned >= partitions)
+}
+
+fn planned(findings: &Findings<'_>) -> i32 {
+    findings.plan.ok().map(|plan| plan.workloads.aggregator.replicas).unwrap_or_default()
+}
+
 /// More partitions spread the symbols of one, but a symbol's trades stay together.
 fn hot_cure(findings: &Findings<'_>, late: &[i32], partitions: usize) -> String {
     let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
@@ -48,11 +65,14 @@ fn hot_cure(findings: &Findings<'_>, late: &[i32], partitions: usize) -> String 
     } else {
         "a longer aggregation.flushInterval or a faster database may"
     };
-    format!("scaling will not help, {spread}; its symbols: {}", listed(markets))
+    // None, where a symbol was removed and what it left has not been read yet.
+    let symbols =
+        if markets.is_empty() { String::new() } else { format!("; its symbols: {}", listed(markets)) };
+    format!("scaling will not help, {spread}{symbols}")
 }
 
 fn cure(findings: &Findings<'_>, partitions: usize) -> String {
-    let planned = findings.plan.ok().map(|plan| plan.workloads.aggregator.replicas).unwrap_or_default();
+    let planned = planned(findings);
     if usize::try_from(planned).is_ok_and(|planned| planned < partitions) {
         let field = match findings.pipeline.spec.aggregators.replicas {
             Some(_) => "aggregators.replicas",

@@ -70,6 +70,11 @@ fn schema_ready(findings: &Findings<'_>) -> Verdict {
             Verdict::no(Reason::RuleBroken, listed(&plan.schema.series.refused))
         }
         SchemaStep::Migrate | SchemaStep::Claim | SchemaStep::Keep => {
+            // What a migration is about to change is no difference.
+            let complaint = plan.schema.complaint.as_ref();
+            if let Some(complaint) = complaint.filter(|_| plan.schema.step != SchemaStep::Migrate) {
+                return Verdict::complain(complaint);
+            }
             let seen = findings.observed.schema.value().and_then(|schema| schema.version);
             let version = findings.applied.schema_version.or(seen).unwrap_or_default();
             Verdict::yes(

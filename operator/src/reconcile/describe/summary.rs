@@ -55,6 +55,8 @@ fn needs_a_person(verdict: &Verdict) -> bool {
         Reason::SecretUnreadable,
         Reason::DatabaseRefused,
         Reason::SchemaTooNew,
+        Reason::MigrationFailed,
+        Reason::SchemaDiffers,
         Reason::MigrationRequired,
         Reason::RightsRequired,
         Reason::SchemaOwnedByAnother,

@@ -12,27 +12,30 @@ use super::names::{Owner, Role, owned_metadata, role_labels, role_name, selector
 use super::{OPERATOR_LABEL, WORKER_PORT_NAME};
 use crate::reconcile::plan::{PipelineNetwork, Reach, WorkloadsPlan};
 
-const DNS_PORT: i32 = 53;
+/// The name server's own, and those at which it answers behind its Service on some platforms (OpenShift, Gardener, vCluster).
+const DNS_PORTS: [i32; 4] = [53, 5353, 8053, 1053];
 /// The label of a namespace with its own name, which Kubernetes keeps.
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// One for each Deployment; none where they are switched off.
+/// One for each Deployment.
 pub(super) fn network_policies(
     owner: &Owner<'_>,
     workloads: &WorkloadsPlan,
     network: &PipelineNetwork,
     operator_namespace: Option<&str>,
 ) -> Vec<NetworkPolicy> {
-    if !network.enabled {
-        return Vec::new();
-    }
     let policy = |role: Role<'_>, reached: [Option<&Reach>; 3]| NetworkPolicy {
         metadata: owned_metadata(owner, role_name(owner.id, role), role_labels(owner.id, role)),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(labelled(selector_labels(owner.id, role))),
             policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
             ingress: Some(vec![asked_by(network, operator_namespace)]),
-            egress: Some(std::iter::once(dns()).chain(reached.into_iter().flatten().map(rule)).collect()),
+            egress: Some(
+                std::iter::once(dns())
+                    .chain(reached.into_iter().flatten().filter_map(rule))
+                    .chain(network.further_egress.clone())
+                    .collect(),
+            ),
         }),
     };
     let producers = workloads.producers.iter().map(|producer| {
@@ -68,24 +71,26 @@ fn asked_by(network: &PipelineNetwork, operator_namespace: Option<&str>) -> Netw
 
 /// Wherever the cluster's name server is: in a namespace of its own, on the node, or elsewhere.
 fn dns() -> NetworkPolicyEgressRule {
-    let ports = ["UDP", "TCP"].map(|protocol| NetworkPolicyPort {
-        port: Some(IntOrString::Int(DNS_PORT)),
+    let port = |port, protocol: &str| NetworkPolicyPort {
+        port: Some(IntOrString::Int(port)),
         protocol: Some(protocol.to_owned()),
         ..NetworkPolicyPort::default()
-    });
-    NetworkPolicyEgressRule { ports: Some(ports.to_vec()), to: None }
+    };
+    let ports = DNS_PORTS.into_iter().flat_map(|number| [port(number, "UDP"), port(number, "TCP")]);
+    NetworkPolicyEgressRule { ports: Some(ports.collect()), to: None }
 }
 
-fn rule(reach: &Reach) -> NetworkPolicyEgressRule {
+/// None where no port is known: a rule without ports would let through all of them.
+fn rule(reach: &Reach) -> Option<NetworkPolicyEgressRule> {
     let port = |port: &u16| NetworkPolicyPort {
         port: Some(IntOrString::Int(i32::from(*port))),
         ..NetworkPolicyPort::default()
     };
-    NetworkPolicyEgressRule {
+    (!reach.ports.is_empty()).then(|| NetworkPolicyEgressRule {
         ports: Some(reach.ports.iter().map(port).collect()),
         // An empty list would say the same, and read as its contrary.
         to: Some(reach.peers.clone()).filter(|peers| !peers.is_empty()),
-    }
+    })
 }
 
 fn labelled(labels: impl IntoIterator<Item = (String, String)>) -> LabelSelector {

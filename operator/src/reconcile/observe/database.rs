@@ -69,11 +69,13 @@ struct SchemaLook {
     worker_user: Option<String>,
     /// As they were read last, and when they were counted.
     checks: Option<(CandleChecks, Instant)>,
+    /// As they were read last, and when.
+    differences: Option<(Vec<String>, Instant)>,
 }
 
 impl SchemaLook {
     const fn of(key: SchemaKey) -> Self {
-        Self { key, store: None, worker_user: None, checks: None }
+        Self { key, store: None, worker_user: None, checks: None, differences: None }
     }
 
     /// What differs is read every time, how much was compared when that is old or something else differs.
@@ -88,6 +90,18 @@ impl SchemaLook {
         let checks = CandleChecks { counts: store.check_counts().await?, differing };
         self.checks = Some((checks.clone(), Instant::now()));
         Ok(checks)
+    }
+
+    /// What people have altered is read once a minute.
+    async fn read_differences(&mut self, store: &Store) -> Result<Vec<String>, StoreError> {
+        if let Some((differences, read_at)) = &self.differences
+            && read_at.elapsed() < COUNTS_STAND
+        {
+            return Ok(differences.clone());
+        }
+        let differences = store.differences().await?;
+        self.differences = Some((differences.clone(), Instant::now()));
+        Ok(differences)
     }
 
     /// Whether workers will get in, and who they are then; `None` where they are who the operator is.
@@ -123,6 +137,7 @@ impl SchemaLook {
             if let Some(user) = &self.worker_user {
                 state.workers_may_write = store.may_write_rows(user).await?;
             }
+            state.differences = self.read_differences(&store).await?;
             // Positions first: the ledgers then hold at least what they say was read.
             state.positions = store.positions(&self.key.topic).await?;
             state.ledgers = store.ledgers().await?;
@@ -137,7 +152,14 @@ impl Look for SchemaLook {
     type Seen = SchemaState;
 
     async fn look(&mut self) -> Result<SchemaState, Failure> {
-        self.read().await.map_err(|error| failure(&error))
+        let read = self.read().await;
+        // What a connection has prepared may no longer fit tables that somebody has altered.
+        if read.is_err()
+            && let Some(store) = self.store.take()
+        {
+            store.close().await;
+        }
+        read.map_err(|error| failure(&error))
     }
 
     fn is_news(before: &SchemaState, after: &SchemaState) -> bool {
@@ -149,6 +171,7 @@ impl Look for SchemaLook {
         let known = |state: &SchemaState| (state.version, figures(state), state.checks.differing.clone());
         before.workers_may_write != after.workers_may_write
             || before.owner != after.owner
+            || before.differences != after.differences
             || known(before) != known(after)
     }
 

@@ -26,6 +26,17 @@ pub struct Observation {
     pub schema: Option<SchemaKey>,
 }
 
+impl Observation {
+    /// Whether something is being looked at for the first time; a look ends within seconds, well or not.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        let Observed { topic, schema, workers, .. } = &self.observed;
+        (self.topic.is_some() && *topic == Reading::Pending)
+            || (self.schema.is_some() && *schema == Reading::Pending)
+            || *workers == Reading::Pending
+    }
+}
+
 /// Everything that is known of `pipeline`. Only the Secrets are asked for here; the rest are the last looks.
 pub async fn observe(pipeline: &CryptoPipeline, context: &Context, memory: &mut Memory) -> Observation {
     let asker = ObjectRef::from_obj(pipeline);
@@ -47,14 +58,16 @@ pub async fn observe(pipeline: &CryptoPipeline, context: &Context, memory: &mut 
     let [kafka_secrets, database_secrets] = secrets;
     let workloads = cluster::workloads(pipeline, &context.stores.deployments, &context.stores.pods);
     let namespace = pipeline.namespace().unwrap_or_default();
-    let servers = servers(&pipeline.spec, &database_secrets);
+    let topic_reading = topic.as_ref().map_or(Reading::Pending, |topic| context.brokers.topic(topic, &asker));
+    let told = topic_reading.value().and_then(Option::as_ref);
+    let servers = servers(&pipeline.spec, &database_secrets, told);
     let service = |server: Server| {
         let key = ServiceKey::of_host(&server.host, &namespace)?;
         Some((server.host, context.services.ports(&key, &asker)))
     };
     let observed = Observed {
         service_ports: servers.into_iter().filter_map(service).collect(),
-        topic: topic.as_ref().map_or(Reading::Pending, |topic| context.brokers.topic(topic, &asker)),
+        topic: topic_reading,
         topic_rival: cluster::topic_rival(pipeline, &context.stores.pipelines),
         kafka_secrets,
         database_secrets,

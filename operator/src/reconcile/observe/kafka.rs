@@ -98,8 +98,8 @@ impl Look for TopicLook {
             let Some(description) = self.admin.describe_topic(&self.topic).await? else { return Ok(None) };
             let config = self.admin.topic_config(&self.topic).await?;
             let end_offsets = self.admin.end_offsets(&self.topic, description.partitions).await?;
-            let broker_ports = self.admin.broker_ports().await?;
-            Ok(Some(TopicState { description, config, end_offsets, broker_ports }))
+            let brokers = self.admin.brokers().await?;
+            Ok(Some(TopicState { description, config, end_offsets, brokers }))
         };
         looked.await.map_err(|error| failure(&error))
     }
@@ -108,7 +108,7 @@ impl Look for TopicLook {
         let lasting = |topic: &Option<TopicState>| {
             topic
                 .as_ref()
-                .map(|topic| (topic.description.clone(), topic.config.clone(), topic.broker_ports.clone()))
+                .map(|topic| (topic.description.clone(), topic.config.clone(), topic.brokers.clone()))
         };
         lasting(before) != lasting(after)
     }

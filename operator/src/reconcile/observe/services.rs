@@ -17,7 +17,7 @@ use super::{Failure, Reading};
 /// The label of an EndpointSlice with the name of its Service, which Kubernetes keeps.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 /// Services are seldom moved.
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_secs(15);
 
 /// The Services that pipelines name.
 pub struct Services {
@@ -36,7 +36,7 @@ impl ServiceKey {
     /// The Service that a host's name would be, for a pod of `namespace`. Not everything that looks like one is one.
     #[must_use]
     pub fn of_host(host: &str, namespace: &str) -> Option<Self> {
-        if host.parse::<IpAddr>().is_ok() {
+        if host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok() {
             return None;
         }
         let labels: Vec<&str> = host.trim_end_matches('.').split('.').collect();
@@ -64,6 +64,8 @@ impl Services {
         self.ports.read(key, asker, || ServiceLook {
             slices: Api::namespaced(self.client.clone(), &key.namespace),
             of_service: ListParams::default().labels(&format!("{SERVICE_LABEL}={}", key.name)),
+            key: key.clone(),
+            last: None,
         })
     }
 }
@@ -71,6 +73,9 @@ impl Services {
 struct ServiceLook {
     slices: Api<EndpointSlice>,
     of_service: ListParams,
+    key: ServiceKey,
+    /// What was last found behind it.
+    last: Option<BTreeSet<u16>>,
 }
 
 impl Look for ServiceLook {
@@ -80,10 +85,25 @@ impl Look for ServiceLook {
         match self.slices.list(&self.of_service).await {
             Ok(slices) => {
                 let ports = slices.items.into_iter().flat_map(|slice| slice.ports.unwrap_or_default());
-                Ok(ports.filter_map(|port| u16::try_from(port.port?).ok()).collect())
+                let ports: BTreeSet<u16> = ports.filter_map(|port| u16::try_from(port.port?).ok()).collect();
+                // While its pods are away nobody says by which ports they will be back.
+                if !ports.is_empty() || self.last.is_none() {
+                    self.last = Some(ports);
+                }
+                Ok(self.last.clone().unwrap_or_default())
             }
             // Another namespace than those that it was installed for.
-            Err(kube::Error::Api(refusal)) if refusal.is_forbidden() => Ok(BTreeSet::new()),
+            Err(kube::Error::Api(refusal)) if refusal.is_forbidden() => {
+                if self.last.is_none() {
+                    let ServiceKey { namespace, name } = &self.key;
+                    tracing::warn!(
+                        namespace,
+                        name,
+                        "may not be looked behind: if its pods answer at another port, name that in networkPolicy.egress"
+                    );
+                }
+                Ok(self.last.get_or_insert_default().clone())
+            }
             Err(error) => Err(Failure { message: error.to_string(), is_transient: true }),
         }
     }
@@ -113,6 +133,7 @@ mod tests {
             ("svc.example.com", None),
             ("10.1.2.3", None),
             ("::1", None),
+            ("[::1]", None),
         ] {
             assert_eq!(service(host).as_deref(), expected, "{host}");
         }

@@ -8,8 +8,8 @@ use http::Uri;
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 
 use super::settings::{dumps_url, rest_url, websocket_url};
-use super::{PipelineNetwork, Place, Reach};
-use crate::reconcile::observe::{Observed, Reading, SecretState};
+use super::{NetworkPlan, PipelineNetwork, Place, Reach};
+use crate::reconcile::observe::{Observed, Reading, SecretState, TopicState};
 
 /// Somebody whom workers connect to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,25 +20,30 @@ pub struct Server {
     pub port: u16,
 }
 
-/// Every server that the pipeline names.
+/// Every server that the pipeline names, and those that its brokers name.
 #[must_use]
-pub fn servers(spec: &CryptoPipelineSpec, database: &SecretState) -> Vec<Server> {
+pub fn servers(spec: &CryptoPipelineSpec, database: &SecretState, topic: Option<&TopicState>) -> Vec<Server> {
+    let told = topic.into_iter().flat_map(|topic| &topic.brokers);
+    let told = told.map(|(host, port)| Server { host: host.clone(), port: *port });
     let brokers = spec.kafka.iter().flat_map(|kafka| brokers(&kafka.bootstrap_servers));
     let exchanges = spec
         .sources
         .iter()
         .flat_map(|source| [websocket_url(source), rest_url(source)].into_iter().chain(dumps_url(source)));
     let exchanges = exchanges.filter_map(|url| server_of(&url));
-    brokers.chain(database_server(database)).chain(exchanges).collect()
+    brokers.chain(told).chain(database_server(database)).chain(exchanges).collect()
+}
+
+pub(super) fn plan_network(spec: &CryptoPipelineSpec, observed: &Observed, place: Place<'_>) -> NetworkPlan {
+    if place != Place::Cluster || !spec.network_policy.enabled {
+        return NetworkPlan::Open;
+    }
+    network(spec, observed).map_or(NetworkPlan::Unknown, |network| NetworkPlan::Closed(Box::new(network)))
 }
 
 /// `None` while the topic or a Service is not known: nothing is known then of the ports behind them.
-pub(super) fn plan_network(
-    spec: &CryptoPipelineSpec,
-    observed: &Observed,
-    place: Place<'_>,
-) -> Option<PipelineNetwork> {
-    if place != Place::Cluster || observed.service_ports.values().any(|ports| *ports == Reading::Pending) {
+fn network(spec: &CryptoPipelineSpec, observed: &Observed) -> Option<PipelineNetwork> {
+    if observed.service_ports.values().any(|ports| ports.value().is_none()) {
         return None;
     }
     let ports = |servers: &mut dyn Iterator<Item = Server>| -> BTreeSet<u16> {
@@ -53,11 +58,13 @@ pub(super) fn plan_network(
     let reach = |ports, peers: &[NetworkPolicyPeer]| Reach { ports, peers: peers.to_vec() };
     let policy = &spec.network_policy;
     let mut broker_ports = ports(&mut brokers(&spec.kafka.as_ref()?.bootstrap_servers));
-    broker_ports.extend(&observed.topic_state()?.broker_ports);
+    let told = &observed.topic_state()?.brokers;
+    broker_ports
+        .extend(ports(&mut told.iter().map(|(host, port)| Server { host: host.clone(), port: *port })));
     let mut rest = spec.sources.iter().map(rest_url).chain(spec.sources.iter().filter_map(dumps_url));
     Some(PipelineNetwork {
-        enabled: policy.enabled,
         metrics_from: policy.metrics_from(),
+        further_egress: policy.egress.clone(),
         brokers: reach(broker_ports, &policy.kafka),
         database: reach(
             ports(&mut database_server(&observed.database_secrets).into_iter()),

@@ -19,8 +19,12 @@ pub struct SchemaPlan {
     pub name: String,
     /// Who is to own it.
     pub owner: Owner,
+    /// The version of its tables, where there are any.
+    pub found_version: Option<i64>,
     /// What is to be done now.
     pub step: SchemaStep,
+    /// What is wrong with it although it is used as it is.
+    pub complaint: Option<Complaint>,
     /// Whose it still is: the same pipeline before it was deleted and made anew.
     pub predecessor: Option<Owner>,
     /// The database's user that is let in when it is taken: the workers', where the operator is another one.
@@ -76,7 +80,18 @@ pub(super) fn plan_schema(
     // Nothing is known of what has begun while it is not read, and nothing is done.
     let series = observed.schema.value().map(|schema| plan_series(spec, schema)).unwrap_or_default();
     let worker_user = observed.schema.value().and_then(|schema| schema.worker_user.clone());
-    SchemaPlan { name, owner, step, predecessor, let_in: worker_user.filter(|_| managed), series }
+    let found_version = observed.schema.value().and_then(|schema| schema.version);
+    let complaint = observed.schema.value().and_then(|schema| altered(&name, schema));
+    SchemaPlan {
+        name,
+        owner,
+        found_version,
+        complaint,
+        step,
+        predecessor,
+        let_in: worker_user.filter(|_| managed),
+        series,
+    }
 }
 
 /// The schema's name.
@@ -122,6 +137,17 @@ fn next_step(
             SchemaStep::Refuse(Complaint::new(Reason::MigrationRequired, message))
         }
     }
+}
+
+/// Somebody has altered what the workers rely on: only who did it knows what becomes of the rows.
+fn altered(name: &str, schema: &SchemaState) -> Option<Complaint> {
+    const SHOWN: usize = 3;
+    let differences = &schema.differences;
+    let more = differences.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let shown = differences.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let message = format!("schema {name} is not as its migrations leave it: {shown}{more}: put that back");
+    (!differences.is_empty()).then(|| Complaint::new(Reason::SchemaDiffers, message))
 }
 
 fn rights_required(schema: &str, user: &str) -> Complaint {

@@ -134,7 +134,11 @@ fn next_step(
     };
     let known = status.and_then(|status| status.topic.as_ref());
     let id = &topic.description.id;
-    let is_in_use = known.is_some_and(|known| known.id.as_ref() == Some(id) || known.has_created(id));
+    let is_in_use = known.is_some_and(|known| match &known.id {
+        Some(known_id) => known_id == id,
+        // An operator was about to create it, and did not live to say whether it has. It is ours if it looks so.
+        None => known.created && is_as_it_was_to_be(wished, topic),
+    });
     match (is_in_use, wished.managed) {
         (true, true) => change_own(wished, topic),
         (true, false) => (TopicStep::Keep, foreign_difference(wished, topic)),
@@ -143,6 +147,14 @@ fn next_step(
             None => (TopicStep::Keep, None),
         },
     }
+}
+
+/// As declared, or as declared before more partitions were.
+fn is_as_it_was_to_be(wished: &WishedTopic, topic: &TopicState) -> bool {
+    let has = &topic.description;
+    has.partitions <= wished.partitions
+        && has.replication_factor == wished.replication_factor
+        && config_drift(wished, topic).is_empty()
 }
 
 /// Brings a topic that the pipeline uses already to the declared state, as far as Kafka can.

@@ -13,9 +13,10 @@ use serde_json::json;
 
 use super::lab::Lab;
 
+/// Short enough to wait for, and long enough for an API server that is busy with other tests.
 const PACE: Pace = Pace {
-    stands: Duration::from_secs(6),
-    renew_within: Duration::from_secs(4),
+    stands: Duration::from_secs(15),
+    renew_within: Duration::from_secs(10),
     retry: Duration::from_millis(100),
 };
 const LEASE: &str = "operators";

@@ -22,7 +22,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::KafkaAdmin;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::net::TcpSocket;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -324,6 +324,12 @@ impl Lab {
         let mut connection = PgConnection::connect(&self.postgres_url).await.unwrap();
         let query = sqlx::query_scalar("SELECT to_regnamespace($1) IS NOT NULL").bind(self.schema(pipeline));
         query.fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// Runs a statement as the database's superuser.
+    pub(super) async fn sql(&self, statement: &str) {
+        let mut connection = PgConnection::connect(&self.postgres_url).await.unwrap();
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
 
     /// Publishes records that nobody can read; a real producer is no part of these tests.

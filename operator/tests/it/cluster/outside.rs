@@ -86,6 +86,46 @@ async fn a_schema_that_is_newer_or_belongs_to_another_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_fails_leaves_what_runs_and_says_so() {
+    let Some(lab) = Lab::enter().await else { return };
+    lab.start_operator().await;
+    lab.apply(&lab.manifest("stuck")).await.unwrap();
+    lab.said("stuck", "Ready", "True/AllReady").await;
+    let before = LATEST_SCHEMA_VERSION - 1;
+    // As an operator before this one left it, but for a table of the same name.
+    let schema = lab.schema("stuck");
+    lab.sql(&format!("DELETE FROM {schema}._sqlx_migrations WHERE version > {before}")).await;
+    let message = lab.said("stuck", "SchemaReady", "False/MigrationFailed").await;
+    let expected =
+        format!("from version {before} to {LATEST_SCHEMA_VERSION}; what runs goes on with {before}");
+    assert!(message.contains(&expected) && message.contains("already exists"), "{message}");
+    lab.said("stuck", "Stalled", "True/MigrationFailed").await;
+    lab.event("stuck", "MigrationFailed").await;
+    assert_eq!(lab.replicas("stuck-aggregator").await, Some(3));
+    lab.sql(&format!("DROP TABLE {schema}.compatibility")).await;
+    lab.said("stuck", "Ready", "True/AllReady").await;
+    lab.event("stuck", "SchemaMigrated").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn altered_tables_are_noticed_and_named() {
+    let Some(lab) = Lab::enter().await else { return };
+    lab.start_operator().await;
+    lab.apply(&lab.manifest("altered")).await.unwrap();
+    lab.said("altered", "Ready", "True/AllReady").await;
+    let schema = lab.schema("altered");
+    lab.sql(&format!("ALTER TABLE {schema}.owner ALTER COLUMN uid TYPE varchar(80)")).await;
+    lab.sql(&format!("ALTER TABLE {schema}.trades ADD COLUMN note text")).await;
+    let message = lab.said("altered", "SchemaReady", "False/SchemaDiffers").await;
+    assert!(message.contains("column owner.uid is character varying(80)"), "{message}");
+    assert!(!message.contains("note"), "what was added is nobody's business: {message}");
+    lab.event("altered", "SchemaDiffers").await;
+    assert_eq!(lab.replicas("altered-aggregator").await, Some(3), "what runs goes on");
+    lab.sql(&format!("ALTER TABLE {schema}.owner ALTER COLUMN uid TYPE text")).await;
+    lab.said("altered", "Ready", "True/AllReady").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_younger_of_two_that_want_one_topic_is_refused() {
     let Some(lab) = Lab::enter().await else { return };
     lab.apply(&lab.manifest("older")).await.unwrap();

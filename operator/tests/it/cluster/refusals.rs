@@ -1,5 +1,8 @@
 //! What `kubectl apply` refuses, with field and rule, as the API server says it.
 
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use super::lab::Lab;
@@ -117,6 +120,23 @@ async fn changes_that_can_never_work_are_refused_with_field_and_rule() {
     ] {
         lab.apply(&with(manifest.clone(), path, value)).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_made_under_the_same_name_is_not_taken_over() {
+    let Some(lab) = Lab::enter().await else { return };
+    let policies: Api<NetworkPolicy> = Api::namespaced(lab.client.clone(), &lab.namespace);
+    let theirs =
+        json!({"metadata": {"name": "taken-aggregator"}, "spec": {"podSelector": {}, "ingress": [{}]}});
+    let theirs: NetworkPolicy = serde_json::from_value(theirs).unwrap();
+    let theirs = policies.create(&PostParams::default(), &theirs).await.unwrap();
+    lab.start_operator().await;
+    lab.apply(&lab.manifest("taken")).await.unwrap();
+    let message = lab.said("taken", "AggregatorsReady", "False/ApplyFailed").await;
+    assert!(message.contains("NetworkPolicy taken-aggregator is there already"), "{message}");
+    assert_eq!(policies.get("taken-aggregator").await.unwrap().spec, theirs.spec);
+    policies.delete("taken-aggregator", &DeleteParams::default()).await.unwrap();
+    lab.said("taken", "Ready", "True/AllReady").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::lab::Lab;
 
-/// How many lives are tried at the same time.
-const AT_A_TIME: usize = 24;
+/// How many lives are tried at the same time: most of one is waiting, and other tests run beside it.
+const AT_A_TIME: usize = 12;
 
 /// Where an operator dies: at the n-th moment, of which each of its writes has two, before and after.
 #[derive(Clone)]

@@ -1,0 +1,84 @@
+//! Whether the tables are still as the migrations leave them: what people have dropped or altered since. What they have added is
+//! theirs.
+
+use std::collections::BTreeSet;
+
+use super::PostgresDatabase;
+use crate::error::StoreError;
+
+/// Everything that the migrations make, a line each, as [`LISTING`] tells it. A test keeps it true.
+const EXPECTED: &str = include_str!("../../schema/postgres.txt");
+
+/// Columns, keys, valid indexes, views with their columns, and functions. Days are as their table.
+const LISTING: &str = "
+    WITH tables AS (
+        SELECT oid, relname FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+          AND relname <> '_sqlx_migrations'),
+    columns AS (
+        SELECT attrelid, attnum, attname || ' ' || format_type(atttypid, atttypmod) AS column_type, attnotnull
+        FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped)
+    SELECT 'column ' || relname || '.' || column_type || CASE WHEN attnotnull THEN ' not null' ELSE '' END AS line
+    FROM tables JOIN columns ON attrelid = tables.oid
+    UNION ALL
+    SELECT 'constraint of ' || relname || ' ' || pg_get_constraintdef(constraints.oid)
+    FROM tables JOIN pg_constraint constraints ON conrelid = tables.oid WHERE contype IN ('p', 'u', 'f')
+    UNION ALL
+    SELECT 'index of ' || relname || substring(pg_get_indexdef(indexrelid) FROM ' USING .*')
+    FROM tables JOIN pg_index ON indrelid = tables.oid WHERE indisvalid
+    UNION ALL
+    SELECT 'view ' || relname || ' (' || string_agg(column_type, ', ' ORDER BY attnum) || ')'
+    FROM pg_class JOIN columns ON attrelid = pg_class.oid
+    WHERE relnamespace = current_schema()::regnamespace AND relkind = 'v' GROUP BY relname
+    UNION ALL
+    SELECT 'function ' || proname || '(' || pg_get_function_identity_arguments(oid) || ')'
+    FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
+    ORDER BY line";
+
+impl PostgresDatabase {
+    /// What is not as the migrations leave it, in words.
+    pub(crate) async fn differences(&self) -> Result<Vec<String>, StoreError> {
+        Ok(differences(EXPECTED, &self.listing().await?))
+    }
+
+    pub(crate) async fn listing(&self) -> Result<Vec<String>, StoreError> {
+        sqlx::query_scalar(LISTING)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::database("list the tables"))
+    }
+}
+
+fn differences(expected: &str, found: &[String]) -> Vec<String> {
+    let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
+    let missing = expected.lines().filter(|line| !found.contains(line));
+    missing.map(|line| altered_column(line, &found).unwrap_or_else(|| format!("{line} is missing"))).collect()
+}
+
+/// A column that is there and is another one.
+fn altered_column(line: &str, found: &BTreeSet<&str>) -> Option<String> {
+    let (name, wished) = line.strip_prefix("column ")?.split_once(' ')?;
+    let prefix = format!("column {name} ");
+    let is = found.iter().find_map(|line| line.strip_prefix(&prefix))?;
+    Some(format!("column {name} is {is}, not {wished}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::differences;
+
+    #[test]
+    fn what_is_gone_or_altered_is_named_and_what_was_added_is_not() {
+        let expected = "column a.x numeric(38,16) not null\ncolumn a.y text\nindex of a USING btree (x)\n";
+        let found = ["column a.x numeric(20,8)", "column a.z text", "index of a USING btree (z)"];
+        let found = found.map(str::to_owned);
+        assert_eq!(
+            differences(expected, &found),
+            [
+                "column a.x is numeric(20,8), not numeric(38,16) not null",
+                "column a.y text is missing",
+                "index of a USING btree (x) is missing",
+            ]
+        );
+    }
+}
