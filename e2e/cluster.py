@@ -3,9 +3,11 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 from steps import CHECKOUT, command, wait_until
 
+CHART = CHECKOUT / "charts/cryptopipeline"
 DEFINITION = "cryptopipelines.cryptopipeline.dev"
 
 
@@ -40,9 +42,9 @@ class Namespace:
     def pods_of(self, pipeline: str, role: str) -> list[dict]:
         return self.items("pods", f"app.kubernetes.io/instance={pipeline},app.kubernetes.io/component={role}")
 
-    def install_chart(self, *arguments: str) -> None:
-        chart = str(CHECKOUT / "charts/cryptopipeline")
-        command("helm", "install", "cryptopipeline", chart, "--namespace", self.name, "--create-namespace", "--wait", "--timeout", "120s", *arguments)
+    def install_chart(self, *arguments: str, verb: str = "install", chart: Path = CHART) -> None:
+        create = ["--create-namespace"] if verb == "install" else []
+        command("helm", verb, "cryptopipeline", str(chart), "--namespace", self.name, *create, "--wait", "--timeout", "120s", *arguments)
 
     def test_chart(self) -> None:
         """By the chart's own test."""

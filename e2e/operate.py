@@ -8,13 +8,15 @@ Needs the testbed (eval "$(testbed/up all)"), the image (target/image/cryptopipe
 import argparse
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Callable
 
-from cluster import Namespace, is_ready, load_image, outside_service, restarts, use_testbed
+from cluster import CHART, Namespace, is_ready, load_image, outside_service, restarts, use_testbed
 from documents import EXAMPLES, commands_of_example
 from generated_market import SYMBOLS, GeneratedMarket
 from judge.postgres import Postgres
@@ -27,6 +29,10 @@ kubectl = OPERATE.kubectl
 SIMULATOR_PORT = 9080
 PARTITIONS = 3
 OPERATOR = "cryptopipeline-operator"
+OLDER = "older"
+# Of the definition.
+NEWEST_FIELD = "podDisruptionBudget"
+SETTINGS = ["--set", f"watchNamespaces={{{OPERATE.name}}}"]
 
 
 def main() -> int:
@@ -51,7 +57,7 @@ class OperateTest(Test):
     def run(self) -> None:
         self.step("the image is in the cluster", load_image)
         self.step("a namespace that takes nothing but restricted pods", self.create_namespace)
-        self.step("helm installs an operator for this namespace alone", lambda: OPERATE.install_chart("--set", f"watchNamespaces={{{OPERATE.name}}}"))
+        self.step("helm installs an older release, for this namespace alone", self.install_older)
         self.step("kubectl applies a pipeline and it becomes ready", self.apply_pipeline)
         self.step("Prometheus scrapes operators and workers", self.scrape)
         self.step("helm test passes", OPERATE.test_chart)
@@ -59,11 +65,14 @@ class OperateTest(Test):
         self.step("the leader hangs, and the other one leads once its Lease has ended", lambda: self.take_over("STOP"))
         self.step("the leader is killed, and one leads again", lambda: self.take_over("KILL"))
         self.step("the operators are replaced by others, and the Lease is handed over", self.replace_operators)
+        self.step("helm upgrades operator and definition, and no worker restarts", self.upgrade_operator)
+        self.step("helm upgrades the workers, one after the other", self.upgrade_workers)
+        self.step("an operator before the schema's version refuses it, and the workers go on", self.downgrade)
         self.step("an aggregator that is scaled away hands over what it had", self.scale_down)
         self.step("a HorizontalPodAutoscaler scales by the scale subresource", self.autoscale)
         self.step("more than there are partitions are not made", self.scale_beyond)
         self.step("examples/keda.yaml is taken by KEDA's definition, and Prometheus answers its queries", self.keda)
-        self.step("what was played is held, nothing was missed", lambda: self.market.wait_until_held(self.database))
+        self.step("what was played is held, and nothing had to be repaired", self.nothing_was_missed)
         self.step("every trade is there once, every claim true", lambda: self.market.end_and_judge(self.database))
         self.step("no worker restarted", self.no_worker_restarted)
         self.step("the pipeline goes, and with deletionPolicy Delete its topic and its tables", self.delete_pipeline)
@@ -72,6 +81,18 @@ class OperateTest(Test):
     def create_namespace(self) -> None:
         labels = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
         OPERATE.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATE.name, "labels": labels}}])
+
+    def install_older(self) -> None:
+        """The chart as if it were of a release before: another version, a definition without the newest field, another tag."""
+        (node,) = command("kind", "get", "nodes").split()
+        names = [f"docker.io/library/cryptopipeline:{tag}" for tag in ("dev", OLDER)]
+        command("docker", "exec", node, "ctr", "--namespace", "k8s.io", "images", "tag", "--force", *names)
+        older = CHECKOUT / "target/e2e-operate-older-chart"
+        shutil.rmtree(older, ignore_errors=True)
+        shutil.copytree(CHART, older)
+        rewrite(older / "Chart.yaml", r"^version: .*$", "version: 0.0.9")
+        rewrite(older / "files/cryptopipelines.yaml", rf"^( +){NEWEST_FIELD}:\n(\1 +.*\n)+", "")
+        OPERATE.install_chart(*SETTINGS, "--set", f"image.tag={OLDER}", chart=older)
 
     def apply_pipeline(self) -> None:
         """The quickstart, in a schema of its own."""
@@ -130,13 +151,65 @@ class OperateTest(Test):
         kubectl("rollout", "status", f"deployment/{OPERATOR}", "--timeout=120s")
 
     def replace_operators(self) -> None:
-        before = self.leader()
+        kubectl("wait", f"--for=jsonpath={{.status.aggregators.ready}}={PARTITIONS}", f"cpl/{PIPELINE}", "--timeout=60s")
+        kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=60s")
+        before, ready_since = self.leader(), OPERATE.conditions(PIPELINE)["Ready"]["lastTransitionTime"]
         stands = Handover(self.leader, before)
         kubectl("rollout", "restart", f"deployment/{OPERATOR}")
         wait_until("another one leads", 90, stands.is_over)
         kubectl("rollout", "status", f"deployment/{OPERATOR}", "--timeout=90s")
+        # Acted on by the one that leads in the end, and so described by it.
+        kubectl("annotate", "cpl", PIPELINE, "e2e-replaced=yes")
         kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=60s")
+        ready = OPERATE.conditions(PIPELINE)["Ready"]
+        if ready["lastTransitionTime"] != ready_since:
+            raise Failed(f"the pipeline was not ready meanwhile: {ready}")
         print(f"   nobody held the Lease for {stands.gap:.1f} s", flush=True)
+
+    def upgrade_operator(self) -> None:
+        """The workers' image stays, as a careful user has it."""
+        if NEWEST_FIELD in kubectl("explain", "cpl.spec"):
+            raise Failed(f"the older definition has {NEWEST_FIELD}")
+        before = worker_pods()
+        OPERATE.install_chart(*SETTINGS, "--set", f"workerImage=cryptopipeline:{OLDER}", verb="upgrade")
+        wait_until("the definition is the newer one", 30, lambda: NEWEST_FIELD in kubectl("explain", "cpl.spec"))
+        kubectl("rollout", "status", f"deployment/{OPERATOR}", "--timeout=90s")
+        newer = {pod["metadata"]["name"] for pod in OPERATE.items("pods", "app.kubernetes.io/name=cryptopipeline-operator") if pod["spec"]["containers"][0]["image"].endswith(":dev")}
+        wait_until("one of the newer operators leads", 30, lambda: self.leader() in newer)
+        # Acted on by the newer one.
+        kubectl("annotate", "cpl", PIPELINE, "e2e-upgraded=yes")
+        kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=60s")
+        self.market.wait_until_held(self.database)
+        if worker_pods() != before:
+            raise Failed(f"workers were replaced: {before ^ worker_pods()}")
+
+    def upgrade_workers(self) -> None:
+        before = worker_pods()
+        OPERATE.install_chart(*SETTINGS, verb="upgrade")
+        wait_until("every worker is replaced", 180, lambda: not worker_pods() & before and all(map(is_ready, all_worker_pods())))
+        kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=60s")
+        self.market.wait_until_held(self.database)
+
+    def downgrade(self) -> None:
+        """A schema as an operator of the next release would leave it, which has only added to it."""
+        newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99, 'of the next release', true, '', 0)"
+        self.database.execute(newer)
+        kubectl("wait", f"--for=jsonpath={{.status.conditions[?(@.type=='SchemaReady')].reason}}=SchemaTooNew", f"cpl/{PIPELINE}", "--timeout=60s")
+        print(f"   {OPERATE.conditions(PIPELINE)['SchemaReady']['message']}", flush=True)
+        # Those that run, and one that is started now.
+        gone = sorted(pods("aggregator"))[0]
+        kubectl("delete", "pod", gone, "--wait=false")
+        wait_until("another aggregator is ready", 60, lambda: len(ready_pods("aggregator") - {gone}) == PARTITIONS)
+        self.market.wait_until_held(self.database)
+        self.database.execute("DELETE FROM _sqlx_migrations WHERE version = 99")
+        kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=60s")
+
+    def nothing_was_missed(self) -> None:
+        self.market.wait_until_held(self.database)
+        (repairer,) = pods("repairer")
+        status = json.loads(kubectl("get", "--raw", f"/api/v1/namespaces/{OPERATE.name}/pods/{repairer}:8080/proxy/status"))
+        if status["tradesRepaired"]:
+            raise Failed(f"{status['tradesRepaired']} trades had to be repaired")
 
     def scale_down(self) -> None:
         """The one that goes says that it does; nobody waits for its session to end."""
@@ -266,6 +339,22 @@ def signal_operator(pod: str, signal: str) -> None:
     find = 'for process in /proc/[0-9]*; do tr "\\0" "\\n" <$process/environ 2>/dev/null | grep -qx "LEASE_IDENTITY=$1" && kill -s "$2" ${process#/proc/}; done; true'
     node = json.loads(kubectl("get", "pod", pod, "-o", "json"))["spec"]["nodeName"]
     command("docker", "exec", node, "sh", "-c", find, "sh", pod, signal)
+
+
+def rewrite(path: Path, pattern: str, by: str) -> None:
+    text, count = re.subn(pattern, by, path.read_text(encoding="utf-8"), flags=re.M)
+    if count != 1:
+        raise Failed(f"{pattern} is {count} times in {path}")
+    path.write_text(text, encoding="utf-8")
+
+
+def all_worker_pods() -> list[dict]:
+    """Those that are not going away."""
+    return [pod for role in ("producer", "aggregator", "repairer") for pod in OPERATE.staying_pods(PIPELINE, role)]
+
+
+def worker_pods() -> set[str]:
+    return {pod["metadata"]["name"] for pod in all_worker_pods()}
 
 
 def pods(role: str) -> set[str]:
