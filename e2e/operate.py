@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.parse
 from pathlib import Path
 from typing import Callable
 
@@ -20,6 +21,7 @@ from cluster import CHART, Namespace, is_ready, load_image, outside_service, res
 from documents import EXAMPLES, commands_of_example
 from generated_market import SYMBOLS, GeneratedMarket
 from judge.postgres import Postgres
+from policy_probe import CONNECTED, attempt, client_pod, enforces_policies
 from prometheus import Prometheus
 from steps import CHECKOUT, Failed, Test, command, wait_until
 
@@ -68,6 +70,7 @@ class OperateTest(Test):
         self.step("helm upgrades operator and definition, and no worker restarts", self.upgrade_operator)
         self.step("helm upgrades the workers, one after the other", self.upgrade_workers)
         self.step("an operator before the schema's version refuses it, and the workers go on", self.downgrade)
+        self.step("who reaches whom is as the pipeline's policies say", self.policies_hold)
         self.step("an aggregator that is scaled away hands over what it had", self.scale_down)
         self.step("a HorizontalPodAutoscaler scales by the scale subresource", self.autoscale)
         self.step("more than there are partitions are not made", self.scale_beyond)
@@ -203,6 +206,48 @@ class OperateTest(Test):
         self.market.wait_until_held(self.database)
         self.database.execute("DELETE FROM _sqlx_migrations WHERE version = 99")
         kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=60s")
+
+    def policies_hold(self) -> None:
+        """By pods that are labelled as others are."""
+        if not enforces_policies():
+            print("   skipped: this cluster enforces no NetworkPolicies", flush=True)
+            return
+        labels = {"app.kubernetes.io/name": "cryptopipeline", "app.kubernetes.io/instance": PIPELINE}
+        clients = {role: {**labels, "app.kubernetes.io/component": role} for role in ("aggregator", "repairer")}
+        clients["producer"] = {**labels, "app.kubernetes.io/component": "producer", "cryptopipeline.dev/source": "exchange"}
+        clients |= {"prometheus": {"app.kubernetes.io/name": "prometheus"}, "stranger": {"app": "stranger"}}
+        worker = OPERATE.pods_of(PIPELINE, "aggregator")[0]["status"]["podIP"]
+        OPERATE.apply([client_pod(f"as-{name}", labels) for name, labels in clients.items()])
+        names = [f"pod/as-{name}" for name in clients]
+        kubectl("wait", "--for=condition=Ready", *names, "--timeout=60s")
+        targets = {
+            "broker": (self.host, int(os.environ["KAFKA_BOOTSTRAP_PODS"].rpartition(":")[2])),
+            "database": (self.host, urllib.parse.urlsplit(os.environ["POSTGRES_URL_PODS"]).port),
+            "exchange": (self.host, SIMULATOR_PORT),
+            "worker": (worker, 8080),
+            "API server": ("kubernetes.default.svc", 443),
+        }
+        reached = {
+            "producer": {"broker", "exchange"},
+            "aggregator": {"broker", "database"},
+            "repairer": {"broker", "database", "exchange"},
+            "prometheus": set(targets),
+            "stranger": set(targets) - {"worker"},
+        }
+        found: dict[tuple[str, str], str] = {}
+
+        def are_as_said() -> bool:
+            for name in clients:
+                for target, (host, port) in targets.items():
+                    found[name, target] = attempt(OPERATE, f"as-{name}", host, port)
+            return all((outcome == CONNECTED) == (target in reached[name]) for (name, target), outcome in found.items())
+
+        try:
+            wait_until("everybody reaches what he may", 90, are_as_said)
+        except Failed as failed:
+            raise Failed(f"{failed}: {found}") from None
+        print(f"   {len(found)} pairs, {sum(outcome == CONNECTED for outcome in found.values())} of them connected", flush=True)
+        kubectl("delete", *names, "--wait=true", "--timeout=60s")
 
     def nothing_was_missed(self) -> None:
         self.market.wait_until_held(self.database)

@@ -57,8 +57,6 @@ def server_pod(name: str, labels: dict[str, str]) -> dict:
     """Listens on SERVER_PORT, named sql, and asks the kubelet to see to it every second."""
     probe = {"tcpSocket": {"port": "sql"}, "periodSeconds": 1}
     container = {
-        # PostgreSQL serves nobody as root.
-        "securityContext": {"runAsUser": 999},
         "env": [{"name": "POSTGRES_PASSWORD", "value": "unused"}],
         "ports": [{"name": "sql", "containerPort": SERVER_PORT}],
         "startupProbe": probe | {"failureThreshold": 60},
@@ -75,12 +73,16 @@ def client_pod(name: str, labels: dict[str, str], script: str = "") -> dict:
 
 def pod(name: str, labels: dict[str, str], container: dict) -> dict:
     """Of an image that the testbed has for the chart's demo."""
+    # The image's own user: PostgreSQL serves nobody as root, and some namespaces take no pod that runs as it.
+    user = {"runAsNonRoot": True, "runAsUser": 999, "seccompProfile": {"type": "RuntimeDefault"}}
+    rights = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     _, postgres = command(str(CHECKOUT / "testbed/demo-images/build"), "names").split()
     spec = {
         "terminationGracePeriodSeconds": 1,
+        "securityContext": user,
         # Else a name that cannot be asked for takes longer than an attempt to connect.
         "dnsConfig": {"options": [{"name": "timeout", "value": "1"}, {"name": "attempts", "value": "1"}]},
-        "containers": [{"name": "main", "image": postgres, "imagePullPolicy": "IfNotPresent", **container}],
+        "containers": [{"name": "main", "image": postgres, "imagePullPolicy": "IfNotPresent", "securityContext": rights, **container}],
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
 
