@@ -3,7 +3,7 @@
 use crds::condition::{ConditionKind, Reason};
 
 use super::flow::{self, MarketState};
-use super::{Findings, Verdict, listed};
+use super::{Findings, Verdict, listed, with_separators};
 use crate::reconcile::observe::{Failure, Reading, Workload};
 use crate::reconcile::plan::{SchemaStep, TopicStep, WorkloadStep};
 
@@ -131,7 +131,10 @@ fn pods_ready(
         return if wished == 0 && replicas == 0 {
             Verdict::no(Reason::Suspended, "stopped, as spec.suspend asks")
         } else {
-            Verdict::no(Reason::Draining, format!("{replicas} pods go on until everything is read"))
+            let left = findings.lag.map(|lag| format!(": {} records are left", with_separators(lag.total())));
+            let message =
+                format!("{replicas} pods go on until everything is read{}", left.unwrap_or_default());
+            Verdict::no(Reason::Draining, message)
         };
     }
     if wished == 0 {

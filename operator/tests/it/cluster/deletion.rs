@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use operator::reconcile::cleanup::FORCE_DELETE_ANNOTATION;
 use runtime::kafka_admin::TopicToCreate;
 use serde_json::{Value, json};
@@ -117,4 +119,24 @@ async fn the_finalizer_follows_the_policy() {
     retained["spec"]["deletionPolicy"] = json!("Retain");
     lab.apply(&retained).await.unwrap();
     lab.eventually("it is free", async || (held().await != Some(true)).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_deleted_takes_its_pipeline_along() {
+    let Some(lab) = Lab::enter().await else { return };
+    lab.start_nodes();
+    // By a ClusterRole: a Role would go with the namespace, and the operator could not let go of anything.
+    lab.run_operator(lab.client.clone()).await;
+    lab.apply(&deleting(lab.manifest("inside"))).await.unwrap();
+    lab.said("inside", "Ready", "True/AllReady").await;
+    let namespaces: Api<Namespace> = Api::all(lab.client.clone());
+    let secrets: Api<Secret> = Api::namespaced(lab.client.clone(), &lab.namespace);
+    // Whatever goes first: without it nobody can reach the schema any more.
+    secrets.delete("postgres", &DeleteParams::default()).await.unwrap();
+    namespaces.delete(&lab.namespace, &DeleteParams::default()).await.unwrap();
+    let begun = Instant::now();
+    let gone = async || namespaces.get_opt(&lab.namespace).await.unwrap().is_none().then_some(());
+    lab.eventually("the namespace is gone", gone).await;
+    eprintln!("gone after {:?}", begun.elapsed());
+    assert!(lab.schema_exists("inside").await, "what cannot be reached is left, not waited for");
 }
