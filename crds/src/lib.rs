@@ -11,6 +11,7 @@ pub mod history;
 pub mod network_policy;
 pub mod period;
 pub mod pod_template;
+pub mod roles;
 pub mod rules;
 pub mod security;
 pub mod series;

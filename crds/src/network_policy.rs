@@ -6,6 +6,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pod_template::undescribed;
+use crate::spec::yes;
 
 /// How Prometheus' own charts and operators call its pods.
 const PROMETHEUS: (&str, &str) = ("app.kubernetes.io/name", "prometheus");
@@ -67,10 +68,6 @@ impl NetworkPolicySpec {
     pub fn metrics_from(&self) -> Vec<NetworkPolicyPeer> {
         self.metrics.clone().unwrap_or_else(|| vec![prometheus()])
     }
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn prometheus() -> NetworkPolicyPeer {

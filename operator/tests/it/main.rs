@@ -8,6 +8,7 @@ mod world;
 mod plan;
 mod objects;
 mod describe;
+mod describe_data;
 mod keeping_up;
 mod network;
 mod contradictions;
