@@ -86,6 +86,21 @@ pub struct Failure {
     pub is_transient: bool,
 }
 
+/// Somebody whom workers connect to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Server {
+    /// A name or an address.
+    pub host: String,
+    /// As it is named; behind a Service it may be another.
+    pub port: u16,
+}
+
+impl From<(String, u16)> for Server {
+    fn from((host, port): (String, u16)) -> Self {
+        Self { host, port }
+    }
+}
+
 /// A topic as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicState {
@@ -95,8 +110,8 @@ pub struct TopicState {
     pub config: BTreeMap<String, String>,
     /// The offset after the last record of each partition from 0 on.
     pub end_offsets: Vec<i64>,
-    /// Where the brokers say that they answer: host and port.
-    pub brokers: BTreeSet<(String, u16)>,
+    /// Where the brokers say that they answer.
+    pub brokers: BTreeSet<Server>,
 }
 
 /// What the Secrets for one server give.
@@ -113,8 +128,8 @@ pub enum SecretState {
     Found {
         /// Changes when they do; tells nothing of them.
         checksum: String,
-        /// The host and port of the server that they are for, if they say that.
-        server: Option<(String, u16)>,
+        /// The server that they are for, if they say that.
+        server: Option<Server>,
     },
 }
 

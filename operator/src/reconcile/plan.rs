@@ -26,7 +26,7 @@ use market::Market;
 use super::observe::Observed;
 use super::observe::secrets::SecretProblem;
 
-pub use network::{Server, servers};
+pub use network::servers;
 pub use schema::{SchemaPlan, SchemaStep};
 pub use secrets::{DATABASE_FOLDER, KAFKA_FOLDER};
 pub use series::SeriesPlan;

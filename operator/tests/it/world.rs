@@ -66,7 +66,7 @@ pub(crate) fn empty_world() -> Observed {
         kafka_secrets: SecretState::NotNeeded,
         database_secrets: SecretState::Found {
             checksum: "0123456789abcdef".to_owned(),
-            server: Some(("postgres".to_owned(), 5433)),
+            server: Some(("postgres".to_owned(), 5433).into()),
         },
         schema: known(SchemaState::default()),
         ..Observed::default()
@@ -125,7 +125,7 @@ pub(crate) fn topic_as_declared(pipeline: &CryptoPipeline) -> TopicState {
         },
         config,
         end_offsets: (0..wished.partitions).map(|_| 100).collect(),
-        brokers: BTreeSet::from([("broker-0.brokers.kafka.svc".to_owned(), 9093)]),
+        brokers: BTreeSet::from([("broker-0.brokers.kafka.svc".to_owned(), 9093).into()]),
     }
 }
 

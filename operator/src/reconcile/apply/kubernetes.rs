@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crds::CryptoPipeline;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -97,12 +96,13 @@ pub(super) async fn apply_objects(
     }
     let budgets = &desired.disruption_budgets;
     applier.apply_all::<PodDisruptionBudget>(&stores.disruption_budgets, budgets).await?;
-    let deployments = desired.deployments.iter().filter(|deployment| {
-        // Whom a new one's pods may reach is not known.
-        desired.network_policies.is_some() || find(&stores.deployments, *deployment).is_some()
-    });
-    let deployments: Vec<Deployment> = deployments.cloned().collect();
-    applier.apply_all::<Deployment>(&stores.deployments, &deployments).await?;
+    for deployment in &desired.deployments {
+        let live = find(&stores.deployments, deployment);
+        // Whom the pods of a new one may reach is not known while its policy is not.
+        if live.is_some() || desired.network_policies.is_some() {
+            applier.apply(live.as_deref(), deployment).await?;
+        }
+    }
     // Pods go before what they mount.
     applier.prune(&stores.deployments, &desired.deployments).await?;
     if let Some(policies) = &desired.network_policies {

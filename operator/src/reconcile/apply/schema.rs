@@ -38,7 +38,7 @@ pub async fn apply_schema(plan: &SchemaPlan, key: &SchemaKey, databases: &Databa
             );
             applied.schema_failure = Some(Complaint::new(Reason::SchemaOwnedByAnother, message));
         }
-        Ok(Err(error)) => applied.schema_failure = Some(complaint_of_taking(plan, &error)),
+        Ok(Err(error)) => applied.schema_failure = Some(complaint(plan, &error)),
         Err(_) => {
             let message = format!("the migration took longer than {} s", LIMIT.as_secs());
             applied.schema_failure = Some(Complaint::new(Reason::DatabaseUnreachable, message));
@@ -72,7 +72,7 @@ async fn begin_series(plan: &SchemaPlan, key: &SchemaKey, databases: &Databases,
     applied.schema_failure = match tokio::time::timeout(LIMIT, begun).await {
         Ok(Ok(refused)) if refused.is_empty() => None,
         Ok(Ok(refused)) => Some(Complaint::new(Reason::RuleBroken, refused.join("; "))),
-        Ok(Err(error)) => Some(complaint(&error)),
+        Ok(Err(error)) => Some(complaint(plan, &error)),
         Err(_) => {
             let message = format!("a series did not begin within {} s", LIMIT.as_secs());
             Some(Complaint::new(Reason::DatabaseUnreachable, message))
@@ -101,27 +101,23 @@ async fn take(plan: &SchemaPlan, key: &SchemaKey, migrate: bool) -> Result<Claim
     taken
 }
 
-/// A migration that fails changes nothing: it is one transaction.
-fn complaint_of_taking(plan: &SchemaPlan, error: &StoreError) -> Complaint {
-    if !matches!(error, StoreError::Migration(_)) || failure(error).is_transient {
-        return complaint(error);
-    }
+fn complaint(plan: &SchemaPlan, error: &StoreError) -> Complaint {
     let SchemaPlan { name, found_version, .. } = plan;
-    let error = error_chain(error);
-    let message = match found_version {
-        Some(found) => format!(
-            "schema {name} cannot be brought from version {found} to {LATEST_SCHEMA_VERSION}; what runs goes on with {found}: {error}"
+    let text = error_chain(error);
+    match (error, found_version) {
+        (StoreError::SchemaTooNew { .. }, _) => Complaint::new(Reason::SchemaTooNew, text),
+        _ if failure(error).is_transient => Complaint::new(Reason::DatabaseUnreachable, text),
+        // It is one transaction, and has changed nothing.
+        (StoreError::Migration(_), Some(found)) => Complaint::new(
+            Reason::MigrationFailed,
+            format!(
+                "schema {name} cannot be brought from version {found} to {LATEST_SCHEMA_VERSION}; what runs goes on with {found}: {text}"
+            ),
         ),
-        None => format!("the tables of schema {name} cannot be made: {error}"),
-    };
-    Complaint::new(Reason::MigrationFailed, message)
-}
-
-fn complaint(error: &StoreError) -> Complaint {
-    let reason = match error {
-        StoreError::SchemaTooNew { .. } => Reason::SchemaTooNew,
-        error if failure(error).is_transient => Reason::DatabaseUnreachable,
-        _ => Reason::DatabaseRefused,
-    };
-    Complaint::new(reason, error_chain(error))
+        (StoreError::Migration(_), None) => Complaint::new(
+            Reason::MigrationFailed,
+            format!("the tables of schema {name} cannot be made: {text}"),
+        ),
+        _ => Complaint::new(Reason::DatabaseRefused, text),
+    }
 }

@@ -24,7 +24,7 @@ pub(super) fn network_policies(
     network: &PipelineNetwork,
     operator_namespace: Option<&str>,
 ) -> Vec<NetworkPolicy> {
-    let policy = |role: Role<'_>, reached: [Option<&Reach>; 3]| NetworkPolicy {
+    let policy = |role: Role<'_>, reached: &[&Reach]| NetworkPolicy {
         metadata: owned_metadata(owner, role_name(owner.id, role), role_labels(owner.id, role)),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(labelled(selector_labels(owner.id, role))),
@@ -32,21 +32,20 @@ pub(super) fn network_policies(
             ingress: Some(vec![asked_by(network, operator_namespace)]),
             egress: Some(
                 std::iter::once(dns())
-                    .chain(reached.into_iter().flatten().filter_map(rule))
+                    .chain(reached.iter().filter_map(|reach| rule(reach)))
                     .chain(network.further_egress.clone())
                     .collect(),
             ),
         }),
     };
+    let PipelineNetwork { brokers, database, streams, rest, .. } = network;
     let producers = workloads.producers.iter().map(|producer| {
         let source = producer.settings.source.name.as_str();
-        let exchange = network.streams.get(source);
-        policy(Role::Producer { source }, [Some(&network.brokers), exchange, None])
+        let reached: Vec<&Reach> = std::iter::once(brokers).chain(streams.get(source)).collect();
+        policy(Role::Producer { source }, &reached)
     });
-    let (brokers, database) = (Some(&network.brokers), Some(&network.database));
-    let aggregator = policy(Role::Aggregator, [brokers, database, None]);
-    let repairer =
-        workloads.repairer.iter().map(|_| policy(Role::Repairer, [brokers, database, Some(&network.rest)]));
+    let aggregator = policy(Role::Aggregator, &[brokers, database]);
+    let repairer = workloads.repairer.iter().map(|_| policy(Role::Repairer, &[brokers, database, rest]));
     producers.chain([aggregator]).chain(repairer).collect()
 }
 

@@ -11,10 +11,10 @@ use super::database::SchemaKey;
 use super::kafka::TopicKey;
 use super::secrets::{Credentials, Secrets};
 use super::services::ServiceKey;
-use super::{Observed, Reading, SecretState};
+use super::{Observed, Reading, SecretState, Server};
 use crate::context::Context;
 use crate::reconcile::memory::Memory;
-use crate::reconcile::plan::{Server, servers};
+use crate::reconcile::plan::servers;
 
 /// What is known, and how to reach what it was read from.
 pub struct Observation {

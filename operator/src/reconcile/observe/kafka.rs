@@ -11,7 +11,7 @@ use runtime::kafka::{KafkaConnection, KafkaSecurity};
 use runtime::kafka_admin::{KafkaAdmin, KafkaAdminError};
 
 use super::reader::{Look, News, Pace, Readers};
-use super::{Failure, Reading, TopicState};
+use super::{Failure, Reading, Server, TopicState};
 
 const CLIENT_ID: &str = "cryptopipeline-operator";
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,7 +98,7 @@ impl Look for TopicLook {
             let Some(description) = self.admin.describe_topic(&self.topic).await? else { return Ok(None) };
             let config = self.admin.topic_config(&self.topic).await?;
             let end_offsets = self.admin.end_offsets(&self.topic, description.partitions).await?;
-            let brokers = self.admin.brokers().await?;
+            let brokers = self.admin.brokers().await?.into_iter().map(Server::from).collect();
             Ok(Some(TopicState { description, config, end_offsets, brokers }))
         };
         looked.await.map_err(|error| failure(&error))

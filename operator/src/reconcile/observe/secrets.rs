@@ -15,7 +15,7 @@ use kube::{Api, Client};
 use runtime::kafka::{ClientCertificate, KafkaSasl, KafkaSecurity, KafkaTls};
 use store::{DatabaseConnection, DatabaseTls};
 
-use super::SecretState;
+use super::{SecretState, Server};
 use crate::reconcile::desired::checksum;
 
 /// The Secrets of a namespace that a spec names. No text shows what they hold.
@@ -64,7 +64,7 @@ impl Credentials {
         let database = match &self.database {
             Ok(access) => SecretState::Found {
                 checksum: database_checksum(&access.workers),
-                server: access.workers.server(),
+                server: access.workers.server().map(Server::from),
             },
             Err(problem) => SecretState::Missing(problem.clone()),
         };

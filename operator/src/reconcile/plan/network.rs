@@ -1,36 +1,21 @@
 //! Whom the workers have to reach, and by which ports: from what the spec, the Secrets, the brokers and the Services behind
 //! their names say.
 
-use std::collections::BTreeSet;
-
 use crds::CryptoPipelineSpec;
+use crds::spec::SourceSpec;
 use http::Uri;
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 
 use super::settings::{dumps_url, rest_url, websocket_url};
 use super::{NetworkPlan, PipelineNetwork, Place, Reach};
-use crate::reconcile::observe::{Observed, Reading, SecretState, TopicState};
-
-/// Somebody whom workers connect to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Server {
-    /// A name or an address.
-    pub host: String,
-    /// As it is named; behind a Service it may be another.
-    pub port: u16,
-}
+use crate::reconcile::observe::{Observed, Reading, SecretState, Server, TopicState};
 
 /// Every server that the pipeline names, and those that its brokers name.
 #[must_use]
 pub fn servers(spec: &CryptoPipelineSpec, database: &SecretState, topic: Option<&TopicState>) -> Vec<Server> {
-    let told = topic.into_iter().flat_map(|topic| &topic.brokers);
-    let told = told.map(|(host, port)| Server { host: host.clone(), port: *port });
-    let brokers = spec.kafka.iter().flat_map(|kafka| brokers(&kafka.bootstrap_servers));
-    let exchanges = spec
-        .sources
-        .iter()
-        .flat_map(|source| [websocket_url(source), rest_url(source)].into_iter().chain(dumps_url(source)));
-    let exchanges = exchanges.filter_map(|url| server_of(&url));
+    let told = topic.into_iter().flat_map(|topic| topic.brokers.clone());
+    let brokers = spec.kafka.iter().flat_map(|kafka| bootstrap_servers(&kafka.bootstrap_servers));
+    let exchanges = spec.sources.iter().flat_map(|source| stream_servers(source).chain(rest_servers(source)));
     brokers.chain(told).chain(database_server(database)).chain(exchanges).collect()
 }
 
@@ -46,44 +31,45 @@ fn network(spec: &CryptoPipelineSpec, observed: &Observed) -> Option<PipelineNet
     if observed.service_ports.values().any(|ports| ports.value().is_none()) {
         return None;
     }
-    let ports = |servers: &mut dyn Iterator<Item = Server>| -> BTreeSet<u16> {
-        let behind = |host: &str| observed.service_ports.get(host).and_then(Reading::value);
-        servers
-            .flat_map(|server| {
-                behind(&server.host).into_iter().flatten().copied().chain([server.port]).collect::<Vec<_>>()
-            })
-            .collect()
+    let reach = |servers: Vec<Server>, peers: &[NetworkPolicyPeer]| Reach {
+        ports: servers.iter().flat_map(|server| ports_of(server, observed)).collect(),
+        peers: peers.to_vec(),
     };
-    let of_urls = |urls: &mut dyn Iterator<Item = String>| ports(&mut urls.filter_map(|url| server_of(&url)));
-    let reach = |ports, peers: &[NetworkPolicyPeer]| Reach { ports, peers: peers.to_vec() };
     let policy = &spec.network_policy;
-    let mut broker_ports = ports(&mut brokers(&spec.kafka.as_ref()?.bootstrap_servers));
-    let told = &observed.topic_state()?.brokers;
-    broker_ports
-        .extend(ports(&mut told.iter().map(|(host, port)| Server { host: host.clone(), port: *port })));
-    let mut rest = spec.sources.iter().map(rest_url).chain(spec.sources.iter().filter_map(dumps_url));
+    let brokers = bootstrap_servers(&spec.kafka.as_ref()?.bootstrap_servers);
+    let brokers = brokers.chain(observed.topic_state()?.brokers.clone());
+    let stream = |source: &SourceSpec| {
+        let servers = stream_servers(source).collect();
+        (source.name.clone(), reach(servers, &policy.exchanges))
+    };
     Some(PipelineNetwork {
         metrics_from: policy.metrics_from(),
         further_egress: policy.egress.clone(),
-        brokers: reach(broker_ports, &policy.kafka),
-        database: reach(
-            ports(&mut database_server(&observed.database_secrets).into_iter()),
-            &policy.database,
-        ),
-        streams: spec
-            .sources
-            .iter()
-            .map(|source| {
-                let urls = &mut [websocket_url(source), rest_url(source)].into_iter();
-                (source.name.clone(), reach(of_urls(urls), &policy.exchanges))
-            })
-            .collect(),
-        rest: reach(of_urls(&mut rest), &policy.exchanges),
+        brokers: reach(brokers.collect(), &policy.kafka),
+        database: reach(database_server(&observed.database_secrets).into_iter().collect(), &policy.database),
+        streams: spec.sources.iter().map(stream).collect(),
+        rest: reach(spec.sources.iter().flat_map(rest_servers).collect(), &policy.exchanges),
     })
 }
 
-fn brokers(bootstrap_servers: &str) -> impl Iterator<Item = Server> {
-    bootstrap_servers.split(',').filter_map(|server| {
+/// The port that a server is named by, and those behind it if that names a Service.
+fn ports_of(server: &Server, observed: &Observed) -> impl Iterator<Item = u16> {
+    let behind = observed.service_ports.get(&server.host).and_then(Reading::value);
+    behind.into_iter().flatten().copied().chain([server.port])
+}
+
+/// What a producer asks.
+fn stream_servers(source: &SourceSpec) -> impl Iterator<Item = Server> + use<> {
+    [websocket_url(source), rest_url(source)].into_iter().filter_map(|url| server_of(&url))
+}
+
+/// What the repairer asks.
+fn rest_servers(source: &SourceSpec) -> impl Iterator<Item = Server> + use<> {
+    std::iter::once(rest_url(source)).chain(dumps_url(source)).filter_map(|url| server_of(&url))
+}
+
+fn bootstrap_servers(servers: &str) -> impl Iterator<Item = Server> {
+    servers.split(',').filter_map(|server| {
         let (host, port) = server.rsplit_once(':')?;
         Some(Server { host: host.to_owned(), port: port.parse().ok()? })
     })
@@ -91,10 +77,8 @@ fn brokers(bootstrap_servers: &str) -> impl Iterator<Item = Server> {
 
 fn database_server(secrets: &SecretState) -> Option<Server> {
     match secrets {
-        SecretState::Found { server: Some((host, port)), .. } => {
-            Some(Server { host: host.clone(), port: *port })
-        }
-        _ => None,
+        SecretState::Found { server, .. } => server.clone(),
+        SecretState::Pending | SecretState::NotNeeded | SecretState::Missing(_) => None,
     }
 }
 
