@@ -5,7 +5,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from steps import CHECKOUT, command, wait_until
+from steps import CHECKOUT, Failed, command, wait_until
 
 CHART = CHECKOUT / "charts/cryptopipeline"
 DEFINITION = "cryptopipelines.cryptopipeline.dev"
@@ -63,6 +63,33 @@ class Namespace:
     def staying_pods(self, pipeline: str, role: str) -> list[dict]:
         """Those that are not going away."""
         return [pod for pod in self.pods_of(pipeline, role) if "deletionTimestamp" not in pod["metadata"]]
+
+    def pod_names(self, pipeline: str, role: str) -> set[str]:
+        """Of those that are not going away."""
+        return {pod["metadata"]["name"] for pod in self.staying_pods(pipeline, role)}
+
+    def ready_pod_names(self, pipeline: str, role: str) -> set[str]:
+        return {pod["metadata"]["name"] for pod in self.staying_pods(pipeline, role) if is_ready(pod)}
+
+    def nothing_is_repaired(self, pipeline: str) -> None:
+        """By the repairer that runs."""
+        repairers = self.pod_names(pipeline, "repairer")
+        if not repairers:
+            raise Failed("no repairer runs")
+        statuses = [json.loads(self.kubectl("get", "--raw", f"/api/v1/namespaces/{self.name}/pods/{pod}:8080/proxy/status")) for pod in repairers]
+        if repaired := sum(status["tradesRepaired"] for status in statuses):
+            raise Failed(f"{repaired} trades had to be repaired")
+
+    def nothing_restarted(self, selector: str = "") -> None:
+        if restarted := [pod["metadata"]["name"] for pod in self.items("pods", selector) if restarts(pod) > 0]:
+            raise Failed(f"restarted: {', '.join(restarted)}")
+
+    def lead_to_testbed(self, simulator_port: int) -> None:
+        """What the quickstart calls its broker, its exchange and its database are those of the testbed."""
+        host, bootstrap_port = os.environ["TESTBED_HOST_FOR_PODS"], int(os.environ["KAFKA_BOOTSTRAP_PODS"].rpartition(":")[2])
+        for name, port, target in (("kafka", 9092, bootstrap_port), ("exchange-sim", simulator_port, simulator_port)):
+            self.apply(outside_service(name, port, host, target))
+        self.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "postgres"}, "stringData": {"uri": os.environ["POSTGRES_URL_PODS"]}}])
 
     def wait_for_the_end_of(self, pipeline: str) -> None:
         """Until nothing is left of a pipeline that is deleted."""

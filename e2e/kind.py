@@ -10,9 +10,10 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
-from cluster import Namespace, is_ready, load_image, outside_service, use_testbed
+from cluster import Namespace, load_image, use_testbed
 from judge.judge import judge_everything
 from judge.postgres import Postgres
 from judge.snapshot import EVERYTHING
@@ -24,6 +25,7 @@ RECORDINGS = ["TRXUSDT-trades-2025-03-04-part.csv.gz", "binance-spot-BTCUSDT-agg
 MARKET = Namespace("market")
 kubectl = MARKET.kubectl
 PIPELINE = "quickstart"
+pods, ready_pods = partial(MARKET.pod_names, PIPELINE), partial(MARKET.ready_pod_names, PIPELINE)
 SIMULATOR_PORT = 9080
 # 48 minutes of TRXUSDT in four: long enough for growth and deaths while trades flow.
 SPEED = 12
@@ -81,11 +83,7 @@ class KindTest(Test):
 
     def apply_quickstart(self) -> None:
         """The example as it is, but for the symbols; its addresses lead to the testbed's services."""
-        bootstrap_port = int(os.environ["KAFKA_BOOTSTRAP_PODS"].rpartition(":")[2])
-        for name, port, target in (("kafka", 9092, bootstrap_port), ("exchange-sim", SIMULATOR_PORT, SIMULATOR_PORT)):
-            MARKET.apply(outside_service(name, port, self.host, target))
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "postgres"}, "stringData": {"uri": os.environ["POSTGRES_URL_PODS"]}}
-        MARKET.apply([secret])
+        MARKET.lead_to_testbed(SIMULATOR_PORT)
         self.start_simulator()
         example = (CHECKOUT / "examples/quickstart.yaml").read_text(encoding="utf-8")
         symbols = "[BTCUSDT, ETHUSDT, SOLUSDT, BNBUSDT, ADAUSDT]"
@@ -199,15 +197,6 @@ class KindTest(Test):
             self.simulator.wait(timeout=30)
         if self.simulator_log:
             self.simulator_log.close()
-
-
-def pods(role: str) -> set[str]:
-    """Names of the pods of a role that are not going away."""
-    return {pod["metadata"]["name"] for pod in MARKET.staying_pods(PIPELINE, role)}
-
-
-def ready_pods(role: str) -> set[str]:
-    return {pod["metadata"]["name"] for pod in MARKET.pods_of(PIPELINE, role) if is_ready(pod)}
 
 
 if __name__ == "__main__":

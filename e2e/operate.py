@@ -14,10 +14,11 @@ import subprocess
 import sys
 import time
 import urllib.parse
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
-from cluster import CHART, Namespace, is_ready, load_image, outside_service, restarts, use_testbed
+from cluster import CHART, Namespace, is_ready, load_image, use_testbed
 from documents import EXAMPLES, commands_of_example
 from generated_market import SYMBOLS, GeneratedMarket
 from judge.postgres import Postgres
@@ -28,6 +29,7 @@ from steps import CHECKOUT, Failed, Test, command, wait_until
 PIPELINE = "quickstart"
 OPERATE = Namespace("operate")
 kubectl = OPERATE.kubectl
+pods, ready_pods = partial(OPERATE.pod_names, PIPELINE), partial(OPERATE.ready_pod_names, PIPELINE)
 SIMULATOR_PORT = 9080
 PARTITIONS = 3
 OPERATOR = "cryptopipeline-operator"
@@ -77,7 +79,7 @@ class OperateTest(Test):
         self.step("examples/keda.yaml is taken by KEDA's definition, and Prometheus answers its queries", self.keda)
         self.step("what was played is held, and nothing had to be repaired", self.nothing_was_missed)
         self.step("every trade is there once, every claim true", lambda: self.market.end_and_judge(self.database))
-        self.step("no worker restarted", self.no_worker_restarted)
+        self.step("no worker restarted", lambda: OPERATE.nothing_restarted(f"app.kubernetes.io/instance={PIPELINE}"))
         self.step("the pipeline goes, and with deletionPolicy Delete its topic and its tables", self.delete_pipeline)
         self.step("the chart and its definition go", OPERATE.leave)
 
@@ -99,10 +101,7 @@ class OperateTest(Test):
 
     def apply_pipeline(self) -> None:
         """The quickstart, in a schema of its own."""
-        bootstrap_port = int(os.environ["KAFKA_BOOTSTRAP_PODS"].rpartition(":")[2])
-        for name, port, target in (("kafka", 9092, bootstrap_port), ("exchange-sim", SIMULATOR_PORT, SIMULATOR_PORT)):
-            OPERATE.apply(outside_service(name, port, self.host, target))
-        OPERATE.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "postgres"}, "stringData": {"uri": os.environ["POSTGRES_URL_PODS"]}}])
+        OPERATE.lead_to_testbed(SIMULATOR_PORT)
         self.market.start()
         kubectl("apply", "-f", str(EXAMPLES / "quickstart.yaml"), "--dry-run=server")
         manifest = (EXAMPLES / "quickstart.yaml").read_text(encoding="utf-8")
@@ -197,7 +196,7 @@ class OperateTest(Test):
         """A schema as an operator of the next release would leave it, which has only added to it."""
         newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99, 'of the next release', true, '', 0)"
         self.database.execute(newer)
-        kubectl("wait", f"--for=jsonpath={{.status.conditions[?(@.type=='SchemaReady')].reason}}=SchemaTooNew", f"cpl/{PIPELINE}", "--timeout=60s")
+        kubectl("wait", "--for=jsonpath={.status.conditions[?(@.type=='SchemaReady')].reason}=SchemaTooNew", f"cpl/{PIPELINE}", "--timeout=60s")
         print(f"   {OPERATE.conditions(PIPELINE)['SchemaReady']['message']}", flush=True)
         # Those that run, and one that is started now.
         gone = sorted(pods("aggregator"))[0]
@@ -251,10 +250,7 @@ class OperateTest(Test):
 
     def nothing_was_missed(self) -> None:
         self.market.wait_until_held(self.database)
-        (repairer,) = pods("repairer")
-        status = json.loads(kubectl("get", "--raw", f"/api/v1/namespaces/{OPERATE.name}/pods/{repairer}:8080/proxy/status"))
-        if status["tradesRepaired"]:
-            raise Failed(f"{status['tradesRepaired']} trades had to be repaired")
+        OPERATE.nothing_is_repaired(PIPELINE)
 
     def scale_down(self) -> None:
         """The one that goes says that it does; nobody waits for its session to end."""
@@ -319,11 +315,6 @@ class OperateTest(Test):
             if trigger["name"] == "rate" and value <= 0:
                 raise Failed("trades flow, and their rate is 0")
         kubectl("delete", "crd", "scaledobjects.keda.sh", "--timeout=60s")
-
-    def no_worker_restarted(self) -> None:
-        """None of the pipeline's."""
-        if restarted := [pod["metadata"]["name"] for pod in OPERATE.items("pods", f"app.kubernetes.io/instance={PIPELINE}") if restarts(pod) > 0]:
-            raise Failed(f"restarted: {', '.join(restarted)}")
 
     def delete_pipeline(self) -> None:
         kubectl("delete", "cpl", PIPELINE, "--timeout=60s")
@@ -400,15 +391,6 @@ def all_worker_pods() -> list[dict]:
 
 def worker_pods() -> set[str]:
     return {pod["metadata"]["name"] for pod in all_worker_pods()}
-
-
-def pods(role: str) -> set[str]:
-    """Names of the pods of a role that are not going away."""
-    return {pod["metadata"]["name"] for pod in OPERATE.staying_pods(PIPELINE, role)}
-
-
-def ready_pods(role: str) -> set[str]:
-    return {pod["metadata"]["name"] for pod in OPERATE.staying_pods(PIPELINE, role) if is_ready(pod)}
 
 
 def follow_log(pod: str) -> subprocess.Popen:

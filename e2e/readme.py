@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 
 import demo
-from cluster import DEFINITION, Namespace, restarts, use_testbed
+from cluster import DEFINITION, Namespace, use_testbed
 from documents import DEMO_OF_A_RECORDING, EXAMPLES, ON_KIND, ON_THIS_MACHINE, RUN_LOCAL
 from documents import commands_of_example, every_command_is_run, section_of_readme
 from steps import CHECKOUT, Failed, Test, command, wait_until
@@ -230,9 +230,8 @@ class OnKind(Test):
         wait_until("every column has its value", 90, all_are_printed)
 
     def no_pod_restarted(self) -> None:
-        pods = [*self.default.items("pods"), *self.beside.items("pods")]
-        if restarted := [pod["metadata"]["name"] for pod in pods if restarts(pod) > 0]:
-            raise Failed(f"restarted: {', '.join(restarted)}")
+        self.default.nothing_restarted()
+        self.beside.nothing_restarted()
 
     def leave(self) -> None:
         """The chart keeps its definition, StatefulSets keep their volumes: both go by name."""

@@ -11,9 +11,10 @@ import secrets
 import subprocess
 import sys
 import urllib.parse
+from functools import partial
 from pathlib import Path
 
-from cluster import Namespace, is_ready, load_image, restarts, use_testbed
+from cluster import Namespace, is_ready, load_image, use_testbed
 from documents import EXAMPLES, commands_of_example
 from generated_market import SYMBOLS, GeneratedMarket
 from judge.postgres import Postgres
@@ -22,6 +23,7 @@ from steps import CHECKOUT, Failed, Test, command, wait_until
 PIPELINE = "secure"
 SECURE = Namespace("secure")
 kubectl = SECURE.kubectl
+pods = partial(SECURE.pod_names, PIPELINE)
 # What the example calls them.
 BROKER = "my-cluster-kafka-bootstrap:9093"
 USER, BROKER_CA = "market-user", "my-cluster-cluster-ca-cert"
@@ -109,7 +111,7 @@ class SecureTest(Test):
 
     def rotate(self) -> None:
         """First at the servers, then in the Secrets: what is connected stays so."""
-        self.nothing_is_repaired()
+        SECURE.nothing_is_repaired(PIPELINE)
         # Of pods that are about to go.
         self.logs = self.logs_of_pods()
         before = {role: pods(role) for role in ROLES}
@@ -137,23 +139,14 @@ class SecureTest(Test):
 
     def went_on(self) -> None:
         self.market.wait_until_held(self.database)
-        self.nothing_is_repaired()
-
-    def nothing_is_repaired(self) -> None:
-        repaired = [self.repairer_status(pod)["tradesRepaired"] for pod in pods("repairer")]
-        if any(repaired):
-            raise Failed(f"{sum(repaired)} trades had to be repaired")
-
-    def repairer_status(self, pod: str) -> dict:
-        return json.loads(kubectl("get", "--raw", f"/api/v1/namespaces/{SECURE.name}/pods/{pod}:8080/proxy/status"))
+        SECURE.nothing_is_repaired(PIPELINE)
 
     def nothing_is_told(self) -> None:
         told = [kubectl("get", "cpl,deployments,replicasets,pods,configmaps,events", "-o", "json"), *self.logs, *self.logs_of_pods()]
         for text in told:
             if any(password in text for password in self.passwords):
                 raise Failed("a password is told")
-        if restarted := [pod["metadata"]["name"] for pod in SECURE.items("pods") if restarts(pod) > 0]:
-            raise Failed(f"restarted: {', '.join(restarted)}")
+        SECURE.nothing_restarted()
         print(f"   {sum(map(len, told))} characters looked through", flush=True)
 
     def delete_pipeline(self) -> None:
@@ -197,10 +190,6 @@ def psql(url: str, statement: str) -> str:
 
 def password_of(url: str) -> str:
     return urllib.parse.urlsplit(url).password or ""
-
-
-def pods(role: str) -> set[str]:
-    return {pod["metadata"]["name"] for pod in SECURE.staying_pods(PIPELINE, role)}
 
 
 def is_replaced(role: str, before: set[str]) -> bool:
