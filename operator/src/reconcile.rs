@@ -24,7 +24,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use apply::{Applied, apply};
-use describe::{EventDraft, Findings, announce, describe, events};
+use describe::{EventDraft, Findings, announce, deeds, describe, turns};
 use lag::flush_interval;
 use memory::Memory;
 use observe::gather::observe;
@@ -88,6 +88,8 @@ async fn take_steps(
         Ok(plan) => apply(pipeline, plan, &observation, context, &mut memory.marks).await,
         Err(_) => Applied::default(),
     };
+    // At once: a deed is done in one reconcile, and what follows may end this one early.
+    publish_events(pipeline, &deeds(&applied), context).await;
     if plan.is_ok() && observation.is_first() && says_something_of(pipeline) {
         // An operator that has only just begun knows less than the one before it has said: the first looks are soon here.
         return Ok(());
@@ -107,7 +109,7 @@ async fn take_steps(
     let status = describe(&findings, now);
     patch_status(pipeline, &status, context).await?;
     memory.note_written_status(pipeline, status.clone());
-    publish_events(pipeline, &events(pipeline.status.as_ref(), &status, &applied), context).await;
+    publish_events(pipeline, &turns(pipeline.status.as_ref(), &status), context).await;
     Ok(())
 }
 

@@ -26,7 +26,7 @@ use super::observe::{Observed, Workload};
 use super::plan::{Complaint, PipelinePlan, TopicStep, WorkloadStep, markets};
 
 pub use deletion::describe_deletion;
-pub use events::{EventDraft, events};
+pub use events::{EventDraft, deeds, turns};
 
 /// How many markets the status names.
 const MAX_UNHEALTHY_SYMBOLS: usize = 20;

@@ -6,7 +6,7 @@ use crds::CryptoPipelineStatus;
 use crds::condition::{ConditionKind, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::reconcile::apply::Applied;
+use crate::reconcile::apply::{Applied, Deed};
 
 /// An Event to be published.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,23 +19,24 @@ pub struct EventDraft {
     pub note: String,
 }
 
-/// The Events that tell of the step from `previous` to `next` and of what was done in between.
+/// The Events that tell of what was done.
 #[must_use]
-pub fn events(
-    previous: Option<&CryptoPipelineStatus>,
-    next: &CryptoPipelineStatus,
-    applied: &Applied,
-) -> Vec<EventDraft> {
-    let deeds = applied.deeds.iter().map(|deed| EventDraft {
+pub fn deeds(applied: &Applied) -> Vec<EventDraft> {
+    let draft = |deed: &Deed| EventDraft {
         is_warning: false,
         reason: deed.reason.to_owned(),
         note: deed.message.clone(),
-    });
+    };
+    applied.deeds.iter().map(draft).collect()
+}
+
+/// The Events that tell of the step from `previous` to `next`.
+#[must_use]
+pub fn turns(previous: Option<&CryptoPipelineStatus>, next: &CryptoPipelineStatus) -> Vec<EventDraft> {
     // The summary repeats what the others say; one Event for each is enough.
     let mut told = BTreeSet::new();
     let turned = next.conditions.iter().filter(|condition| has_turned(previous, condition));
-    let turned = turned.filter_map(event).filter(|event| told.insert(event.clone()));
-    deeds.chain(turned).collect()
+    turned.filter_map(event).filter(|event| told.insert(event.clone())).collect()
 }
 
 /// Whether the condition says something else than before. Something that is still not known is no news, whatever
@@ -79,7 +80,6 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
-    use crate::reconcile::apply::Deed;
 
     fn status(conditions: &[(ConditionKind, &str, Reason)]) -> CryptoPipelineStatus {
         let condition = |(kind, status, reason): &(ConditionKind, &str, Reason)| Condition {
@@ -107,8 +107,8 @@ mod tests {
             (ConditionKind::Ready, "False", Reason::SecretNotFound),
             (ConditionKind::Stalled, "True", Reason::SecretNotFound),
         ]);
-        assert_eq!(reasons(&events(None, &next, &Applied::default())), [("SecretNotFound", true)]);
-        assert_eq!(events(Some(&next), &next, &Applied::default()), []);
+        assert_eq!(reasons(&turns(None, &next)), [("SecretNotFound", true)]);
+        assert_eq!(turns(Some(&next), &next), []);
     }
 
     #[test]
@@ -116,20 +116,17 @@ mod tests {
         let away = status(&[(ConditionKind::TopicReady, "Unknown", Reason::BrokerUnreachable)]);
         let back = status(&[(ConditionKind::TopicReady, "True", Reason::TopicAsDeclared)]);
         let unread = status(&[(ConditionKind::TopicReady, "Unknown", Reason::NotReadYet)]);
-        assert_eq!(reasons(&events(Some(&back), &away, &Applied::default())), [("BrokerUnreachable", true)]);
-        assert_eq!(reasons(&events(Some(&away), &back, &Applied::default())), [("TopicAsDeclared", false)]);
-        assert_eq!(events(None, &unread, &Applied::default()), []);
+        assert_eq!(reasons(&turns(Some(&back), &away)), [("BrokerUnreachable", true)]);
+        assert_eq!(reasons(&turns(Some(&away), &back)), [("TopicAsDeclared", false)]);
+        assert_eq!(turns(None, &unread), []);
         let still_unknown = status(&[(ConditionKind::TopicReady, "Unknown", Reason::WorkersNotAnswering)]);
-        assert_eq!(events(Some(&unread), &still_unknown, &Applied::default()), []);
+        assert_eq!(turns(Some(&unread), &still_unknown), []);
     }
 
     #[test]
     fn every_deed_is_told() {
         let deed = Deed { reason: "TopicGrown", message: "topic t: 3 -> 6 partitions".to_owned() };
         let applied = Applied { deeds: vec![deed], ..Applied::default() };
-        assert_eq!(
-            reasons(&events(None, &CryptoPipelineStatus::default(), &applied)),
-            [("TopicGrown", false)]
-        );
+        assert_eq!(reasons(&deeds(&applied)), [("TopicGrown", false)]);
     }
 }

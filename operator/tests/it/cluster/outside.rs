@@ -1,5 +1,6 @@
 //! What is refused or waited for because of what lies outside the cluster: a condition and an Event each.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::json;
@@ -46,6 +47,20 @@ async fn a_dead_broker_or_database_is_waited_for_and_delays_nobody_else() {
     // It is tried again: once it is there, the pipeline goes on.
     lab.create_secret("nowhere", &lab.postgres_url).await;
     lab.said("baseless", "Ready", "True/AllReady").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_is_told_although_a_database_does_not_answer_yet() {
+    let Some(lab) = Lab::enter().await else { return };
+    lab.start_operator().await;
+    // Connections are taken and nothing is ever said: it is not known for seconds how this database is.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://market@{}/market", silent.local_addr().unwrap());
+    lab.create_secret("silent", &url).await;
+    let mut manifest = lab.manifest("early");
+    manifest["spec"]["database"]["connectionSecret"]["name"] = json!("silent");
+    lab.apply(&manifest).await.unwrap();
+    lab.event("early", "TopicCreated").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
