@@ -195,7 +195,7 @@ fn on_failure(pipeline: Arc<CryptoPipeline>, error: &ReconcileError, context: Ar
         error_text,
         "not reconciled"
     );
-    context.metrics.reconcile_failed(&error.to_string());
+    context.metrics.reconcile_failed(error.reason());
     Action::requeue(AFTER_FAILURE)
 }
 

@@ -13,7 +13,6 @@ use operator::leader::{Contender, Pace};
 use operator::metrics::Metrics;
 use operator::reconcile::desired::{Installation, WorkerImage};
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 use runtime::error_chain::error_chain;
 use runtime::health::{self, Probes};
 use serde::Serialize;
@@ -110,7 +109,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let shutdown = runtime::shutdown::on_signals()?;
     let client = kube::Client::try_default().await.context("cannot find out how to reach the API server")?;
     let metrics = Metrics::default();
-    let mut registry = Registry::default();
+    let mut registry = runtime::metrics::registry("operator", env!("CARGO_PKG_VERSION"));
     metrics.register(&mut registry);
     let first_lists = FirstLists::default();
     let listener =

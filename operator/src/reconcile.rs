@@ -49,6 +49,21 @@ pub enum ReconcileError {
     Delete(#[source] kube::Error),
 }
 
+impl ReconcileError {
+    /// Every reason that there is.
+    pub const REASONS: [&str; 3] = ["status", "finalizer", "delete"];
+
+    /// In one word, for metrics.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+            Self::Finalizer(_) => "finalizer",
+            Self::Delete(_) => "delete",
+        }
+    }
+}
+
 /// Brings one pipeline a step closer to what its spec says, and says how it is.
 ///
 /// # Errors
@@ -97,7 +112,10 @@ async fn take_steps(
     let now = Timestamp::now();
     let holes = holes::count_holes(&mut memory.holes, &observation.observed, now);
     let lag = memory.lag.update(&observation.observed, flush_interval(&pipeline.spec), now);
-    context.metrics.pipelines.note(pipeline, &observation.observed, lag.as_ref(), || context.stores.uids());
+    context
+        .metrics
+        .pipelines
+        .note(pipeline, &observation.observed, holes.as_ref(), lag.as_ref(), || context.stores.uids());
     let findings = Findings {
         pipeline,
         observed: &observation.observed,

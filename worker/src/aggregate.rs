@@ -9,6 +9,7 @@ mod batch;
 mod committer;
 mod consumer;
 mod maintenance;
+pub mod metrics;
 mod pipeline;
 mod state;
 

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crds::worker_settings::{AggregatorSettings, DATABASE_URL_ENV, ProducerSettings, RepairerSettings};
 use prometheus_client::registry::Registry;
 use runtime::health::{self, Probes};
-use runtime::{shutdown, telemetry, tls};
+use runtime::{metrics, shutdown, telemetry, tls};
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -77,7 +77,7 @@ async fn main() -> anyhow::Result<()> {
 async fn produce(arguments: &WorkerArguments, shutdown: CancellationToken) -> anyhow::Result<()> {
     let settings: ProducerSettings = read_settings(&arguments.settings)?;
     let state = Arc::new(ProducerState::new(&settings.source));
-    let mut registry = Registry::default();
+    let mut registry = registry();
     produce::metrics::register(&mut registry, Arc::clone(&state));
     // The answers stay up during the drain.
     let answers = CancellationToken::new();
@@ -96,8 +96,9 @@ async fn produce(arguments: &WorkerArguments, shutdown: CancellationToken) -> an
 async fn aggregate(arguments: DatabaseArguments, shutdown: CancellationToken) -> anyhow::Result<()> {
     let DatabaseArguments { worker, database_url } = arguments;
     let settings: AggregatorSettings = read_settings(&worker.settings)?;
-    let mut registry = Registry::default();
-    let state = Arc::new(AggregatorState::new(&mut registry));
+    let state = Arc::new(AggregatorState::default());
+    let mut registry = registry();
+    aggregate::metrics::register(&mut registry, Arc::clone(&state));
     // The answers stay up during the drain.
     let answers = CancellationToken::new();
     let server = serve(worker.listen, Arc::clone(&state), registry, answers.clone()).await?;
@@ -116,9 +117,10 @@ async fn aggregate(arguments: DatabaseArguments, shutdown: CancellationToken) ->
 async fn repair(arguments: DatabaseArguments, shutdown: CancellationToken) -> anyhow::Result<()> {
     let DatabaseArguments { worker, database_url } = arguments;
     let settings: RepairerSettings = read_settings(&worker.settings)?;
-    let mut registry = Registry::default();
     let sources = settings.sources.iter().map(|source| source.name.as_str());
-    let state = Arc::new(RepairerState::new(sources, &mut registry));
+    let state = Arc::new(RepairerState::new(sources));
+    let mut registry = registry();
+    repair::metrics::register(&mut registry, Arc::clone(&state));
     let answers = CancellationToken::new();
     let server = serve(worker.listen, Arc::clone(&state), registry, answers.clone()).await?;
     let context = RepairContext {
@@ -131,6 +133,10 @@ async fn repair(arguments: DatabaseArguments, shutdown: CancellationToken) -> an
     repair::run(settings, context, shutdown).await?;
     answers.cancel();
     server.await.context("the http server has panicked")?.context("the http server has failed")
+}
+
+fn registry() -> Registry {
+    metrics::registry("worker", env!("CARGO_PKG_VERSION"))
 }
 
 /// Answers on `listen`, if that is given, until `shutdown`.

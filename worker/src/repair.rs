@@ -8,6 +8,8 @@
 //! restart the ledger says what is missing.
 
 mod backlog;
+mod database_room;
+pub mod metrics;
 mod publisher;
 mod queue;
 mod reply;
@@ -119,6 +121,7 @@ pub async fn run(
         )?;
         tasks.spawn(repairer.keep_repairing(shutdown.clone()));
     }
+    tasks.spawn(database_room::keep_asking(store.clone(), state, shutdown));
     while let Some(ended) = tasks.join_next().await {
         ended?;
     }

@@ -6,6 +6,7 @@ pub mod error_chain;
 pub mod health;
 pub mod kafka;
 pub mod kafka_admin;
+pub mod metrics;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

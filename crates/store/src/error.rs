@@ -119,6 +119,9 @@ pub enum FlushError {
 }
 
 impl FlushError {
+    /// Every reason that there is.
+    pub const REASONS: [&str; 3] = ["offset_moved", "outcome_unknown", "database_error"];
+
     /// The word that metrics and the status use.
     #[must_use]
     pub const fn reason(&self) -> &'static str {

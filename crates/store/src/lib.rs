@@ -31,9 +31,9 @@ pub use flush::Flusher;
 pub use history::{HistoryStart, HistoryStep, LoadedFile, MOST_HISTORY_TRADES, MarketHistory, TradeChain};
 pub use hole_watch::{HoleReport, HoleWatch, LedgerLook, Missing, known_of_hole};
 pub use model::{
-    CandleQuery, CandleRow, Claim, ConnectOptions, FlushBatch, FlushReport, FlushSettings, HeadProbe,
-    HeadState, Hole, MAX_HOLES, MarketBatch, MarketLedger, Owner, PartitionPosition, PartitionProgress,
-    RefusedIds, RefusedTrades, Retention, UnreadableRecord,
+    CandleQuery, CandleRow, Claim, ConnectOptions, DatabaseRoom, FlushBatch, FlushReport, FlushSettings,
+    HeadProbe, HeadState, Hole, MAX_HOLES, MarketBatch, MarketLedger, Owner, PartitionPosition,
+    PartitionProgress, RefusedIds, RefusedTrades, Retention, UnreadableRecord,
 };
 
 pub use rebuild::Rebuilt;
@@ -523,5 +523,13 @@ impl Store {
     /// Where the database cannot be written; trying again is safe.
     pub async fn retain(&self, retention: Retention, now_us: i64) -> Result<(), StoreError> {
         on_backend!(self, database => database.retain(retention, now_us).await)
+    }
+
+    /// How much room the database takes. Of other users' transactions only those that this one may see count.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn room(&self) -> Result<DatabaseRoom, StoreError> {
+        on_backend!(self, database => database.room().await)
     }
 }

@@ -1,5 +1,6 @@
 //! What the store takes and gives, whichever the database.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use market::{IdRestart, Interval, Market, Record, RefusalReason, RefusedTrade};
@@ -325,4 +326,15 @@ pub struct FlushReport {
     pub trades_duplicate: i64,
     /// Records set aside, by reason.
     pub set_aside: Vec<(&'static str, i64)>,
+}
+
+/// How much room a database takes, and since when it cannot give any back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseRoom {
+    /// The whole database in bytes, other schemas included.
+    pub database_bytes: u64,
+    /// Each table of this schema in bytes, with its days, indexes and large values; empty where that cannot be told.
+    pub table_bytes: BTreeMap<String, u64>,
+    /// The age of the oldest transaction that keeps removed rows, zero if there is none; `None` where that cannot be told.
+    pub oldest_snapshot: Option<Duration>,
 }

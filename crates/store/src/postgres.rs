@@ -9,6 +9,7 @@ mod history;
 mod queries;
 mod rebuild;
 mod rights;
+mod room;
 mod rows;
 mod series;
 mod types;

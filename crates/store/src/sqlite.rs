@@ -5,6 +5,7 @@ mod flush;
 mod history;
 mod queries;
 mod rebuild;
+mod room;
 mod rows;
 mod series;
 

@@ -13,6 +13,7 @@ mod kraken;
 mod rebuild;
 mod refused;
 mod retention;
+mod room;
 mod series;
 
 use std::time::Duration;
@@ -108,6 +109,7 @@ suite! {
     series::every_wished_trade_of_a_new_series_is_missing_until_it_is_held,
     retention::days_below_the_floor_are_dropped_and_claim_nothing,
     retention::trades_below_the_floor_enter_the_ledger_only,
+    room::days_count_as_their_table,
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,8 @@ use jiff::Timestamp;
 
 /// A database that does not answer for this long is gone; whatever it was told may have happened.
 const LONGEST_FLUSH: Duration = Duration::from_secs(60);
+/// The reason of a flush that took longer.
+pub(super) const TIMEOUT: &str = "timeout";
 
 /// A batch, and whom to tell how it ended.
 pub(super) struct CommitRequest {
@@ -62,7 +64,7 @@ pub(super) async fn commit_batches(
             }
             Err(_) => {
                 flusher.forget();
-                state.note_failed_flush("timeout", format!("no answer within {} s", LONGEST_FLUSH.as_secs()));
+                state.note_failed_flush(TIMEOUT, format!("no answer within {} s", LONGEST_FLUSH.as_secs()));
                 Committed::Failed
             }
         };

@@ -1,19 +1,16 @@
-//! What an aggregator knows about itself: its `/status`, its `/readyz` and its metrics.
+//! What an aggregator knows about itself: its `/status` and its `/readyz`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crds::worker_status::{AggregatorStatus, DependencyStatus, PartitionStatus};
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
 use runtime::broker_health::BrokerHealth;
 use runtime::health::Probes;
+use runtime::metrics::count;
 use store::FlushReport;
+
+use super::metrics::{Figures, PartitionLabel, ReasonLabel};
 
 /// Shared by everything that an aggregator consists of, and by whoever watches it.
 #[derive(Debug)]
@@ -21,7 +18,7 @@ pub struct AggregatorState {
     /// The broker, as the consumer's client sees it.
     pub(super) broker: BrokerHealth,
     inner: Mutex<Inner>,
-    metrics: Metrics,
+    pub(super) figures: Figures,
 }
 
 #[derive(Debug, Default)]
@@ -34,80 +31,14 @@ struct Inner {
     status: AggregatorStatus,
 }
 
-#[derive(Debug)]
-struct Metrics {
-    records_read: Counter,
-    trades_new: Counter,
-    trades_duplicate: Counter,
-    records_set_aside: Family<ReasonLabel, Counter>,
-    flushes_retried: Family<ReasonLabel, Counter>,
-    lag: Family<PartitionLabel, Gauge>,
-    flush_duration: Histogram,
-    commit_latency: Histogram,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartitionLabel {
-    partition: i32,
+impl Default for AggregatorState {
+    /// A state that knows nothing yet.
+    fn default() -> Self {
+        Self { broker: BrokerHealth::default(), inner: Mutex::default(), figures: Figures::new() }
+    }
 }
 
 impl AggregatorState {
-    /// A state that knows nothing yet; its metrics are entered in `registry`.
-    #[must_use]
-    pub fn new(registry: &mut Registry) -> Self {
-        let metrics = Metrics {
-            records_read: Counter::default(),
-            trades_new: Counter::default(),
-            trades_duplicate: Counter::default(),
-            records_set_aside: Family::default(),
-            flushes_retried: Family::default(),
-            lag: Family::default(),
-            flush_duration: Histogram::new(exponential_buckets(0.000_5, 2.0, 16)),
-            commit_latency: Histogram::new(exponential_buckets(0.001, 1.5, 26)),
-        };
-        let registry = registry.sub_registry_with_prefix("cryptopipeline_aggregator");
-        registry.register("records_read", "Records read and committed", metrics.records_read.clone());
-        registry.register("trades_new", "Trades that were new to the ledger", metrics.trades_new.clone());
-        registry.register(
-            "trades_duplicate",
-            "Trades that the ledger held",
-            metrics.trades_duplicate.clone(),
-        );
-        registry.register(
-            "records_set_aside",
-            "Records kept in the table set_aside, by reason",
-            metrics.records_set_aside.clone(),
-        );
-        registry.register(
-            "flushes_retried",
-            "Batches thrown away and read again, by reason",
-            metrics.flushes_retried.clone(),
-        );
-        registry.register(
-            "lag_records",
-            "Records not yet committed, by assigned partition",
-            metrics.lag.clone(),
-        );
-        registry.register_with_unit(
-            "flush_duration",
-            "Begin to commit of a flush",
-            Unit::Seconds,
-            metrics.flush_duration.clone(),
-        );
-        registry.register_with_unit(
-            "commit_latency",
-            "Exchange's event time of the oldest record of a flush to its commit",
-            Unit::Seconds,
-            metrics.commit_latency.clone(),
-        );
-        Self { broker: BrokerHealth::default(), inner: Mutex::default(), metrics }
-    }
-
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,6 +46,10 @@ impl AggregatorState {
     /// The database answered, or why it did not.
     pub(super) fn note_database(&self, answer: Result<(), String>) {
         self.inner().database = Some(answer);
+    }
+
+    pub(super) fn database_is_available(&self) -> bool {
+        matches!(self.inner().database, Some(Ok(())))
     }
 
     pub(super) fn note_flush(&self, report: &FlushReport, took: Duration, latency_us: Option<i64>) {
@@ -130,23 +65,24 @@ impl AggregatorState {
             status.trades_duplicate += unsigned(report.trades_duplicate);
             status.records_set_aside += unsigned(set_aside);
         }
-        self.metrics.records_read.inc_by(unsigned(report.records_read));
-        self.metrics.trades_new.inc_by(unsigned(report.trades_new));
-        self.metrics.trades_duplicate.inc_by(unsigned(report.trades_duplicate));
+        self.figures.records_read.inc_by(unsigned(report.records_read));
+        self.figures.trades_new.inc_by(unsigned(report.trades_new));
+        self.figures.trades_duplicate.inc_by(unsigned(report.trades_duplicate));
         for (reason, count) in &report.set_aside {
             let label = ReasonLabel { reason: (*reason).to_owned() };
-            self.metrics.records_set_aside.get_or_create(&label).inc_by(unsigned(*count));
+            self.figures.records_set_aside.get_or_create(&label).inc_by(unsigned(*count));
         }
-        self.metrics.flush_duration.observe(took.as_secs_f64());
+        self.figures.flush_duration.observe(took.as_secs_f64());
+        self.figures.flush_records.observe(count(unsigned(report.records_read)));
         if let Some(latency_us) = latency_us {
-            self.metrics.commit_latency.observe(Duration::from_micros(unsigned(latency_us)).as_secs_f64());
+            self.figures.commit_latency.observe(Duration::from_micros(unsigned(latency_us)).as_secs_f64());
         }
     }
 
     pub(super) fn note_failed_flush(&self, reason: &str, message: String) {
         let mut inner = self.inner();
         *inner.status.flushes_retried.entry(reason.to_owned()).or_default() += 1;
-        self.metrics.flushes_retried.get_or_create(&ReasonLabel { reason: reason.to_owned() }).inc();
+        self.figures.flushes_retried.get_or_create(&ReasonLabel { reason: reason.to_owned() }).inc();
         // Another writer is no fault of the database.
         if reason != "offset_moved" {
             inner.database = Some(Err(message));
@@ -158,7 +94,7 @@ impl AggregatorState {
         let mut inner = self.inner();
         inner.joined = true;
         let known = std::mem::take(&mut inner.partitions);
-        self.metrics.lag.clear();
+        self.figures.lag.clear();
         inner.partitions = positions
             .map(|(partition, next_offset)| {
                 let end_offset = known.get(&partition).and_then(|status| status.end_offset);
@@ -184,7 +120,7 @@ impl AggregatorState {
             if let Some(status) = inner.partitions.get_mut(&partition) {
                 status.end_offset = Some(end_offset);
                 let lag = end_offset.saturating_sub(status.next_offset).max(0);
-                self.metrics.lag.get_or_create(&PartitionLabel { partition }).set(lag);
+                self.figures.lag.get_or_create(&PartitionLabel { partition }).set(lag);
             }
         }
     }

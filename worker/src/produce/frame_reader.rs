@@ -38,6 +38,7 @@ pub(crate) struct FrameReader {
 impl FrameReader {
     /// Takes a message that came at `now`.
     pub(crate) fn take(&mut self, message: &Message, now: Instant) -> Option<Notice> {
+        self.state.note_frame(now);
         let text = match message {
             Message::Text(text) => text.as_str(),
             Message::Binary(bytes) => {

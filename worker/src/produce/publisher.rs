@@ -89,6 +89,7 @@ impl Publisher {
 
     /// Publishes a trade of the symbol at `place`. Never waits.
     pub(crate) fn publish(&self, place: usize, trade: &Trade) {
+        self.state.records_accepted.add(1);
         let mut outbox = self.outbox();
         if outbox.waiting.is_empty() && self.hand_over(place, trade, &mut outbox.value) == Handed::Over {
             return;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use crds::worker_settings::SourceSettings;
 use crds::worker_status::{DependencyStatus, MalformedFrames, ProducerStatus};
@@ -24,9 +25,14 @@ pub struct ProducerState {
     pub(crate) feeds: SymbolFeeds,
     pub(crate) broker: BrokerHealth,
     pub(crate) trades_received: Counter,
+    /// Records that were given to the publisher; those not published nor dropped wait.
+    pub(crate) records_accepted: Counter,
     pub(crate) records_published: Counter,
     pub(crate) records_dropped: Counter,
     pub(crate) reconnects: Counter,
+    began: Instant,
+    /// In milliseconds since `began`, one more so that 0 is none.
+    last_frame_ms: AtomicU64,
     weight_used: AtomicU32,
     malformed_frames: Mutex<BTreeMap<&'static str, MalformedFrames>>,
     /// What is wrong with the exchange, by the part that it is wrong with.
@@ -57,9 +63,12 @@ impl ProducerState {
             feeds: SymbolFeeds::new(&source.venue, &source.symbols),
             broker: BrokerHealth::default(),
             trades_received: Counter::default(),
+            records_accepted: Counter::default(),
             records_published: Counter::default(),
             records_dropped: Counter::default(),
             reconnects: Counter::default(),
+            began: Instant::now(),
+            last_frame_ms: AtomicU64::new(0),
             weight_used: AtomicU32::new(0),
             malformed_frames: Mutex::default(),
             exchange_problems: Mutex::default(),
@@ -118,6 +127,26 @@ impl ProducerState {
     /// Nothing is wrong with `part` any more.
     pub(crate) fn clear_problem(&self, part: &str) {
         lock(&self.exchange_problems).remove(part);
+    }
+
+    /// Records that wait for the broker.
+    pub(crate) fn records_buffered(&self) -> u64 {
+        // What has left is read first: of what comes meanwhile there may be too many, but never fewer than none.
+        let left = self.records_published.get() + self.records_dropped.get();
+        self.records_accepted.get().saturating_sub(left)
+    }
+
+    /// A frame came at `now`, of whatever connection.
+    pub(crate) fn note_frame(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.began).as_millis();
+        self.last_frame_ms
+            .store(u64::try_from(since).unwrap_or(u64::MAX).saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// How long ago at `now` the last frame came, if one has.
+    pub(crate) fn last_frame_age(&self, now: Instant) -> Option<Duration> {
+        let at_ms = self.last_frame_ms.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(now.saturating_duration_since(self.began + Duration::from_millis(at_ms)))
     }
 
     /// The request weight that the exchange counted last.

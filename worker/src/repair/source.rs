@@ -291,6 +291,9 @@ impl SourceRepairer {
             }
         }
         self.absent.retain(|(market, _), _| report.missing.contains_key(market));
+        let queued = report.missing.iter().filter(|(market, _)| !restarted(market));
+        let queued = queued.map(|(_, missing)| u64::try_from(missing.trades).unwrap_or_default()).sum();
+        self.state.note_queued(&self.name, queued);
         self.state.note_unavailable(&self.name, self.queue.unavailable());
         Ok(())
     }

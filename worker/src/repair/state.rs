@@ -1,4 +1,4 @@
-//! What a repairer knows about itself: its `/status`, its `/readyz` and its metrics.
+//! What a repairer knows about itself: its `/status` and its `/readyz`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,27 +7,13 @@ use crds::worker_status::{
     DependencyStatus, RepairerStatus, SourceHistoryStatus, UnavailableHole, UndecidedCheck,
 };
 use market::Market;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
 use runtime::health::Probes;
-use store::{CheckVerdict, Hole};
+use store::{CheckVerdict, DatabaseRoom, Hole};
 
 /// Shared by everything that a repairer consists of, and by whoever watches it.
 #[derive(Debug)]
 pub struct RepairerState {
     inner: Mutex<Inner>,
-    trades_repaired: Counter,
-    ids_voided: Counter,
-    candles_checked: Family<VerdictLabel, Counter>,
-    history_trades: Counter,
-    trades_refused: Counter,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct VerdictLabel {
-    verdict: &'static str,
 }
 
 #[derive(Debug, Default)]
@@ -35,12 +21,28 @@ struct Inner {
     status: RepairerStatus,
     unavailable: BTreeMap<String, Vec<UnavailableHole>>,
     undecided: BTreeMap<String, Vec<UndecidedCheck>>,
+    /// How many trades are to be asked for, by source.
+    queued: BTreeMap<String, u64>,
+    /// Trades of daily files that were new to the ledger.
+    history_trades: u64,
+    database_room: Option<DatabaseRoom>,
+}
+
+/// What is not done yet of one source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Open {
+    /// Missing trades that are to be asked for.
+    pub(super) queued: u64,
+    /// Holes that were asked for in vain.
+    pub(super) unavailable: u64,
+    /// Candles of which it is not decided who is wrong.
+    pub(super) undecided: u64,
 }
 
 impl RepairerState {
-    /// A state that knows nothing yet of `sources`; its metrics are entered in `registry`.
+    /// A state that knows nothing yet of `sources`.
     #[must_use]
-    pub fn new<'a>(sources: impl Iterator<Item = &'a str>, registry: &mut Registry) -> Self {
+    pub fn new<'a>(sources: impl Iterator<Item = &'a str>) -> Self {
         let not_yet = || DependencyStatus { available: false, message: "not asked yet".to_owned() };
         let status = RepairerStatus {
             broker: not_yet(),
@@ -48,19 +50,7 @@ impl RepairerState {
             exchanges: sources.map(|source| (source.to_owned(), not_yet())).collect(),
             ..RepairerStatus::default()
         };
-        let [trades_repaired, ids_voided, history_trades, trades_refused] =
-            [(); 4].map(|()| Counter::default());
-        let registry = registry.sub_registry_with_prefix("cryptopipeline_repairer");
-        registry.register("trades_repaired", "Missing trades that were published", trades_repaired.clone());
-        registry.register("ids_voided", "Missing ids that were found not to exist", ids_voided.clone());
-        let candles_checked = Family::default();
-        let help = "Candles that were compared with the exchange's own, by verdict";
-        registry.register("candles_checked", help, candles_checked.clone());
-        let help = "Trades of daily files that were new to the ledger";
-        registry.register("history_trades_loaded", help, history_trades.clone());
-        registry.register("trades_refused", "Missing trades that cannot be held", trades_refused.clone());
-        let inner = Mutex::new(Inner { status, ..Inner::default() });
-        Self { inner, trades_repaired, ids_voided, candles_checked, history_trades, trades_refused }
+        Self { inner: Mutex::new(Inner { status, ..Inner::default() }) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -87,13 +77,11 @@ impl RepairerState {
     }
 
     pub(super) fn note_repaired(&self, trades: usize) {
-        self.trades_repaired.inc_by(trades as u64);
         self.inner().status.trades_repaired += trades as u64;
     }
 
     pub(super) fn note_voided(&self, ids: i64) {
         let ids = u64::try_from(ids).unwrap_or_default();
-        self.ids_voided.inc_by(ids);
         self.inner().status.ids_voided += ids;
     }
 
@@ -101,9 +89,7 @@ impl RepairerState {
     pub(super) fn note_checked(&self, verdicts: &[(CheckVerdict, usize)]) {
         let mut inner = self.inner();
         for (verdict, candles) in verdicts {
-            let verdict = verdict.as_str();
-            self.candles_checked.get_or_create(&VerdictLabel { verdict }).inc_by(*candles as u64);
-            *inner.status.candles_checked.entry(verdict.to_owned()).or_default() += *candles as u64;
+            *inner.status.candles_checked.entry(verdict.as_str().to_owned()).or_default() += *candles as u64;
         }
     }
 
@@ -132,11 +118,10 @@ impl RepairerState {
     }
 
     pub(crate) fn count_history(&self, trades: u64) {
-        self.history_trades.inc_by(trades);
+        self.inner().history_trades += trades;
     }
 
     pub(super) fn note_refused(&self, trades: usize) {
-        self.trades_refused.inc_by(trades as u64);
         self.inner().status.trades_refused += trades as u64;
     }
 
@@ -154,6 +139,38 @@ impl RepairerState {
             reason: reason.to_owned(),
         });
         self.inner().unavailable.insert(source.to_owned(), unavailable.collect());
+    }
+}
+
+impl RepairerState {
+    /// So many missing trades of `source` are to be asked for.
+    pub(super) fn note_queued(&self, source: &str, trades: u64) {
+        self.inner().queued.insert(source.to_owned(), trades);
+    }
+
+    /// How much room the database takes, if that could be asked.
+    pub(super) fn note_database_room(&self, room: Option<DatabaseRoom>) {
+        self.inner().database_room = room;
+    }
+
+    pub(super) fn database_room(&self) -> Option<DatabaseRoom> {
+        self.inner().database_room.clone()
+    }
+
+    /// Trades of daily files that were new to the ledger.
+    pub(super) fn history_trades(&self) -> u64 {
+        self.inner().history_trades
+    }
+
+    /// What is not done yet, by source that has been looked at.
+    pub(super) fn open(&self) -> BTreeMap<String, Open> {
+        let inner = self.inner();
+        let of = |source: &String, queued: &u64| Open {
+            queued: *queued,
+            unavailable: inner.unavailable.get(source).map_or(0, Vec::len) as u64,
+            undecided: inner.undecided.get(source).map_or(0, Vec::len) as u64,
+        };
+        inner.queued.iter().map(|(source, queued)| (source.clone(), of(source, queued))).collect()
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crds::worker_settings::{
     AggregationSettings, AggregatorSettings, DatabaseSettings, KafkaSettings, PipelineId,
 };
-use prometheus_client::registry::Registry;
 use runtime::health::Probes;
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::{KafkaAdmin, TopicToCreate};
@@ -110,7 +109,7 @@ impl Lab {
                 flush_interval_ms: 20,
             },
         };
-        let state = Arc::new(AggregatorState::new(&mut Registry::default()));
+        let state = Arc::new(AggregatorState::default());
         let context = AggregateContext {
             kafka: self.connection.clone(),
             database: self.database_url.as_str().into(),

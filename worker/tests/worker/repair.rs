@@ -9,7 +9,6 @@ use crds::worker_settings::{
 };
 use crds::worker_status::RepairerStatus;
 use exchange_sim::{Command, Running, SimulatorConfig, Speed, SymbolStatus, Trade, TradeLog};
-use prometheus_client::registry::Registry;
 use runtime::health::Probes;
 use serde_json::{Value, json};
 use store::{CandleQuery, HeadProbe, RefusedIds};
@@ -68,7 +67,7 @@ impl Repairer {
             database: LedgerSettings { schema: lab.schema.clone(), tls: None },
             history,
         };
-        let state = Arc::new(RepairerState::new(["spot"].into_iter(), &mut Registry::default()));
+        let state = Arc::new(RepairerState::new(["spot"].into_iter()));
         let context = RepairContext {
             kafka: lab.connection.clone(),
             database: lab.database_url.as_str().into(),

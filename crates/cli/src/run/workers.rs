@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crds::worker_settings::{AggregatorSettings, ProducerSettings, RepairerSettings};
 use operator::reconcile::observe::{WorkerReport, WorkerReports, Workload, Workloads};
 use operator::reconcile::plan::{WorkloadStep, WorkloadsPlan};
-use prometheus_client::registry::Registry;
 use runtime::error_chain::error_chain;
 use runtime::health::Probes;
 use runtime::kafka::KafkaConnection;
@@ -227,7 +226,7 @@ fn start_aggregator(
     settings: AggregatorSettings,
     ground: &Ground,
 ) -> Worker<AggregatorSettings, AggregatorState> {
-    let state = Arc::new(AggregatorState::new(&mut Registry::default()));
+    let state = Arc::new(AggregatorState::default());
     let topic_id = match &ground.broker {
         Some(broker) => TopicId::Fixed(broker.topic_id.clone()),
         None => TopicId::AskBroker,
@@ -252,7 +251,7 @@ fn start_aggregator(
 
 fn start_repairer(settings: RepairerSettings, ground: &Ground) -> Worker<RepairerSettings, RepairerState> {
     let sources = settings.sources.iter().map(|source| source.name.as_str());
-    let state = Arc::new(RepairerState::new(sources, &mut Registry::default()));
+    let state = Arc::new(RepairerState::new(sources));
     let context = RepairContext {
         kafka: ground.kafka.clone(),
         database: ground.database.clone(),
