@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import monitoring
 from manifests import CHART, NAMESPACE, RELEASE, Pod, documents, name_of, notes, pods_of, render, selector_of, strings_in
 from schemas import LOCATION, write_schemas
 from steps import CHECKOUT, Failed, Test, command
@@ -54,6 +55,10 @@ REFUSED = {
     "crds.install=maybe": "/crds/install",
     "networkPolicy.operatorEgress=null": "'/networkPolicy': missing property 'operatorEgress'",
     "networkPolicy.metricsFrom[0].namespace=monitoring": "'/networkPolicy/metricsFrom/0': additional properties 'namespace'",
+    "monitoring.rules.lagRecords=-1": "/monitoring/rules/lagRecords",
+    "monitoring.rules.databaseUsed=80": "/monitoring/rules/databaseUsed",
+    "monitoring.rules.disconnectedFor=5": "/monitoring/rules/disconnectedFor",
+    "monitoring.enabled=true": "'/monitoring': additional properties 'enabled'",
     "demo.enabled=yes": "/demo/enabled",
 }
 # Objects that are not as they must be: of a rendering the kind, what is done to it, and what the refusal has to name.
@@ -65,6 +70,9 @@ SPOILED = {
     "PodDisruptionBudget": (lambda item: item["spec"].update(maxUnavailable=[1]), "/spec/maxUnavailable"),
     "Pod": (lambda item: item["spec"]["containers"][0]["resources"].update(limits={"memory": True}), "/memory"),
     "CustomResourceDefinition": (lambda item: item["spec"].pop("scope"), "'scope'"),
+    "ServiceMonitor": (lambda item: item["spec"]["endpoints"][0].update(interval="often"), "/interval"),
+    "PodMonitor": (lambda item: item["spec"]["podMetricsEndpoints"][0].update(relabeling=[]), "relabeling"),
+    "PrometheusRule": (lambda item: item["spec"]["groups"][0]["rules"][0].pop("expr"), "'expr'"),
     "CryptoPipeline": (lambda item: item["spec"]["kafka"]["topic"].update(partition=3), "partition"),
 }
 
@@ -85,6 +93,8 @@ class ChartTest(Test):
         self.values: dict = {}
         self.everything: dict = {}
         self.definition: dict = {}
+        # Of other projects.
+        self.foreign: list[dict] = []
         self.manifests: list[Path] = []
 
     def run(self) -> None:
@@ -101,6 +111,8 @@ class ChartTest(Test):
         self.step("networks are closed but for what is told", self.network_policies)
         self.step("every right is explained, and no other", self.rights_are_explained)
         self.step("parts that can be left out are left out", self.parts)
+        self.step("every alert fires when it should, and has a runbook", lambda: monitoring.alerts(self.folder / "alerts"))
+        self.step("dashboards and alerts ask for metrics that there are", monitoring.queries_name_metrics)
         self.step("the notes tell the next step", self.notes_tell)
         self.step("schemas of the kinds in use are made", self.make_schemas)
         self.step("spoiled objects are refused by them", self.spoiled_is_refused)
@@ -258,6 +270,14 @@ class ChartTest(Test):
             ("demo", "StatefulSet"): 2,
             ("default", "ClusterRole"): 1,
             ("namespaces", "ClusterRole"): 0,
+            ("default", "ServiceMonitor"): 0,
+            ("default", "PodMonitor"): 0,
+            ("default", "PrometheusRule"): 0,
+            ("default", "ConfigMap"): 0,
+            ("everything", "ServiceMonitor"): 1,
+            ("everything", "PodMonitor"): 1,
+            ("everything", "PrometheusRule"): 1,
+            ("everything", "ConfigMap"): 1,
         }
         for (rendering, kind), count in wished.items():
             if kinds[rendering].count(kind) != count:
@@ -302,9 +322,12 @@ class ChartTest(Test):
         return sorted(path.stem for path in self.descriptions.glob("*.json"))
 
     def make_schemas(self) -> None:
+        for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule"):
+            path = Path(command(str(CHECKOUT / "testbed/definition"), kind).strip())
+            self.foreign += documents(path.read_text(encoding="utf-8"), self.folder / f"read/{kind}")
         kinds = {(item["apiVersion"], item["kind"]) for objects in self.objects.values() for item in objects}
         for release in self.releases():
-            write_schemas(self.descriptions / f"{release}.json", kinds, self.definition, self.folder / "schemas" / release)
+            write_schemas(self.descriptions / f"{release}.json", kinds, [self.definition, *self.foreign], self.folder / "schemas" / release)
 
     def spoiled_is_refused(self) -> None:
         folder = self.folder / "spoiled"

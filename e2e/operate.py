@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Callable
 
+import monitoring
 from cluster import CHART, Namespace, is_ready, load_image, use_testbed
 from documents import EXAMPLES, commands_of_example
 from generated_market import SYMBOLS, GeneratedMarket
@@ -64,6 +65,9 @@ class OperateTest(Test):
         self.step("helm installs an older release, for this namespace alone", self.install_older)
         self.step("kubectl applies a pipeline and it becomes ready", self.apply_pipeline)
         self.step("Prometheus scrapes operators and workers", self.scrape)
+        self.step("every metric of the reference is exposed as it says, and no other", self.metrics_are_declared)
+        self.step("Prometheus answers every query of the dashboards", self.dashboards_are_answered)
+        self.step("the alerts are evaluated, and none is about to fire", self.nothing_alarms)
         self.step("helm test passes", OPERATE.test_chart)
         self.step("of two operators one leads", self.one_leads)
         self.step("the leader hangs, and the other one leads once its Lease has ended", lambda: self.take_over("STOP"))
@@ -124,6 +128,49 @@ class OperateTest(Test):
         wait_until("operator and workers are scraped", 60, all_are_up)
         lag = f'cryptopipeline_lag_records{{namespace="{OPERATE.name}",pipeline="{PIPELINE}"}}'
         wait_until("the lag of every partition is told", 60, lambda: len(self.prometheus.query(lag)) == PARTITIONS)
+
+    def metrics_are_declared(self) -> None:
+        declared = monitoring.declared_metrics()
+        metadata = self.prometheus.ask("metadata")
+        exposed = {}
+        for name, (kind, _) in declared.items():
+            # The format tells a counter's type under its name without the ending.
+            (found,) = metadata.get(name.removesuffix("_total"), [{"type": "nothing"}])[:1]
+            if found["type"] != kind and name not in monitoring.ONLY_AFTER_TROUBLE:
+                raise Failed(f"{name} is a {kind} by the reference, and Prometheus has scraped {found['type']}")
+            exposed[name.removesuffix("_total")] = found
+        ours = {name for name in metadata if name.startswith("cryptopipeline")}
+        if undeclared := ours - set(exposed):
+            raise Failed(f"the reference lacks {', '.join(sorted(undeclared))}")
+        for series in self.prometheus.ask("series", **{"match[]": '{__name__=~"cryptopipeline_.+"}'}):
+            name = series.pop("__name__")
+            name = name if name in declared else re.sub("_(bucket|count|sum)$", "", name)
+            labels = set(series) - monitoring.TARGET_LABELS - {"le"}
+            if labels != declared[name][1] - monitoring.TARGET_LABELS:
+                raise Failed(f"{name} has the labels {sorted(series)}, the reference says {sorted(declared[name][1])}")
+        print(f"   {len(declared)} metrics", flush=True)
+
+    def dashboards_are_answered(self) -> None:
+        variables = {"namespace": OPERATE.name, "pipeline": PIPELINE}
+        asked = [(title, panel, query) for title, panel in monitoring.panels() for query in monitoring.queries(panel, variables)]
+
+        def unanswered() -> list[str]:
+            return [f"{title}: {query}" for title, panel, query in asked if not self.prometheus.query(query) and not monitoring.may_be_silent(panel)]
+
+        try:
+            # Rates and the sizes of tables come with the second scrape, or minute.
+            wait_until("every panel has an answer", 90, lambda: not unanswered())
+        except Failed as failure:
+            raise Failed("\n".join([str(failure), *unanswered()])) from failure
+        print(f"   {len(asked)} queries", flush=True)
+
+    def nothing_alarms(self) -> None:
+        rules = [rule for group in self.prometheus.ask("rules")["groups"] for rule in group["rules"]]
+        if wrong := [f"{rule['name']}: {rule['health']} {rule.get('lastError', '')}" for rule in rules if rule["health"] != "ok"]:
+            raise Failed("\n".join(wrong))
+        if alarms := [(rule["name"], rule["alerts"]) for rule in rules if rule["state"] != "inactive"]:
+            raise Failed(f"a pipeline without trouble alarms: {alarms}")
+        print(f"   {len(rules)} alerts", flush=True)
 
     def one_leads(self) -> None:
         leads = {labels["pod"]: value for labels, value in self.prometheus.query("cryptopipeline_operator_leads")}

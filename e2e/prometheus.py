@@ -1,7 +1,9 @@
-"""A real Prometheus on this machine that scrapes the pods of a namespace through the API server."""
+"""A real Prometheus on this machine that scrapes, through the API server, those pods of a namespace that the chart's ServiceMonitor
+and PodMonitor choose, as they say, and evaluates the chart's alerts."""
 
 import base64
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -9,24 +11,19 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Callable
 
 import demo
+import monitoring
 from cluster import Namespace
+from manifests import documents, render
 from steps import CHECKOUT, Failed, command, wait_until
 
-CONFIGURATION = """
-global: {{scrape_interval: 2s, scrape_timeout: 2s}}
-scrape_configs:
-- job_name: pods
-  honor_labels: true
-  scheme: https
-  tls_config: {{ca_file: {folder}/ca.crt, cert_file: {folder}/client.crt, key_file: {folder}/client.key}}
-  # Debian's Prometheus is built without the discovery of pods.
-  http_sd_configs: [{{url: "http://{targets}/", refresh_interval: 3s}}]
-"""
+# What the chart's monitors call in their way.
+RELABELING = {"sourceLabels": "source_labels", "targetLabel": "target_label", "regex": "regex"}
 
 
 class Prometheus:
@@ -36,17 +33,23 @@ class Prometheus:
         self.address = ""
         self.server = ""
         self.process: subprocess.Popen | None = None
-        self.discovery: HTTPServer | None = None
+        self.discovery: ThreadingHTTPServer | None = None
 
     def start(self) -> None:
         command(str(CHECKOUT / "e2e/prometheus-tools"))
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(mode=0o700, parents=True)
         self.write_credentials()
-        self.discovery = serve_targets(self.targets)
-        targets = f"127.0.0.1:{self.discovery.server_port}"
-        configuration = CONFIGURATION.format(folder=self.folder, targets=targets)
-        (self.folder / "prometheus.yml").write_text(configuration, encoding="utf-8")
+        monitors = rendered_monitors(self.folder / "monitors")
+        self.discovery = serve_targets({kind: partial(self.targets, monitor) for kind, monitor in monitors.items()})
+        (self.folder / "rules.json").write_text(json.dumps(monitoring.rendered_rules(self.folder / "rules")), encoding="utf-8")
+        configuration = {
+            # Faster than the chart's monitors: a test does not live for long.
+            "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"},
+            "rule_files": [str(self.folder / "rules.json")],
+            "scrape_configs": [self.job(kind, monitor) for kind, monitor in monitors.items()],
+        }
+        (self.folder / "prometheus.yml").write_text(json.dumps(configuration), encoding="utf-8")
         self.address = f"127.0.0.1:{free_port()}"
         arguments = [f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/data", f"--web.listen-address={self.address}"]
         with (self.folder / "prometheus.log").open("wb") as file:
@@ -61,16 +64,42 @@ class Prometheus:
             (self.folder / name).write_bytes(base64.b64decode(data))
         self.server = urllib.parse.urlsplit(cluster["server"]).netloc
 
-    def targets(self) -> list[dict]:
-        """The running pods that have a port called http, through the API server."""
+    def job(self, kind: str, monitor: dict) -> dict:
+        """What the Prometheus Operator makes of a monitor; its discovery is ours, since Debian's Prometheus has none for pods."""
+        endpoint = endpoint_of(monitor)
+        return {
+            "job_name": kind,
+            "honor_labels": endpoint.get("honorLabels", False),
+            "scheme": "https",
+            "tls_config": {name: str(self.folder / f"{file}") for name, file in (("ca_file", "ca.crt"), ("cert_file", "client.crt"), ("key_file", "client.key"))},
+            "http_sd_configs": [{"url": f"http://127.0.0.1:{self.discovery.server_port}/{kind}", "refresh_interval": "5s"}],
+            "relabel_configs": [{RELABELING[name]: value for name, value in rule.items()} for rule in endpoint.get("relabelings", [])],
+        }
+
+    def targets(self, monitor: dict) -> list[dict]:
+        """The running pods that a monitor chooses, at the port that it names."""
+        port = endpoint_of(monitor)["port"]
+        selector = monitor["spec"]["selector"]["matchLabels"]
+        if monitor["kind"] == "PodMonitor":
+            return [target for pod in self.namespace.items("pods", as_selector(selector)) for target in self.targets_of(pod, port)]
         found = []
-        for pod in self.namespace.items("pods"):
-            ports = [port for container in pod["spec"]["containers"] for port in container.get("ports", []) if port.get("name") == "http"]
-            if pod["status"]["phase"] == "Running" and ports:
-                name = pod["metadata"]["name"]
-                path = f"/api/v1/namespaces/{self.namespace.name}/pods/{name}:{ports[0]['containerPort']}/proxy/metrics"
-                found.append({"targets": [self.server], "labels": {"__metrics_path__": path, "pod": name}})
+        for service in self.namespace.items("services", as_selector(selector)):
+            (name,) = [own["targetPort"] for own in service["spec"]["ports"] if own["name"] == port]
+            pods = self.namespace.items("pods", as_selector(service["spec"]["selector"]))
+            found += [target for pod in pods for target in self.targets_of(pod, name)]
         return found
+
+    def targets_of(self, pod: dict, port: str) -> list[dict]:
+        if pod["status"]["phase"] != "Running":
+            return []
+        name, namespace = pod["metadata"]["name"], self.namespace.name
+        numbers = [own["containerPort"] for container in pod["spec"]["containers"] for own in container.get("ports", []) if own.get("name") == port]
+        labels = {f"__meta_kubernetes_pod_label_{re.sub('[^a-zA-Z0-9_]', '_', key)}": value for key, value in pod["metadata"]["labels"].items()}
+        labels |= {"namespace": namespace, "pod": name}
+        return [
+            {"targets": [self.server], "labels": labels | {"__metrics_path__": f"/api/v1/namespaces/{namespace}/pods/{name}:{number}/proxy/metrics"}}
+            for number in numbers
+        ]
 
     def is_ready(self) -> bool:
         try:
@@ -83,15 +112,19 @@ class Prometheus:
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """The labels and the value of each series that answers now."""
-        url = f"http://{self.address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                result = json.load(answer)["data"]
-        except urllib.error.HTTPError as error:
-            raise Failed(f"Prometheus refuses {expression}: {error.read().decode()}") from error
+        result = self.ask("query", query=expression)
         if result["resultType"] != "vector":
             raise Failed(f"{expression} gives a {result['resultType']}, not a vector")
         return [(row["metric"], float(row["value"][1])) for row in result["result"]]
+
+    def ask(self, what: str, **parameters: str) -> dict | list:
+        """What its API answers."""
+        url = f"http://{self.address}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            raise Failed(f"Prometheus refuses {what} {parameters}: {error.read().decode()}") from error
 
     def stop(self) -> None:
         if self.process:
@@ -102,12 +135,27 @@ class Prometheus:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def serve_targets(targets: Callable[[], list[dict]]) -> HTTPServer:
-    """What Prometheus asks for what it is to scrape."""
+def rendered_monitors(folder: Path) -> dict[str, dict]:
+    """The chart's ServiceMonitor and PodMonitor, by kind."""
+    rendered = documents(render("--set", "monitoring.monitors.enabled=true", "--show-only", "templates/monitoring/monitors.yaml"), folder)
+    return {item["kind"]: item for item in rendered}
+
+
+def endpoint_of(monitor: dict) -> dict:
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints" if monitor["kind"] == "PodMonitor" else "endpoints"]
+    return endpoint
+
+
+def as_selector(labels: dict[str, str]) -> str:
+    return ",".join(f"{name}={value}" for name, value in labels.items())
+
+
+def serve_targets(targets: dict[str, Callable[[], list[dict]]]) -> ThreadingHTTPServer:
+    """What Prometheus asks for what it is to scrape, a path for each job."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps(targets()).encode()
+            body = json.dumps(targets[self.path.strip("/")]()).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.end_headers()
@@ -116,7 +164,7 @@ def serve_targets(targets: Callable[[], list[dict]]) -> HTTPServer:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Answer)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 

@@ -19,13 +19,17 @@ LOCATION = "{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json"
 Kind = tuple[str, str]
 
 
-def write_schemas(description: Path, kinds: set[Kind], definition: dict, folder: Path) -> None:
-    """Of these kinds as the API description has them, and of the kind that a CustomResourceDefinition defines."""
+def write_schemas(description: Path, kinds: set[Kind], resources: list[dict], folder: Path) -> None:
+    """Of these kinds as the API description has them, and of those that CustomResourceDefinitions define."""
     definitions = json.loads(description.read_text(encoding="utf-8"))["definitions"]
     names = {kind: name for name, schema in definitions.items() for kind in kinds_of(schema)}
     for kind in kinds & set(names):
         write(folder, kind, schema_of(names[kind], definitions))
-    spec = definition["spec"]
+    for definition in resources:
+        write_resource(folder, definition["spec"], definitions)
+
+
+def write_resource(folder: Path, spec: dict, definitions: dict[str, dict]) -> None:
     for version in spec["versions"]:
         kind = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
         schema = version["schema"]["openAPIV3Schema"]
@@ -69,11 +73,11 @@ def references(node: object) -> set[str]:
 
 
 def converted(schema: dict) -> dict:
+    if schema.get("format") == "int-or-string" or schema.get("x-kubernetes-int-or-string"):
+        return {"type": ["integer", "string"]}
     unknown = {word for word in schema if not word.startswith("x-kubernetes-")} - TAKEN - CONVERTED - IGNORED
     if unknown:
         raise ValueError(f"this schema says {', '.join(sorted(unknown))}, which is not converted: {schema}")
-    if schema.get("format") == "int-or-string" or schema.get("x-kubernetes-int-or-string"):
-        return {"type": ["integer", "string"]}
     result = {word: schema[word] for word in TAKEN & set(schema)}
     if "properties" in schema:
         result["properties"] = {name: converted(child) for name, child in schema["properties"].items()}
