@@ -43,6 +43,7 @@ pub use unheld::IdsWithoutTrade;
 use ledgers::HeadRow;
 use market::{Interval, Market, RefusedTrade, TradeRange};
 use postgres::PostgresDatabase;
+use rebuild::RebuildMode;
 use sqlite::SqliteDatabase;
 
 /// The newest schema version that this program knows.
@@ -419,8 +420,31 @@ impl Store {
     /// # Errors
     /// [`RebuildError`]; nothing is changed then, unless the connection failed during the commit.
     pub async fn rebuild(&self, market: &Market, from_us: i64, to_us: i64) -> Result<Rebuilt, RebuildError> {
+        self.rebuild_in_mode(market, from_us, to_us, RebuildMode::Remove).await
+    }
+
+    /// What [`Store::rebuild`] would remove now. Nothing is changed; flushes of this market wait meanwhile.
+    ///
+    /// # Errors
+    /// [`RebuildError`]
+    pub async fn preview_rebuild(
+        &self,
+        market: &Market,
+        from_us: i64,
+        to_us: i64,
+    ) -> Result<Rebuilt, RebuildError> {
+        self.rebuild_in_mode(market, from_us, to_us, RebuildMode::Preview).await
+    }
+
+    async fn rebuild_in_mode(
+        &self,
+        market: &Market,
+        from_us: i64,
+        to_us: i64,
+        mode: RebuildMode,
+    ) -> Result<Rebuilt, RebuildError> {
         on_backend!(self, database => match database.find_symbol(market).await? {
-            Some(symbol_id) => rebuild::remove(database, market, symbol_id, from_us, to_us).await,
+            Some(symbol_id) => rebuild::remove(database, market, symbol_id, from_us, to_us, mode).await,
             None => Err(RebuildError::UnknownMarket(market.clone())),
         })
     }

@@ -194,6 +194,8 @@ pub struct CandleQuery {
     pub newest: Option<i64>,
     /// Only candles that were written by a flush after the one of this version.
     pub since_version: Option<i64>,
+    /// At most so many, whatever else is asked for.
+    pub most: Option<i64>,
 }
 
 /// A candle as it is read: decimals as exact text.

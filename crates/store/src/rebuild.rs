@@ -15,7 +15,16 @@ use crate::flush::{FlushDatabase, FlushTransaction, FlushWrites, MarketWrite, St
 /// How far the windows are widened until their edges are clean.
 const MOST_WIDENINGS: usize = 100;
 
-/// What a rebuild removed.
+/// How far a rebuild goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RebuildMode {
+    /// To the end.
+    Remove,
+    /// Until it is known what would be removed; nothing is kept of it.
+    Preview,
+}
+
+/// What a rebuild removed, or would remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
     /// Where the first window opens: microseconds since 1970, UTC.
@@ -67,6 +76,8 @@ pub(crate) trait RebuildTransaction: FlushTransaction {
     async fn wish_for(&mut self, symbol_id: i32, ids: &RangeInclusive<i64>) -> Result<bool, StoreError>;
     /// Deletes trades, candles and checks and notes the rebuild; says how many candles went.
     async fn remove_rows(&mut self, removal: &Removal) -> Result<u64, StoreError>;
+    /// Gives up everything, and the lock, before it returns.
+    async fn roll_back(self) -> Result<(), sqlx::Error>;
 }
 
 /// Removes the windows of `market` from `from_us` to `to_us`, widened to whole windows of every interval.
@@ -76,6 +87,7 @@ pub(crate) async fn remove<D>(
     symbol_id: i32,
     from_us: i64,
     to_us: i64,
+    mode: RebuildMode,
 ) -> Result<Rebuilt, RebuildError>
 where
     D: FlushDatabase<Transaction: RebuildTransaction>,
@@ -123,7 +135,11 @@ where
         ..MarketWrite::of_ledger(head, changes)
     };
     transaction.write(&FlushWrites::of_market(write)).await?;
-    transaction.commit().await.map_err(StoreError::database("remove windows"))?;
+    let ended = match mode {
+        RebuildMode::Remove => transaction.commit().await,
+        RebuildMode::Preview => transaction.roll_back().await,
+    };
+    ended.map_err(StoreError::database("remove windows"))?;
     let Removal { from_us, to_us, first_id, last_id, .. } = removal;
     Ok(Rebuilt { from_us, to_us, first_id, last_id, trades, candles })
 }

@@ -82,6 +82,7 @@ suite! {
     checks::windows_without_trades_are_compared_too,
     checks::candles_since_a_version_are_those_that_changed_after_it,
     rebuild::what_is_removed_is_missing_and_comes_back_equal,
+    rebuild::what_would_be_removed_is_told_and_stays,
     rebuild::nothing_claims_to_be_complete_over_what_was_removed,
     rebuild::the_first_and_the_newest_ids_are_wished_for_too,
     rebuild::ids_that_reach_over_an_edge_widen_the_windows,

@@ -204,7 +204,8 @@ impl PostgresDatabase {
              SELECT venue, symbol, interval_s, open_time, open, high, low, close, volume, quote_volume, trade_count,
                     taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version,
                     series
-             FROM numbered WHERE $6::bigint IS NULL OR age <= $6 ORDER BY venue, symbol, interval_s, open_time, series",
+             FROM numbered WHERE $6::bigint IS NULL OR age <= $6 ORDER BY venue, symbol, interval_s, open_time, series
+             LIMIT $8",
         )
         .bind(&query.venue)
         .bind(&query.symbol)
@@ -213,6 +214,7 @@ impl PostgresDatabase {
         .bind(query.to_us.map(Time))
         .bind(query.newest)
         .bind(query.since_version)
+        .bind(query.most)
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the candles"))?;

@@ -100,4 +100,8 @@ impl RebuildTransaction for Transaction<'static, Postgres> {
         .map_err(failed())?;
         Ok(candles.rows_affected())
     }
+
+    async fn roll_back(self) -> Result<(), sqlx::Error> {
+        Transaction::rollback(self).await
+    }
 }

@@ -203,7 +203,8 @@ impl SqliteDatabase {
              SELECT venue, symbol, interval_s, open_time_us, open, high, low, close, volume, quote_volume, trade_count,
                     taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, complete, version,
                     series
-             FROM numbered WHERE $6 IS NULL OR age <= $6 ORDER BY venue, symbol, interval_s, open_time_us, series",
+             FROM numbered WHERE $6 IS NULL OR age <= $6 ORDER BY venue, symbol, interval_s, open_time_us, series
+             LIMIT coalesce($8, -1)",
         )
         .bind(&query.venue)
         .bind(&query.symbol)
@@ -212,6 +213,7 @@ impl SqliteDatabase {
         .bind(query.to_us)
         .bind(query.newest)
         .bind(query.since_version)
+        .bind(query.most)
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the candles"))?;

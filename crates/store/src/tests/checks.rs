@@ -129,4 +129,6 @@ pub(super) async fn candles_since_a_version_are_those_that_changed_after_it(data
     assert_eq!(since(1).await, [(1, 2), (3, 3), (4, 2), (5, 2)]);
     assert_eq!(since(2).await, [(3, 3)]);
     assert_eq!(since(3).await, []);
+    let at_most = CandleQuery { most: Some(4), ..CandleQuery::default() };
+    assert_eq!(database.store.candles(&at_most).await.unwrap().len(), 4);
 }

@@ -57,6 +57,21 @@ pub(super) async fn what_is_removed_is_missing_and_comes_back_equal(database: Te
     database.assert_conserved().await;
 }
 
+pub(super) async fn what_would_be_removed_is_told_and_stays(database: TestDatabase) {
+    let (mut flusher, sender) = (database.flusher(&["1m", "5m"]), Sender::new(&database, 0).await);
+    sender.flush(&mut flusher, "BTCUSDT", &trades(1..=90)).await;
+    database.probed(90).await;
+    let before = (database.candles("1m").await, database.rows().await);
+    let (from_us, to_us) = (START_US + 7 * MINUTE_US, START_US + 8 * MINUTE_US);
+    let told = database.store.preview_rebuild(&market("BTCUSDT"), from_us, to_us).await.unwrap();
+    assert_eq!((database.candles("1m").await, database.rows().await), before);
+    assert_eq!(database.holes().await, []);
+    assert_eq!(database.number("SELECT count(*) FROM rebuilds").await, 0);
+    // Whoever writes next waits for nobody, and what was told is what is removed.
+    sender.flush(&mut flusher, "BTCUSDT", &trades(91..=120)).await;
+    assert_eq!(database.store.rebuild(&market("BTCUSDT"), from_us, to_us).await.unwrap(), told);
+}
+
 pub(super) async fn nothing_claims_to_be_complete_over_what_was_removed(database: TestDatabase) {
     let (mut flusher, sender) = (database.flusher(&["1m"]), Sender::new(&database, 0).await);
     sender.flush(&mut flusher, "BTCUSDT", &trades(1..=80)).await;
