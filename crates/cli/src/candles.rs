@@ -1,24 +1,28 @@
 //! `cryptopipeline candles`: what the database holds, as a table, CSV or JSON.
 
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use market::Interval;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{CandleQuery, CandleRow, time_text};
 
-use crate::output::{print, series_name};
-use crate::place::{PipelineArguments, open_store};
+use crate::output::{flag, print, series_name, value_name};
+use crate::place::Opened;
 use crate::table::{self, Column};
 
 /// Rows of a table without --last: what fits a screen or two.
 const TABLE_ROWS: i64 = 10;
+/// Rows that a worker's pod has the memory for, beside its work.
+const MOST_IN_A_POD: i64 = 50_000;
 
-#[derive(Args)]
-pub(crate) struct CandlesArguments {
-    #[command(flatten)]
-    pipeline: PipelineArguments,
+/// Which candles, and how they are printed.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CandlesOptions {
     /// Only candles of this length, e.g. 1m.
     #[arg(long, value_name = "LENGTH")]
     interval: Option<Interval>,
@@ -46,32 +50,62 @@ pub(crate) struct CandlesArguments {
     output: Format,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     Table,
     Csv,
     Json,
 }
 
+impl CandlesOptions {
+    /// The same options, for a command that runs elsewhere.
+    pub(crate) fn to_arguments(&self) -> Vec<String> {
+        let Self { interval, symbol, venue, from, to, last, since_version, output } = self;
+        let given = |name: &str, value: Option<&dyn Display>| value.map(|value| flag(name, value));
+        let options = [
+            given("--interval", interval.as_ref().map(|value| value as _)),
+            given("--symbol", symbol.as_ref().map(|value| value as _)),
+            given("--venue", venue.as_ref().map(|value| value as _)),
+            given("--from", from.as_ref().map(|value| value as _)),
+            given("--to", to.as_ref().map(|value| value as _)),
+            given("--last", last.as_ref().map(|value| value as _)),
+            given("--since-version", since_version.as_ref().map(|value| value as _)),
+            Some(flag("--output", value_name(*output))),
+        ];
+        options.into_iter().flatten().collect()
+    }
+
+    fn query(&self, is_in_a_pod: bool) -> CandleQuery {
+        let whole_table = self.output == Format::Table && self.from.is_none() && self.to.is_none();
+        CandleQuery {
+            venue: self.venue.clone(),
+            symbol: self.symbol.clone(),
+            interval: self.interval,
+            from_us: self.from.map(Timestamp::as_microsecond),
+            to_us: self.to.map(Timestamp::as_microsecond),
+            newest: self.last.or(whole_table.then_some(TABLE_ROWS)),
+            since_version: self.since_version,
+            most: is_in_a_pod.then_some(MOST_IN_A_POD + 1),
+        }
+    }
+}
+
 /// Prints the candles.
-pub(crate) async fn run(arguments: CandlesArguments) -> anyhow::Result<()> {
-    let (_, store) = open_store(arguments.pipeline).await?;
-    let whole_table = arguments.output == Format::Table && arguments.from.is_none() && arguments.to.is_none();
-    let query = CandleQuery {
-        venue: arguments.venue,
-        symbol: arguments.symbol,
-        interval: arguments.interval,
-        from_us: arguments.from.map(Timestamp::as_microsecond),
-        to_us: arguments.to.map(Timestamp::as_microsecond),
-        newest: arguments.last.or(whole_table.then_some(TABLE_ROWS)),
-        since_version: arguments.since_version,
-    };
-    let candles = store.candles(&query).await?;
-    print(|out| match arguments.output {
+pub(crate) async fn run(opened: Opened, options: CandlesOptions) -> anyhow::Result<ExitCode> {
+    let query = options.query(opened.is_in_a_pod);
+    let candles = opened.store.candles(&query).await?;
+    if query.most.is_some_and(|most| i64::try_from(candles.len()).is_ok_and(|count| count >= most)) {
+        bail!(
+            "these are more than {MOST_IN_A_POD} candles, and a worker's pod has no memory for more: ask for fewer with \
+             --symbol, --interval, --from, --to or --last"
+        );
+    }
+    print(|out| match options.output {
         Format::Table => write_table(&candles, out),
         Format::Csv => write_csv(&candles, out),
         Format::Json => write_json(&candles, out),
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write_table(candles: &[CandleRow], mut out: &mut dyn Write) -> io::Result<()> {
@@ -152,34 +186,38 @@ fn write_csv(candles: &[CandleRow], out: &mut dyn Write) -> io::Result<()> {
     writer.flush()
 }
 
+/// One after the other: there may be many.
 fn write_json(candles: &[CandleRow], mut out: &mut dyn Write) -> io::Result<()> {
-    let values: Vec<_> = candles
-        .iter()
-        .map(|candle| {
-            json!({
-                "venue": candle.market.venue,
-                "symbol": candle.market.symbol,
-                "interval": candle.interval,
-                "open_time": time_text(candle.open_time_us),
-                "open": candle.open,
-                "high": candle.high,
-                "low": candle.low,
-                "close": candle.close,
-                "volume": candle.volume,
-                "quote_volume": candle.quote_volume,
-                "trade_count": candle.trade_count,
-                "taker_buy_volume": candle.taker_buy_volume,
-                "taker_buy_quote_volume": candle.taker_buy_quote_volume,
-                "first_trade_id": candle.first_trade_id,
-                "last_trade_id": candle.last_trade_id,
-                "complete": candle.complete,
-                "version": candle.version,
-                "series": candle.series,
-            })
-        })
-        .collect();
-    serde_json::to_writer_pretty(&mut out, &values)?;
-    writeln!(out)
+    let mut before = "[\n  ";
+    for candle in candles {
+        out.write_all(before.as_bytes())?;
+        serde_json::to_writer(&mut out, &json_of(candle))?;
+        before = ",\n  ";
+    }
+    out.write_all(if candles.is_empty() { b"[]\n" } else { b"\n]\n" })
+}
+
+fn json_of(candle: &CandleRow) -> Value {
+    json!({
+        "venue": candle.market.venue,
+        "symbol": candle.market.symbol,
+        "interval": candle.interval,
+        "open_time": time_text(candle.open_time_us),
+        "open": candle.open,
+        "high": candle.high,
+        "low": candle.low,
+        "close": candle.close,
+        "volume": candle.volume,
+        "quote_volume": candle.quote_volume,
+        "trade_count": candle.trade_count,
+        "taker_buy_volume": candle.taker_buy_volume,
+        "taker_buy_quote_volume": candle.taker_buy_quote_volume,
+        "first_trade_id": candle.first_trade_id,
+        "last_trade_id": candle.last_trade_id,
+        "complete": candle.complete,
+        "version": candle.version,
+        "series": candle.series,
+    })
 }
 
 #[cfg(test)]
@@ -222,12 +260,37 @@ mod tests {
     }
 
     #[test]
-    fn json_keeps_decimals_as_text() {
-        let mut out = Vec::new();
-        write_json(&[candle()], &mut out).unwrap();
-        let rows: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    fn json_is_an_array_and_keeps_decimals_as_text() {
+        let printed = |candles: &[CandleRow]| -> Value {
+            let mut out = Vec::new();
+            write_json(candles, &mut out).unwrap();
+            serde_json::from_slice(&out).unwrap()
+        };
+        assert_eq!(printed(&[]), json!([]));
+        let rows = printed(&[candle(), candle()]);
+        assert_eq!(rows.as_array().map(Vec::len), Some(2));
         assert_eq!(rows[0]["quote_volume"], "0.0000000000000001");
         assert_eq!(rows[0]["last_trade_id"], serde_json::Value::Null);
+    }
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: CandlesOptions,
+    }
+
+    #[test]
+    fn what_is_asked_elsewhere_is_what_was_asked_here() {
+        let written = "--interval=5m --symbol=BTCUSDT --venue=binance --from=2026-01-01T00:00:00Z --to=2026-01-02T00:00:00Z \
+                       --last=3 --since-version=0 --output=csv";
+        for line in [written, ""] {
+            let parsed = |arguments: Vec<String>| {
+                let line = std::iter::once("candles".to_owned()).chain(arguments);
+                <Line as clap::Parser>::try_parse_from(line).unwrap().options
+            };
+            let options = parsed(line.split_whitespace().map(str::to_owned).collect());
+            assert_eq!(parsed(options.to_arguments()), options);
+        }
     }
 
     #[test]

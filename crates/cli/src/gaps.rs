@@ -3,35 +3,22 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::{Hole, MarketLedger, RefusedIds, time_text};
 
-use crate::output::{Format, counted, print, series_name};
-use crate::place::{PipelineArguments, open_store};
+use crate::output::{FOUND_WRONG, Format, FormatOptions, age, counted, print, series_name};
+use crate::place::Opened;
 use crate::table::{self, Column};
 
-/// The exit code of a command that found what must not be.
-pub(crate) const FOUND_WRONG: u8 = 3;
-
-#[derive(Args)]
-pub(crate) struct GapsArguments {
-    #[command(flatten)]
-    pipeline: PipelineArguments,
-    /// How to print them.
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
-    output: Format,
-}
-
 /// Prints what is held and what is missing.
-pub(crate) async fn run(arguments: GapsArguments) -> anyhow::Result<ExitCode> {
-    let (_, store) = open_store(arguments.pipeline).await?;
+pub(crate) async fn run(opened: Opened, options: FormatOptions) -> anyhow::Result<ExitCode> {
+    let store = opened.store;
     let ledgers = store.ledgers().await?;
     let ended = store.ended_ledgers().await?;
     store.close().await;
     let now = Timestamp::now();
-    print(|out| match arguments.output {
+    print(|out| match options.output {
         Format::Table => write_table(&ledgers, &ended, now, out),
         Format::Json => write_json(&ledgers, &ended, out),
     })?;
@@ -67,7 +54,7 @@ fn write_table(
             ledger.trades_held.to_string(),
             ledger.missing.to_string(),
             text(ledger.head.map(|head| head.last_id)),
-            ledger.head.map_or_else(|| "never".to_owned(), |head| age(head.probed_at_us, now)),
+            ledger.head.map_or_else(|| "never".to_owned(), |head| ago(head.probed_at_us, now)),
         ]
     };
     table::write(&columns, &ledgers.iter().map(row).collect::<Vec<_>>(), &mut out)?;
@@ -130,14 +117,9 @@ fn refused_rows(ledger: &MarketLedger) -> Vec<Vec<String>> {
     ledger.refused.newest.iter().map(row).collect()
 }
 
-fn age(time_us: i64, now: Timestamp) -> String {
-    let seconds = (now.as_microsecond() - time_us).max(0) / 1_000_000;
-    match seconds {
-        ..120 => format!("{seconds} s ago"),
-        120..7_200 => format!("{} min ago", seconds / 60),
-        7_200..172_800 => format!("{} h ago", seconds / 3_600),
-        _ => format!("{} days ago", seconds / 86_400),
-    }
+fn ago(time_us: i64, now: Timestamp) -> String {
+    let then = Timestamp::from_microsecond(time_us).unwrap_or(now);
+    format!("{} ago", age(then, now))
 }
 
 fn verdict(ledgers: &[MarketLedger]) -> String {
@@ -297,16 +279,5 @@ mod tests {
             "exchange_last_id": 5_000, "exchange_asked_at": "2026-01-01T00:01:48Z",
         }], "ended_series": []});
         assert_eq!(printed, expected);
-    }
-
-    #[test]
-    fn ages_are_told_in_the_unit_that_fits() {
-        let ages = [0, 119, 120, 7_199, 7_200, 172_799, 172_800];
-        let now = Timestamp::from_microsecond(NOW_US).unwrap();
-        let texts = ages.map(|seconds| age(NOW_US - seconds * 1_000_000, now));
-        assert_eq!(
-            texts,
-            ["0 s ago", "119 s ago", "2 min ago", "119 min ago", "2 h ago", "47 h ago", "2 days ago"]
-        );
     }
 }

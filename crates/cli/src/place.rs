@@ -1,14 +1,19 @@
-//! Where a pipeline's database is: beside the manifest, where the manifest says, or where a cluster's Secret says.
+//! Where a pipeline's database is: beside the manifest, where the manifest says, where a cluster's Secret says, or, in a
+//! worker's pod, where the worker finds it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use crds::CryptoPipeline;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use crds::worker_settings::{SourceSettings, TlsFiles};
+use crds::{CryptoPipeline, CryptoPipelineSpec};
+use market::Market;
 use operator::reconcile::observe::secrets::{SecretProblem, Secrets};
+use operator::reconcile::plan::markets;
+use serde::Deserialize;
 use store::{ConnectOptions, DatabaseConnection, LATEST_SCHEMA_VERSION, Store};
 
+use crate::cluster::{self, Cluster};
 use crate::manifest::Manifest;
 
 /// A manifest, and where the database is that it names.
@@ -28,8 +33,8 @@ pub(crate) struct ManifestArguments {
 pub(crate) struct PipelineArguments {
     /// The manifest: YAML with one CryptoPipeline, and the Secret of its database if you like. With -n: the name of a
     /// pipeline in a cluster.
-    #[arg(value_name = "FILE|NAME")]
-    pipeline: String,
+    #[arg(value_name = "FILE|NAME", required_unless_present = "settings")]
+    pipeline: Option<String>,
     /// The namespace of a pipeline in a cluster; its database must be reachable from here.
     #[arg(short, long)]
     namespace: Option<String>,
@@ -39,10 +44,24 @@ pub(crate) struct PipelineArguments {
     /// The context of the kubeconfig; its current one unless told.
     #[arg(long, requires = "namespace")]
     context: Option<String>,
+    /// In a worker's pod, in place of a name: the worker's own settings. The kubectl plugin asks so.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pipeline", "namespace"], requires = "database_url")]
+    settings: Option<PathBuf>,
     /// The database, where the Secret's address is not to be reached from here, or there is no Secret:
     /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, with TLS as its sslmode and sslrootcert say.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+}
+
+/// A pipeline whose database answers.
+pub(crate) struct Opened {
+    pub(crate) store: Store,
+    /// Its symbols at their venues.
+    pub(crate) markets: BTreeSet<Market>,
+    /// Whether anybody asks the exchange for what is missing.
+    pub(crate) has_repairer: bool,
+    /// Whether this program runs beside a worker, and shares its memory.
+    pub(crate) is_in_a_pod: bool,
 }
 
 /// A database, and whether it is a file of ours to make.
@@ -60,18 +79,72 @@ pub(crate) fn open(arguments: &ManifestArguments) -> anyhow::Result<(Manifest, D
 }
 
 /// The pipeline and its database, whose tables are those that this program knows.
-pub(crate) async fn open_store(arguments: PipelineArguments) -> anyhow::Result<(CryptoPipeline, Store)> {
-    let (pipeline, connection, hint) = match arguments.namespace.clone() {
-        Some(namespace) => in_cluster(&arguments, &namespace).await?,
+pub(crate) async fn open_store(arguments: PipelineArguments) -> anyhow::Result<Opened> {
+    if let (Some(settings), Some(url)) = (&arguments.settings, &arguments.database_url) {
+        return in_a_pod(settings, url).await;
+    }
+    let name = arguments.pipeline.clone().unwrap_or_default();
+    let (pipeline, connection, hint) = match &arguments.namespace {
+        Some(namespace) => in_cluster(&arguments, namespace, &name).await?,
         None => {
-            let PipelineArguments { pipeline, database_url, .. } = arguments;
-            let manifest = ManifestArguments { manifest: pipeline.into(), database_url };
+            let PipelineArguments { database_url, .. } = arguments;
+            let manifest = ManifestArguments { manifest: name.into(), database_url };
             let (manifest, place) = open(&manifest)?;
-            (manifest.pipeline, place.connection, "has it run yet?".to_owned())
+            (manifest.pipeline, place.connection, "has it run yet?")
         }
     };
-    let schema = pipeline.spec.database.as_ref().map_or("market", |database| &database.schema);
-    let store = Store::connect(&connection, schema, ConnectOptions::default()).await;
+    open_at(&pipeline.spec, &connection, hint).await
+}
+
+/// A pipeline whose database is at `connection`.
+pub(crate) async fn open_at(
+    spec: &CryptoPipelineSpec,
+    connection: &DatabaseConnection,
+    hint: &str,
+) -> anyhow::Result<Opened> {
+    let schema = spec.database.as_ref().map_or("market", |database| &database.schema);
+    Ok(Opened {
+        store: connect_store(connection, schema, hint).await?,
+        markets: markets(spec),
+        has_repairer: spec.repair.enabled,
+        is_in_a_pod: false,
+    })
+}
+
+/// What of the settings of an aggregator and of a repairer matters here.
+#[derive(Deserialize)]
+struct WorkerSettings {
+    database: LedgerOf,
+    /// A repairer's alone.
+    sources: Option<Vec<SourceSettings>>,
+}
+
+#[derive(Deserialize)]
+struct LedgerOf {
+    schema: String,
+    tls: Option<TlsFiles>,
+}
+
+/// The pipeline of the worker in whose pod this runs.
+async fn in_a_pod(settings: &Path, url: &str) -> anyhow::Result<Opened> {
+    let problem = || format!("--settings {} cannot be used", settings.display());
+    let text = std::fs::read_to_string(settings).with_context(problem)?;
+    let WorkerSettings { database, sources } = serde_yaml::from_str(&text).with_context(problem)?;
+    let connection = worker::credentials::database_connection(url.to_owned(), database.tls.as_ref())?;
+    let market_of = |source: SourceSettings| {
+        let venue = source.venue;
+        source.symbols.into_iter().map(move |symbol| Market::new(venue.clone(), symbol))
+    };
+    Ok(Opened {
+        store: connect_store(&connection, &database.schema, "does the worker reach it?").await?,
+        has_repairer: sources.is_some(),
+        markets: sources.into_iter().flatten().flat_map(market_of).collect(),
+        is_in_a_pod: true,
+    })
+}
+
+async fn connect_store(connection: &DatabaseConnection, schema: &str, hint: &str) -> anyhow::Result<Store> {
+    let store = Store::connect(connection, schema, ConnectOptions::default()).await;
     let store = store.with_context(|| format!("cannot open the pipeline's database; {hint}"))?;
     if !store.is_usable().await? {
         let version = store.schema_version().await?;
@@ -80,7 +153,7 @@ pub(crate) async fn open_store(arguments: PipelineArguments) -> anyhow::Result<(
             version.map_or_else(|| "none".to_owned(), |version| version.to_string())
         );
     }
-    Ok((pipeline, store))
+    Ok(store)
 }
 
 /// The database that the manifest names, or the SQLite file `NAME.db` beside it.
@@ -109,44 +182,62 @@ pub(crate) fn not_in_the_file(problem: SecretProblem) -> anyhow::Error {
     )
 }
 
+/// What to do where the database of a cluster's pipeline does not answer.
+pub(crate) const REACHABLE_FROM_HERE: &str = "its address must be reachable from here: if it is one of the cluster's own, make it \
+     so with `kubectl port-forward` and give --database-url";
+
 /// The resource, its database, and what to do where that does not answer.
 async fn in_cluster(
     arguments: &PipelineArguments,
     namespace: &str,
-) -> anyhow::Result<(CryptoPipeline, DatabaseConnection, String)> {
-    let name = &arguments.pipeline;
-    let client = cluster_client(arguments).await.context("cannot reach the cluster")?;
-    let pipelines: Api<CryptoPipeline> = Api::namespaced(client.clone(), namespace);
-    let found = pipelines.get_opt(name).await.context("cannot read the CryptoPipeline")?;
-    let pipeline =
-        found.with_context(|| format!("there is no CryptoPipeline {name} in namespace {namespace}"))?;
+    name: &str,
+) -> anyhow::Result<(CryptoPipeline, DatabaseConnection, &'static str)> {
+    let (client, _) = cluster::connect(arguments.kubeconfig.as_deref(), arguments.context.as_deref()).await?;
+    let cluster = Cluster { client, namespace: namespace.to_owned() };
+    let pipeline = cluster.pipeline(name).await?;
     let Some(database) = &pipeline.spec.database else {
         bail!("CryptoPipeline {name} in namespace {namespace} has no spec.database");
     };
     let connection = match &arguments.database_url {
         Some(url) => url.as_str().into(),
         None => {
-            let secrets = Secrets::read(&client, namespace, &pipeline.spec).await;
+            let secrets = Secrets::read(&cluster.client, namespace, &pipeline.spec).await;
             secrets.worker_connection(database).map_err(|problem| {
                 anyhow::anyhow!("in namespace {namespace}: {}; or give --database-url", problem.message)
             })?
         }
     };
-    let hint = "its address must be reachable from here: if it is one of the cluster's own, make it so with `kubectl \
-                port-forward` and give --database-url";
-    Ok((pipeline, connection, hint.to_owned()))
+    Ok((pipeline, connection, REACHABLE_FROM_HERE))
 }
 
-async fn cluster_client(arguments: &PipelineArguments) -> anyhow::Result<Client> {
-    let options = KubeConfigOptions { context: arguments.context.clone(), ..KubeConfigOptions::default() };
-    let config = match &arguments.kubeconfig {
-        Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path)
-                .with_context(|| format!("--kubeconfig {} cannot be read", path.display()))?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await?
-        }
-        None if arguments.context.is_some() => Config::from_kubeconfig(&options).await?,
-        None => Config::infer().await?,
-    };
-    Ok(Client::try_from(config)?)
+#[cfg(test)]
+mod tests {
+    use crds::worker_settings::{AggregatorSettings, RepairerSettings};
+
+    use super::*;
+
+    const KAFKA: &str = "kafka: {bootstrapServers: 'kafka:9092', topic: trades}";
+    const PIPELINE: &str = "pipeline: {namespace: a, name: b, uid: c}";
+
+    /// Of what the operator writes.
+    fn read<S: serde::Serialize + serde::de::DeserializeOwned>(text: &str) -> WorkerSettings {
+        let settings: S = serde_yaml::from_str(text).unwrap();
+        serde_yaml::from_str(&serde_yaml::to_string(&settings).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_settings_of_both_roles_say_where_the_schema_is() {
+        let aggregator = read::<AggregatorSettings>(&format!(
+            "{PIPELINE}\n{KAFKA}\ndatabase: {{schema: market, tradesRetentionS: 5, tls: {{caFile: /ca.pem}}}}\n\
+             aggregation: {{intervals: [1m], storeTrades: true, flushIntervalMs: 100}}\n"
+        ));
+        assert_eq!(aggregator.database.schema, "market");
+        assert_eq!(aggregator.database.tls.unwrap().ca_file, Some("/ca.pem".into()));
+        assert!(aggregator.sources.is_none());
+        let repairer = read::<RepairerSettings>(&format!(
+            "{PIPELINE}\n{KAFKA}\ndatabase: {{schema: market}}\nsources:\n- {{name: a, exchange: binance, venue: spot, \
+             symbols: [BTCUSDT], websocketUrl: 'ws://a', restUrl: 'http://a'}}\n"
+        ));
+        assert_eq!(repairer.sources.unwrap()[0].venue, "spot");
+    }
 }

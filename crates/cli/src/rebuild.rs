@@ -1,22 +1,25 @@
 //! `cryptopipeline rebuild`: removes windows that are wrong, so that they are folded again from the exchange.
 
 use std::collections::BTreeSet;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use crds::CryptoPipelineSpec;
 use jiff::Timestamp;
 use market::Market;
-use operator::reconcile::plan::markets;
-use store::{Rebuilt, time_text};
+use serde_json::{Value, json};
+use store::{RebuildError, Rebuilt, time_text};
 
-use crate::output::{counted, print};
-use crate::place::{PipelineArguments, open_store};
+use crate::confirm::{confirm, ensure_a_person};
+use crate::output::{Format, FormatOptions, counted, flag, print, tell};
+use crate::place::Opened;
 
-#[derive(Args)]
-pub(crate) struct RebuildArguments {
-    #[command(flatten)]
-    pipeline: PipelineArguments,
+/// What is asked before anything is removed.
+pub(crate) const QUESTION: &str = "Remove it?";
+
+/// What to rebuild.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RebuildOptions {
     /// The symbol, e.g. BTCUSDT.
     #[arg(long)]
     symbol: String,
@@ -29,27 +32,89 @@ pub(crate) struct RebuildArguments {
     /// Windows that open before this time.
     #[arg(long, value_name = "TIME")]
     to: Timestamp,
+    #[command(flatten)]
+    format: FormatOptions,
 }
 
-/// Removes the windows and says what was removed.
-pub(crate) async fn run(arguments: RebuildArguments) -> anyhow::Result<()> {
-    let RebuildArguments { pipeline, symbol, venue, from, to } = arguments;
-    ensure!(from < to, "--to {to}: must lie after --from {from}");
-    let (pipeline, store) = open_store(pipeline).await?;
-    let market = choose(&pipeline.spec, &symbol, venue.as_deref())?;
+/// Whether anything is removed.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(multiple = false)]
+pub(crate) struct Consent {
+    /// Only show what would be removed.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Remove it without asking.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+impl RebuildOptions {
+    /// What needs no database to be seen.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let Self { from, to, .. } = self;
+        ensure!(from < to, "--to {to}: must lie after --from {from}");
+        Ok(())
+    }
+
+    /// The same, printed for people.
+    pub(crate) fn for_people(&self) -> Self {
+        Self { format: FormatOptions { output: Format::Table }, ..self.clone() }
+    }
+
+    /// The same options, for a command that runs elsewhere.
+    pub(crate) fn to_arguments(&self) -> Vec<String> {
+        let Self { symbol, venue, from, to, format } = self;
+        let mut arguments = vec![flag("--symbol", symbol), flag("--from", from), flag("--to", to)];
+        arguments.extend(venue.as_ref().map(|venue| flag("--venue", venue)));
+        arguments.extend(format.to_arguments());
+        arguments
+    }
+}
+
+/// Shows what would be removed, or removes it and says what it was.
+pub(crate) async fn run(
+    opened: Opened,
+    options: RebuildOptions,
+    consent: Consent,
+) -> anyhow::Result<ExitCode> {
+    options.check()?;
+    if !consent.yes && !consent.dry_run {
+        ensure_a_person()?;
+    }
     ensure!(
-        pipeline.spec.repair.enabled,
-        "spec.repair.enabled is false: nobody would ask the exchange for what is removed"
+        opened.has_repairer,
+        "no repairer runs (spec.repair.enabled is false): nobody would ask the exchange for what is removed"
     );
-    let rebuilt = store.rebuild(&market, from.as_microsecond(), to.as_microsecond()).await;
+    let RebuildOptions { symbol, venue, from, to, format } = options;
+    let market = choose(&opened.markets, &symbol, venue.as_deref())?;
+    let (from_us, to_us) = (from.as_microsecond(), to.as_microsecond());
+    let store = opened.store;
+    let told = |rebuilt: Result<Rebuilt, RebuildError>| {
+        rebuilt.with_context(|| format!("nothing of {market} was removed"))
+    };
+    if !consent.yes {
+        let preview = told(store.preview_rebuild(&market, from_us, to_us).await)?;
+        if consent.dry_run {
+            show(&market, &preview, Step::Preview, format.output)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        tell(describe(&market, &preview, Step::Preview));
+        confirm(QUESTION)?;
+    }
+    let rebuilt = store.rebuild(&market, from_us, to_us).await;
     store.close().await;
-    let rebuilt = rebuilt.with_context(|| format!("nothing of {market} was removed"))?;
-    print(|out| writeln!(out, "{}", describe(&market, &rebuilt)))
+    show(&market, &told(rebuilt)?, Step::Removed, format.output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Preview,
+    Removed,
 }
 
 /// The market of the pipeline that is meant.
-fn choose(spec: &CryptoPipelineSpec, symbol: &str, venue: Option<&str>) -> anyhow::Result<Market> {
-    let all = markets(spec);
+fn choose(all: &BTreeSet<Market>, symbol: &str, venue: Option<&str>) -> anyhow::Result<Market> {
     let of_symbol: BTreeSet<&Market> = all.iter().filter(|market| market.symbol == symbol).collect();
     let listed = |markets: &BTreeSet<&Market>, name: fn(&Market) -> &str| {
         let names: BTreeSet<&str> = markets.iter().map(|market| name(market)).collect();
@@ -71,29 +136,65 @@ fn choose(spec: &CryptoPipelineSpec, symbol: &str, venue: Option<&str>) -> anyho
     }
 }
 
-fn describe(market: &Market, rebuilt: &Rebuilt) -> String {
+fn show(market: &Market, rebuilt: &Rebuilt, step: Step, format: Format) -> anyhow::Result<()> {
+    print(|mut out| match format {
+        Format::Table => writeln!(out, "{}", describe(market, rebuilt, step)),
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut out, &json_of(market, rebuilt, step))?;
+            writeln!(out)
+        }
+    })
+}
+
+fn json_of(market: &Market, rebuilt: &Rebuilt, step: Step) -> Value {
+    let Rebuilt { from_us, to_us, first_id, last_id, trades, candles } = *rebuilt;
+    json!({
+        "venue": market.venue,
+        "symbol": market.symbol,
+        "removed": step == Step::Removed,
+        "from": time_text(from_us),
+        "to": time_text(to_us),
+        "first_trade_id": first_id,
+        "last_trade_id": last_id,
+        "trades": trades,
+        "candles": candles,
+    })
+}
+
+fn describe(market: &Market, rebuilt: &Rebuilt, step: Step) -> String {
     let Rebuilt { from_us, to_us, first_id, last_id, trades, candles } = *rebuilt;
     let candles = counted(i64::try_from(candles).unwrap_or(i64::MAX), "candle", "candles");
-    format!(
-        "removed of {market}, from {} to {} (whole windows of every candle length): {} (ids {first_id} to {last_id}) and \
-         {candles}\n\
-         next: the repairer asks the exchange for these ids and the candles are made anew; `cryptopipeline gaps` shows \
-         what is still missing, `cryptopipeline verify` how the new candles compare",
+    let what = format!(
+        "of {market}, from {} to {} (whole windows of every candle length): {} (ids {first_id} to {last_id}) and {candles}",
         time_text(from_us),
         time_text(to_us),
         counted(trades, "trade", "trades"),
-    )
+    );
+    match step {
+        Step::Preview => {
+            format!(
+                "would be removed {what}\nuntil the repairer has brought these trades back, they are missing"
+            )
+        }
+        Step::Removed => format!(
+            "removed {what}\n\
+             next: the repairer asks the exchange for these ids and the candles are made anew; `gaps` shows what is still \
+             missing, `verify` how the new candles compare"
+        ),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use operator::reconcile::plan::markets;
+
     use super::*;
 
-    fn spec(sources: &str) -> CryptoPipelineSpec {
+    fn markets_of(sources: &str) -> BTreeSet<Market> {
         let text = format!(
             "apiVersion: cryptopipeline.dev/v1alpha1\nkind: CryptoPipeline\nmetadata: {{name: market}}\nspec:\n  sources:\n{sources}"
         );
-        crds::manifest::read(&text).unwrap().spec
+        markets(&crds::manifest::read(&text).unwrap().spec)
     }
 
     const TWO_VENUES: &str = "  - {name: spot, exchange: binance, symbols: [BTCUSDT, ETHUSDT]}
@@ -106,9 +207,9 @@ mod tests {
 
     #[test]
     fn the_market_is_the_one_that_is_meant_or_it_is_said_which_there_are() {
-        let spec = spec(TWO_VENUES);
+        let all = markets_of(TWO_VENUES);
         let chosen = |symbol, venue| {
-            choose(&spec, symbol, venue).map_or_else(|error| error.to_string(), |market| market.to_string())
+            choose(&all, symbol, venue).map_or_else(|error| error.to_string(), |market| market.to_string())
         };
         assert_eq!(chosen("ETHUSDT", None), "binance:ETHUSDT");
         assert_eq!(chosen("BTCUSDT", Some("simulated")), "simulated:BTCUSDT");
@@ -130,7 +231,14 @@ mod tests {
             trades: 30,
             candles: 1,
         };
-        let text = describe(&Market::new("binance", "BTCUSDT"), &rebuilt);
+        let market = Market::new("binance", "BTCUSDT");
+        let text = describe(&market, &rebuilt, Step::Removed);
+        let preview = describe(&market, &rebuilt, Step::Preview);
+        assert!(
+            preview.starts_with("would be removed of binance:BTCUSDT, from 2026-01-01T00:00:00Z"),
+            "{preview}"
+        );
+        assert_eq!(json_of(&market, &rebuilt, Step::Preview)["removed"], false);
         assert!(
             text.starts_with(
                 "removed of binance:BTCUSDT, from 2026-01-01T00:00:00Z to 2026-01-01T00:05:00Z (whole windows of every \

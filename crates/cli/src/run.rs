@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use runtime::shutdown;
 use store::{ConnectOptions, Store};
 
+use crate::duration::positive_duration;
 use crate::place::{self, ManifestArguments};
 use machine::Machine;
 use manifest_watch::ManifestWatch;
@@ -29,12 +30,6 @@ pub(crate) struct RunArguments {
     /// End by itself, as after Ctrl-C, once trades have come, all are committed and none came for this long.
     #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
     until_idle: Option<Duration>,
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    let duration: SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
-    let duration = Duration::try_from(duration).map_err(|_| "must not be negative".to_owned())?;
-    if duration.is_zero() { Err("must be longer than zero".to_owned()) } else { Ok(duration) }
 }
 
 /// Runs the pipeline until it is told to end.

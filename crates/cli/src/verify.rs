@@ -4,36 +4,25 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Args;
 use market::{Interval, Market};
 use serde_json::{Value, json};
 use store::{CheckCount, CheckVerdict, DifferingCandle, time_text};
 
-use crate::gaps::FOUND_WRONG;
-use crate::output::{Format, counted, print};
-use crate::place::{PipelineArguments, open_store};
+use crate::output::{FOUND_WRONG, Format, FormatOptions, counted, print};
+use crate::place::Opened;
 use crate::table::{self, Column};
 
 /// Candles that differ are printed up to this number.
 const MOST_DIFFERING: i64 = 10_000;
 
-#[derive(Args)]
-pub(crate) struct VerifyArguments {
-    #[command(flatten)]
-    pipeline: PipelineArguments,
-    /// How to print them.
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
-    output: Format,
-}
-
 /// Prints what was compared.
-pub(crate) async fn run(arguments: VerifyArguments) -> anyhow::Result<ExitCode> {
-    let (_, store) = open_store(arguments.pipeline).await?;
+pub(crate) async fn run(opened: Opened, options: FormatOptions) -> anyhow::Result<ExitCode> {
+    let store = opened.store;
     let counts = store.check_counts().await?;
     let differing = store.differing_candles(MOST_DIFFERING).await?;
     store.close().await;
     let checks = by_interval(&counts);
-    print(|out| match arguments.output {
+    print(|out| match options.output {
         Format::Table => write_table(&checks, &differing, out),
         Format::Json => write_json(&checks, &differing, out),
     })?;
@@ -130,8 +119,7 @@ fn verdict(checks: &ChecksByInterval<'_>) -> String {
             format!("{all} checked, {equal} equal, {differ} differ at the exchange: none is wrong here")
         }
         _ => format!(
-            "{all} checked, {equal} equal, {differ} differ at the exchange, {wrong} wrong here: `cryptopipeline rebuild` \
-             folds them again from the exchange"
+            "{all} checked, {equal} equal, {differ} differ at the exchange, {wrong} wrong here: `rebuild` folds them again from the exchange"
         ),
     }
 }
@@ -224,8 +212,8 @@ mod tests {
              binance:BTCUSDT  1m        2026-01-01T00:00:00Z  ours wrong        low             3             2.5\n\
              binance:BTCUSDT  1m        2026-01-01T00:00:00Z  exchange differs  trade_count     3       no candle\n\
              \n\
-             74 candles checked, 72 equal, 1 differ at the exchange, 1 wrong here: `cryptopipeline rebuild` folds them \
-             again from the exchange\n"
+             74 candles checked, 72 equal, 1 differ at the exchange, 1 wrong here: `rebuild` folds them again from \
+             the exchange\n"
         );
     }
 

@@ -19,7 +19,8 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use super::plan::{NetworkPlan, PipelinePlan};
 
 pub use checksum::checksum;
-pub(crate) use deployment::{WORKER_PORT, WORKER_PORT_NAME};
+pub(crate) use deployment::WORKER_PORT_NAME;
+pub use deployment::{WORKER_CONTAINER, WORKER_PORT, settings_path};
 pub use names::{GENERATION_ANNOTATION, MANAGED_BY_SELECTOR, PIPELINE_LABEL, ROLE_LABEL, Role, SOURCE_LABEL};
 
 /// What the workers' pods are made from; the same for every pipeline.

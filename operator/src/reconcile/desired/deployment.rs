@@ -27,8 +27,10 @@ const SETTINGS_FOLDER: &str = "/etc/cryptopipeline";
 /// The volume for files that are kept for a while.
 const SCRATCH: &str = "scratch";
 const SETTINGS_CHECKSUM: &str = "cryptopipeline.dev/settings-checksum";
+/// The container of a worker's pod that the worker runs in; sidecars have others.
+pub const WORKER_CONTAINER: &str = "worker";
 /// Where the workers answer `/livez`, `/readyz`, `/metrics` and `/status`.
-pub(crate) const WORKER_PORT: i32 = 8080;
+pub const WORKER_PORT: i32 = 8080;
 pub(crate) const WORKER_PORT_NAME: &str = "http";
 /// The user that the image is made for.
 const USER: i64 = 65_532;
@@ -205,20 +207,20 @@ fn on_different_nodes(owner: &Owner<'_>, role: Role<'_>) -> TopologySpreadConstr
     }
 }
 
+/// The settings file in a worker's pod.
+#[must_use]
+pub fn settings_path() -> String {
+    format!("{SETTINGS_FOLDER}/{SETTINGS_FILE}")
+}
+
 fn container(pods: RolePods<'_>, image: &WorkerImage) -> Container {
-    let args = [
-        pods.command,
-        "--settings",
-        &format!("{SETTINGS_FOLDER}/{SETTINGS_FILE}"),
-        "--listen",
-        &format!("0.0.0.0:{WORKER_PORT}"),
-    ];
+    let args = [pods.command, "--settings", &settings_path(), "--listen", &format!("0.0.0.0:{WORKER_PORT}")];
     let scratch_mount = pods.scratch.then(|| mount(SCRATCH, "/tmp", false));
     let settings_mount = mount("settings", SETTINGS_FOLDER, true);
     let mut env = pods.server_secrets.env();
     env.extend(pods.template.env.clone());
     Container {
-        name: "worker".to_owned(),
+        name: WORKER_CONTAINER.to_owned(),
         image: Some(image.name.clone()),
         image_pull_policy: Some(image.pull_policy.clone()),
         command: Some(vec!["worker".to_owned()]),
