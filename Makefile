@@ -6,9 +6,10 @@ TRADES ?=
 SEED ?= 1
 ROUNDS ?= 20
 FIXED ?=
+BIN ?= $(HOME)/.local/bin
 SECONDS ?= 300
 
-.PHONY: demo test check fuzz bench chaos promises sabotage image up down
+.PHONY: demo test check fuzz bench chaos promises sabotage image plugin up down
 
 # The main job on this machine, no cluster: a generated market, or the recording TRADES=path/to/SYMBOL-trades-x.csv.gz.
 demo:
@@ -59,6 +60,12 @@ image:
 	@e2e/build-tools
 	cargo build --workspace --bins --profile $(PROFILE)
 	PROFILE=$(PROFILE) images/build
+
+# The kubectl plugin, into the folder BIN, which must be on the PATH.
+plugin:
+	@e2e/build-tools
+	cargo build --workspace --bins --profile $(PROFILE)
+	install -D $(TARGET)/$(patsubst dev,debug,$(PROFILE))/kubectl-cryptopipeline $(BIN)/kubectl-cryptopipeline
 
 # A real Kafka, PostgreSQL, API server and kind on this machine: eval "$$(make -s up)".
 up:

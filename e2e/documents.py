@@ -83,7 +83,7 @@ def every_command_is_run() -> None:
         raise Failed(f"README.md shows commands that no test runs: {', '.join(sorted(unknown))}")
     if gone := {RUN_LOCAL, DEMO_OF_A_RECORDING} - shown:
         raise Failed(f"README.md does not show what is run in its name: {', '.join(sorted(gone))}")
-    if example_files() != {"binance.yaml", "history.yaml", "keda.yaml", "local.yaml", "quickstart.yaml", "secure.yaml"}:
+    if example_files() != {"binance.yaml", "history.yaml", "keda.yaml", "local.yaml", "plugin-roles.yaml", "quickstart.yaml", "secure.yaml"}:
         raise Failed(f"not every example is run by a test: {', '.join(sorted(example_files()))}")
     on_kind = single_commands(section_of_readme(ON_KIND))
     if unknown := set(commands_of_example("quickstart.yaml")) - on_kind:

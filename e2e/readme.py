@@ -27,6 +27,8 @@ from documents import commands_of_example, every_command_is_run, section_of_read
 from steps import CHECKOUT, Failed, Test, command, wait_until
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+# Where `make plugin` installs it, in place of the home of whoever runs this.
+INSTALLED = CHECKOUT / "target/e2e-readme-bin"
 PROGRAMS = (CHECKOUT / TARGET / "debug").resolve()
 SYMBOLS = {"BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ADAUSDT"}
 
@@ -288,7 +290,7 @@ def succeed(line: str, done: subprocess.CompletedProcess) -> None:
 
 def user_environment() -> dict[str, str]:
     """The programs are installed."""
-    return os.environ | {"PROFILE": "dev", "PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
+    return os.environ | {"PROFILE": "dev", "BIN": str(INSTALLED), "PATH": f"{INSTALLED}:{PROGRAMS}:{os.environ['PATH']}"}
 
 
 def expect_candles(output: str, symbols: set[str], interval: str = "1m") -> None:
