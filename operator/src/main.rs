@@ -15,6 +15,7 @@ use operator::reconcile::desired::{Installation, WorkerImage};
 use prometheus_client::metrics::gauge::Gauge;
 use runtime::error_chain::error_chain;
 use runtime::health::{self, Probes};
+use runtime::telemetry::Program;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -105,7 +106,14 @@ async fn probe(url: &str) -> anyhow::Result<()> {
 
 #[tokio::main]
 async fn run(args: RunArgs) -> anyhow::Result<()> {
-    runtime::telemetry::init("info,kube=warn,rdkafka=error")?;
+    let program = Program { service: "cryptopipeline-operator", ..Program::default() };
+    let telemetry = runtime::telemetry::init("info,kube=warn,rdkafka=error", &program)?;
+    let outcome = operate(args).await;
+    telemetry.end().await;
+    outcome
+}
+
+async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let shutdown = runtime::shutdown::on_signals()?;
     let client = kube::Client::try_default().await.context("cannot find out how to reach the API server")?;
     let metrics = Metrics::default();

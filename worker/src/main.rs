@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use crds::worker_settings::{AggregatorSettings, DATABASE_URL_ENV, ProducerSettings, RepairerSettings};
+use crds::worker_settings::{
+    AggregatorSettings, DATABASE_URL_ENV, PipelineId, ProducerSettings, RepairerSettings,
+};
 use prometheus_client::registry::Registry;
 use runtime::health::{self, Probes};
-use runtime::{metrics, shutdown, telemetry, tls};
+use runtime::telemetry::{self, Program};
+use runtime::{metrics, shutdown, tls};
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +25,7 @@ use worker::repair::{self, RepairContext, RepairTimings, RepairerState};
 /// The data plane of a CryptoPipeline.
 ///
 /// Logs go to standard error: RUST_LOG filters them (info by default), LOG_FORMAT is text or json
-/// (by default text on a terminal). SIGTERM drains and ends with 0; a second signal does not wait.
+/// (by default text on a terminal). Traces go where OTEL_EXPORTER_OTLP_ENDPOINT says. SIGTERM drains and ends with 0; a second signal does not wait.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -65,17 +68,55 @@ async fn main() -> anyhow::Result<()> {
     shutdown::end_on_panic();
     tls::install_provider();
     let Arguments { role } = Arguments::parse();
-    telemetry::init("info")?;
-    let shutdown = shutdown::on_signals().context("signal handlers cannot be installed")?;
     match role {
-        Role::Produce(arguments) => produce(&arguments, shutdown).await,
-        Role::Aggregate(arguments) => aggregate(arguments, shutdown).await,
-        Role::Repair(arguments) => repair(arguments, shutdown).await,
+        Role::Produce(arguments) => {
+            let settings: ProducerSettings = read_settings(&arguments.settings)?;
+            let source = settings.source.name.clone();
+            let program = program("cryptopipeline-producer", &settings.pipeline, Some(source));
+            until_told_to_end(&program, |shutdown| produce(arguments, settings, shutdown)).await
+        }
+        Role::Aggregate(arguments) => {
+            let settings: AggregatorSettings = read_settings(&arguments.worker.settings)?;
+            let program = program("cryptopipeline-aggregator", &settings.pipeline, None);
+            until_told_to_end(&program, |shutdown| aggregate(arguments, settings, shutdown)).await
+        }
+        Role::Repair(arguments) => {
+            let settings: RepairerSettings = read_settings(&arguments.worker.settings)?;
+            let program = program("cryptopipeline-repairer", &settings.pipeline, None);
+            until_told_to_end(&program, |shutdown| repair(arguments, settings, shutdown)).await
+        }
     }
 }
 
-async fn produce(arguments: &WorkerArguments, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let settings: ProducerSettings = read_settings(&arguments.settings)?;
+/// What a role says of itself in its traces.
+fn program(service: &'static str, pipeline: &PipelineId, source: Option<String>) -> Program {
+    let PipelineId { namespace, name, .. } = pipeline;
+    let mut attributes = vec![
+        ("service.namespace", format!("{namespace}/{name}")),
+        ("k8s.namespace.name", namespace.clone()),
+        ("cryptopipeline.pipeline", name.clone()),
+    ];
+    attributes.extend(source.map(|source| ("cryptopipeline.source", source)));
+    Program { service, attributes }
+}
+
+/// Does the work of `role` with everything around it that each of them needs.
+async fn until_told_to_end<F: Future<Output = anyhow::Result<()>>>(
+    program: &Program,
+    role: impl FnOnce(CancellationToken) -> F,
+) -> anyhow::Result<()> {
+    let telemetry = telemetry::init("info", program)?;
+    let shutdown = shutdown::on_signals().context("signal handlers cannot be installed")?;
+    let outcome = role(shutdown).await;
+    telemetry.end().await;
+    outcome
+}
+
+async fn produce(
+    arguments: WorkerArguments,
+    settings: ProducerSettings,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let state = Arc::new(ProducerState::new(&settings.source));
     let mut registry = registry();
     produce::metrics::register(&mut registry, Arc::clone(&state));
@@ -93,9 +134,12 @@ async fn produce(arguments: &WorkerArguments, shutdown: CancellationToken) -> an
     server.await.context("the http server has panicked")?.context("the http server has failed")
 }
 
-async fn aggregate(arguments: DatabaseArguments, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn aggregate(
+    arguments: DatabaseArguments,
+    settings: AggregatorSettings,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let DatabaseArguments { worker, database_url } = arguments;
-    let settings: AggregatorSettings = read_settings(&worker.settings)?;
     let state = Arc::new(AggregatorState::default());
     let mut registry = registry();
     aggregate::metrics::register(&mut registry, Arc::clone(&state));
@@ -114,9 +158,12 @@ async fn aggregate(arguments: DatabaseArguments, shutdown: CancellationToken) ->
     server.await.context("the http server has panicked")?.context("the http server has failed")
 }
 
-async fn repair(arguments: DatabaseArguments, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn repair(
+    arguments: DatabaseArguments,
+    settings: RepairerSettings,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let DatabaseArguments { worker, database_url } = arguments;
-    let settings: RepairerSettings = read_settings(&worker.settings)?;
     let sources = settings.sources.iter().map(|source| source.name.as_str());
     let state = Arc::new(RepairerState::new(sources));
     let mut registry = registry();

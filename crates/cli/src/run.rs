@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
 use runtime::shutdown;
+use runtime::telemetry::Program;
 use store::{ConnectOptions, Store};
 
 use crate::duration::positive_duration;
@@ -34,7 +35,14 @@ pub(crate) struct RunArguments {
 
 /// Runs the pipeline until it is told to end.
 pub(crate) async fn run(arguments: RunArguments) -> anyhow::Result<()> {
-    runtime::telemetry::init("warn")?;
+    let program = Program { service: "cryptopipeline", ..Program::default() };
+    let telemetry = runtime::telemetry::init("warn", &program)?;
+    let outcome = run_pipeline(arguments).await;
+    telemetry.end().await;
+    outcome
+}
+
+async fn run_pipeline(arguments: RunArguments) -> anyhow::Result<()> {
     let (manifest, database) = place::open(&arguments.pipeline)?;
     if database.is_own_file {
         let options = ConnectOptions { create: true, ..ConnectOptions::default() };

@@ -1,89 +1,108 @@
-//! Logs to standard error: filtered by `RUST_LOG`, as text for a person and as JSON for a collector.
+//! What a program tells of its work while it works: logs to standard error (`logs`), and traces to an OpenTelemetry collector
+//! where the environment names one (`trace_settings`, `export`). [`traces`] is what the code between uses.
+
+mod export;
+mod logs;
+mod sampling;
+mod trace_settings;
+pub mod traces;
 
 use std::env;
-use std::io::{IsTerminal, stderr};
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
-use tracing_subscriber::util::TryInitError;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::ExporterBuildError;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::filter::{LevelFilter, ParseError, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
-const FILTER_ENV: &str = "RUST_LOG";
-const FORMAT_ENV: &str = "LOG_FORMAT";
+use trace_settings::TraceSettings;
 
-/// Why logging cannot start.
+/// Why telemetry cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// `RUST_LOG` is no filter.
-    #[error("{FILTER_ENV}={value:?} is not a log filter such as info or warn,worker=debug")]
+    #[error("{}={value:?} is not a log filter such as info or warn,worker=debug", logs::FILTER_ENV)]
     InvalidFilter {
         /// What it holds.
         value: String,
         /// What is wrong with it.
         source: ParseError,
     },
-    /// `LOG_FORMAT` is neither `text` nor `json`.
-    #[error("{FORMAT_ENV}={0:?} is neither text nor json")]
-    InvalidFormat(String),
+    /// A variable has a value that it cannot have.
+    #[error("{variable}={value:?} is not {rule}")]
+    InvalidValue {
+        /// The variable.
+        variable: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it may hold.
+        rule: &'static str,
+    },
+    /// The endpoint or another setting of the exporter is refused.
+    #[error("traces cannot be exported as the variables OTEL_EXPORTER_OTLP_* say")]
+    Exporter(#[source] ExporterBuildError),
     /// Somebody has set a subscriber already.
     #[error("logging has been started already")]
     AlreadyStarted(#[source] TryInitError),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Text,
-    Json,
+/// What a program calls itself in its traces, unless `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// The `service.name`.
+    pub service: &'static str,
+    /// Further attributes of everything that it tells.
+    pub attributes: Vec<(&'static str, String)>,
 }
 
-/// Starts logging to standard error. `default_filter` holds where `RUST_LOG` is not set; the format is
-/// `LOG_FORMAT` (`text` or `json`), by default text on a terminal and JSON elsewhere.
+/// Holds what has to be ended with the program.
+#[must_use = "traces that are not exported yet are lost unless it is ended"]
+pub struct Telemetry {
+    provider: Option<SdkTracerProvider>,
+}
+
+/// Starts logging to standard error, and traces where a collector is named. `default_filter` holds where `RUST_LOG` is not set;
+/// the format is `LOG_FORMAT` (`text` or `json`), by default text on a terminal and JSON elsewhere. Traces follow the
+/// standard's `OTEL_*` variables; `docs/concepts/traces.md` lists those that are read.
 ///
 /// # Errors
-/// [`TelemetryError`] where one of the two variables cannot be understood.
-pub fn init(default_filter: &str) -> Result<(), TelemetryError> {
-    let filter = parse_filter(env::var(FILTER_ENV).ok(), default_filter)?;
-    let format = parse_format(env::var(FORMAT_ENV).ok().as_deref(), stderr().is_terminal())?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    let subscriber: Box<dyn tracing::Subscriber + Send + Sync> = match format {
-        Format::Text => Box::new(builder.with_ansi(stderr().is_terminal()).finish()),
-        Format::Json => Box::new(builder.json().flatten_event(true).finish()),
-    };
-    tracing_subscriber::util::SubscriberInitExt::try_init(subscriber).map_err(TelemetryError::AlreadyStarted)
-}
-
-fn parse_filter(value: Option<String>, default_filter: &str) -> Result<EnvFilter, TelemetryError> {
-    let value = value.filter(|value| !value.is_empty()).unwrap_or_else(|| default_filter.to_owned());
-    EnvFilter::builder().parse(&value).map_err(|source| TelemetryError::InvalidFilter { value, source })
-}
-
-fn parse_format(value: Option<&str>, is_terminal: bool) -> Result<Format, TelemetryError> {
-    match value {
-        Some("text") => Ok(Format::Text),
-        Some("json") => Ok(Format::Json),
-        None | Some("") => Ok(if is_terminal { Format::Text } else { Format::Json }),
-        Some(other) => Err(TelemetryError::InvalidFormat(other.to_owned())),
+/// [`TelemetryError`] where a variable cannot be understood.
+pub fn init(default_filter: &str, program: &Program) -> Result<Telemetry, TelemetryError> {
+    let log_lines = logs::layer(default_filter)?;
+    let settings = TraceSettings::read(|name| env::var(name).ok())?;
+    let provider =
+        settings.map(|settings| export::tracer_provider(program, settings.other_ratio)).transpose()?;
+    let spans = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(env!("CARGO_PKG_NAME")))
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_filter(filter_fn(|metadata| metadata.is_span() && traces::is_ours(metadata.target())))
+            .with_filter(LevelFilter::INFO)
+    });
+    // The layer of the spans goes first: it looks for itself directly on the registry.
+    tracing_subscriber::registry()
+        .with(spans)
+        .with(log_lines)
+        .try_init()
+        .map_err(TelemetryError::AlreadyStarted)?;
+    if let Some(settings) = settings {
+        sampling::begin(settings.frame_ratio);
     }
+    Ok(Telemetry { provider })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_format_follows_the_variable_and_else_the_terminal() {
-        assert_eq!(parse_format(None, true).unwrap(), Format::Text);
-        assert_eq!(parse_format(None, false).unwrap(), Format::Json);
-        assert_eq!(parse_format(Some("text"), false).unwrap(), Format::Text);
-        assert_eq!(parse_format(Some("json"), true).unwrap(), Format::Json);
-        let error = parse_format(Some("xml"), true).unwrap_err();
-        assert_eq!(error.to_string(), "LOG_FORMAT=\"xml\" is neither text nor json");
-    }
-
-    #[test]
-    fn an_unset_or_empty_filter_means_the_default() {
-        for value in [None, Some(String::new())] {
-            assert_eq!(parse_filter(value, "warn").unwrap().to_string(), "warn");
+impl Telemetry {
+    /// Exports what is left, for a few seconds at most. Nothing is traced afterwards.
+    pub async fn end(self) {
+        let Some(provider) = self.provider else { return };
+        sampling::end();
+        // It blocks, and what it drops may not be dropped by a task.
+        let ended = tokio::task::spawn_blocking(move || export::shut_down(&provider)).await;
+        if let Err(error) = ended {
+            tracing::warn!(%error, "the last traces may be lost");
         }
-        assert!(parse_filter(Some("worker=loud".to_owned()), "info").is_err());
     }
 }

@@ -21,6 +21,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::KafkaAdmin;
+use runtime::telemetry::Program;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::net::TcpSocket;
@@ -87,7 +88,7 @@ impl Lab {
     async fn open(take: fn(&File)) -> Option<Self> {
         runtime::tls::install_provider();
         // Silent unless RUST_LOG asks; only the first test of a process can start it.
-        let _ = runtime::telemetry::init("off");
+        let _ = runtime::telemetry::init("off", &Program::default());
         let testbed = Testbed::find()?;
         let path = std::env::temp_dir().join("cryptopipeline-operator-tests.lock");
         let turn = File::create(path).unwrap();
