@@ -12,7 +12,7 @@ use k8s_openapi::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Config, Error};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt as _};
 use runtime::error_chain::error_chain;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -187,19 +187,12 @@ fn receiver_stream<T>(receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item 
     futures::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
 }
 
-fn on_failure(pipeline: Arc<CryptoPipeline>, error: &ReconcileError, context: Arc<Context>) -> Action {
-    let error_text = error_chain(error);
-    tracing::warn!(
-        pipeline = pipeline.name_any(),
-        namespace = pipeline.namespace(),
-        error_text,
-        "not reconciled"
-    );
+fn on_failure(_: Arc<CryptoPipeline>, error: &ReconcileError, context: Arc<Context>) -> Action {
     context.metrics.reconcile_failed(error.reason());
     Action::requeue(AFTER_FAILURE)
 }
 
-/// What the reconciler itself met is logged by [`on_failure`]; an object that is gone needs nothing any more.
+/// What the reconciler itself met it has logged itself; an object that is gone needs nothing any more.
 fn log_queue_failure<T>(outcome: Result<T, Error<ReconcileError, watcher::Error>>) {
     if let Err(Error::QueueError(error)) = outcome {
         tracing::warn!(error_text = error_chain(&error), "a watch was interrupted");

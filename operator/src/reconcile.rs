@@ -20,7 +20,10 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource, ResourceExt};
+use runtime::error_chain::error_chain;
+use runtime::telemetry::traces;
 use serde_json::json;
+use tracing::{Instrument as _, Span};
 
 use crate::context::Context;
 use apply::{Applied, apply};
@@ -73,14 +76,33 @@ pub async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
     context.first_lists.wait().await;
+    let (namespace, name) = (pipeline.namespace().unwrap_or_default(), pipeline.name_any());
+    let span =
+        tracing::info_span!("reconcile", k8s.namespace.name = namespace, cryptopipeline.pipeline = name);
+    let reconciling = async {
+        let outcome = take_turn(&pipeline, &context).await;
+        match &outcome {
+            Ok(_) => tracing::debug!(pipeline = name, namespace, "reconciled"),
+            Err(error) => {
+                let error_text = error_chain(error);
+                tracing::warn!(pipeline = name, namespace, error_text, "not reconciled");
+                traces::fail(&Span::current(), error_text);
+            }
+        }
+        outcome
+    };
+    reconciling.instrument(span).await
+}
+
+async fn take_turn(pipeline: &CryptoPipeline, context: &Context) -> Result<Action, ReconcileError> {
     let _measured = context.metrics.reconcile_started();
     if pipeline.metadata.deletion_timestamp.is_some() {
-        return cleanup::clean_up(&pipeline, &context).await;
+        return cleanup::clean_up(pipeline, context).await;
     }
-    cleanup::keep_finalizer(&pipeline, &context).await?;
+    cleanup::keep_finalizer(pipeline, context).await?;
     let uid = pipeline.uid().unwrap_or_default();
     let mut memory = context.memories.take(&uid);
-    let outcome = take_steps(&pipeline, &context, &mut memory).await;
+    let outcome = take_steps(pipeline, context, &mut memory).await;
     context.memories.put(uid, memory, || context.stores.uids());
     outcome.map(|()| Action::requeue(NEXT_LOOK))
 }

@@ -6,6 +6,7 @@
 
 mod assignment;
 mod batch;
+mod batch_trace;
 mod committer;
 mod consumer;
 mod maintenance;

@@ -9,6 +9,7 @@ mod connection;
 mod connection_progress;
 mod delivery;
 mod frame_reader;
+mod frame_trace;
 mod keeper;
 mod listing;
 pub mod metrics;

@@ -104,6 +104,8 @@ pub struct PipelineNetwork {
     pub streams: BTreeMap<String, Reach>,
     /// What the repairer asks of all of them.
     pub rest: Reach,
+    /// Where the pods send their traces, wherever that is.
+    pub collector: Reach,
     /// Whom every pod may reach besides.
     pub further_egress: Vec<NetworkPolicyEgressRule>,
 }

@@ -11,7 +11,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use operator::reconcile::desired::desire;
-use operator::reconcile::observe::{Observed, Reading};
+use operator::reconcile::observe::{Observed, Reading, SecretState};
+use operator::reconcile::plan::servers;
 use serde_json::json;
 
 use crate::objects::installation;
@@ -178,6 +179,42 @@ fn behind_a_service_there_may_be_another_port() {
     assert!(reaches(&policies, &worker("repairer", None), &there, 9080));
     assert!(!reaches(&policies, &worker("producer", Some("spot")), &there, 9080));
     assert!(!reaches(&policies, &worker("producer", Some("sim")), &there, 6432));
+}
+
+/// The fixture, with a collector named to its aggregators.
+fn traced_to(endpoint: &str) -> CryptoPipeline {
+    fixture_with(|pipeline| {
+        let env = json!([{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": endpoint}]);
+        pipeline.spec.aggregators.pod_template.env = serde_json::from_value(env).unwrap();
+    })
+}
+
+#[test]
+fn workers_reach_the_collector_that_their_environment_names() {
+    let there = address("10.244.0.8");
+    let pipeline = traced_to("http://collector.monitoring:4318");
+    let services = [("collector.monitoring".to_owned(), known(BTreeSet::from([14_318])))];
+    let observed = Observed { service_ports: services.into(), ..running_world(&pipeline) };
+    let policies = policies(&pipeline, &observed).unwrap();
+    for port in [4318, 14_318] {
+        assert!(reaches(&policies, &worker("aggregator", None), &there, port), "{port}");
+    }
+    assert!(!reaches(&policies, &worker("aggregator", None), &there, 4317));
+    assert!(!reaches(&policies_of(|_| {}), &worker("aggregator", None), &there, 4318), "nobody is traced");
+}
+
+#[test]
+fn a_collector_is_looked_for_behind_its_service_and_one_on_the_node_has_none() {
+    let hosts = |endpoint| {
+        let servers = servers(&traced_to(endpoint).spec, &SecretState::Pending, None);
+        servers.into_iter().map(|server| server.host).collect::<BTreeSet<_>>()
+    };
+    assert!(hosts("http://collector.monitoring:4318").contains("collector.monitoring"));
+    let on_node = "http://$(NODE_IP):4318";
+    assert!(hosts(on_node).iter().all(|host| !host.contains("NODE_IP")));
+    let pipeline = traced_to(on_node);
+    let policies = policies(&pipeline, &running_world(&pipeline)).unwrap();
+    assert!(reaches(&policies, &worker("aggregator", None), &address("10.244.0.8"), 4318));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use hashbrown::{Equivalent, HashMap};
 use market::{Market, Record};
 use store::{FlushBatch, MarketBatch, PartitionPosition, PartitionProgress, UnreadableRecord};
 
+use super::batch_trace::BatchTrace;
 use crate::record::{DecodedRecord, RecordError, decode_value};
 
 /// One record as the broker gave it.
@@ -41,6 +42,7 @@ pub(super) struct TakenBatch {
     pub(super) bytes: usize,
     /// Exchange's event time of its first and its last record, microseconds since 1970.
     pub(super) event_times_us: Option<(i64, i64)>,
+    pub(super) trace: BatchTrace,
 }
 
 /// The records read since the last batch was taken, and where reading goes on.
@@ -57,6 +59,8 @@ pub(super) struct BatchBuilder {
     bytes: usize,
     begun: Option<Instant>,
     event_times_us: Option<(i64, i64)>,
+    /// Of the records that are traced.
+    pub(super) trace: BatchTrace,
 }
 
 impl BatchBuilder {
@@ -72,6 +76,7 @@ impl BatchBuilder {
             bytes: 0,
             begun: None,
             event_times_us: None,
+            trace: BatchTrace::default(),
         }
     }
 
@@ -216,6 +221,7 @@ impl BatchBuilder {
             batch,
             bytes: std::mem::take(&mut self.bytes),
             event_times_us: self.event_times_us.take(),
+            trace: std::mem::take(&mut self.trace),
         })
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use runtime::error_chain::error_chain;
 use store::Flusher;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
 
 use super::batch::TakenBatch;
 use super::state::AggregatorState;
@@ -43,14 +44,17 @@ pub(super) async fn commit_batches(
     state: Arc<AggregatorState>,
 ) {
     while let Some(CommitRequest { taken, reply }) = requests.recv().await {
-        let TakenBatch { batch, bytes, event_times_us } = taken;
+        let TakenBatch { batch, bytes, event_times_us, trace } = taken;
+        let span = trace.flush_span(&batch);
         let begun = Instant::now();
         let flushed =
             tokio::time::timeout(LONGEST_FLUSH, flusher.flush(batch, Timestamp::now().as_microsecond()))
+                .instrument(span.clone())
                 .await;
         let took = begun.elapsed();
-        let committed = match flushed {
+        let committed = span.in_scope(|| match flushed {
             Ok(Ok(report)) => {
+                trace.committed(&span, &report);
                 gate.committed(bytes);
                 let oldest_us = event_times_us
                     .map(|(first_us, _)| Timestamp::now().as_microsecond().saturating_sub(first_us));
@@ -59,15 +63,17 @@ pub(super) async fn commit_batches(
             }
             Ok(Err(error)) => {
                 tracing::warn!(reason = error.reason(), error = error_chain(&error), "batch thrown away");
+                trace.failed(&span, error.reason());
                 state.note_failed_flush(error.reason(), error_chain(&error));
                 Committed::Failed
             }
             Err(_) => {
                 flusher.forget();
+                trace.failed(&span, TIMEOUT);
                 state.note_failed_flush(TIMEOUT, format!("no answer within {} s", LONGEST_FLUSH.as_secs()));
                 Committed::Failed
             }
-        };
+        });
         // Nobody waits for the answer once the consumer was given up.
         let _ = reply.send(committed);
     }

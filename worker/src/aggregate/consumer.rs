@@ -11,10 +11,12 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use runtime::backoff::Backoff;
 use runtime::error_chain::error_chain;
+use runtime::telemetry::traces;
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::{Assignment, Positions, with_offsets};
 use super::batch::{Added, RawRecord};
+use super::batch_trace::record_span;
 use super::pipeline::Pipeline;
 
 /// Longest wait for a record: so soon a shutdown and the end of a commit are noticed.
@@ -135,6 +137,9 @@ impl TopicReader {
         let key_bytes = message.key().map_or(0, <[u8]>::len);
         let record = RawRecord { partition, offset, key_bytes, value: message.payload() };
         let added = self.pipeline().add(record);
+        if added == Added::Yes && traces::are_on() {
+            self.trace(message);
+        }
         if let Added::Gap { expected } = added {
             if self.is_gap_real(partition, expected) {
                 tracing::warn!(partition, expected, found = offset, "offsets are gone from the topic");
@@ -144,6 +149,17 @@ impl TopicReader {
             } else {
                 self.begin_again();
             }
+        }
+    }
+
+    /// Goes on with the trace of a record that is in the batch, if it has one.
+    fn trace(&self, message: &BorrowedMessage<'_>) {
+        let Some(parent) = message.headers().and_then(traces::parent_of_record) else { return };
+        let mut pipeline = self.pipeline();
+        let trace = pipeline.trace();
+        if trace.has_room() {
+            let (partition, offset) = (message.partition(), message.offset());
+            trace.add(record_span(&self.positions.topic, partition, offset, parent));
         }
     }
 

@@ -7,6 +7,7 @@ use store::PartitionPosition;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{Added, BatchBuilder, RawRecord};
+use super::batch_trace::BatchTrace;
 use super::committer::{CommitRequest, Committed};
 use super::state::AggregatorState;
 
@@ -70,6 +71,11 @@ impl Pipeline {
 
     pub(super) fn add(&mut self, record: RawRecord<'_>) -> Added {
         self.builder.add(record)
+    }
+
+    /// The traces of the batch that is being read.
+    pub(super) fn trace(&mut self) -> &mut BatchTrace {
+        &mut self.builder.trace
     }
 
     pub(super) fn skip_to(&mut self, partition: i32, offset: i64) {

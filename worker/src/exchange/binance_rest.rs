@@ -13,9 +13,13 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use market::is_trade_id;
+use runtime::error_chain::error_chain;
+use runtime::telemetry::traces;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::binance_frame::read_time_us;
 use super::pause_after_status;
@@ -205,11 +209,29 @@ impl BinanceRest {
     ) -> Result<Vec<u8>, RestError> {
         tokio::time::sleep_until(self.quiet_until).await;
         self.quiet_until = Instant::now() + MINUTE * weight / (self.weight_limit / 2).max(1);
+        let span = tracing::info_span!(
+            "GET",
+            otel.name = format!("GET {path}"),
+            otel.kind = "client",
+            http.request.method = "GET",
+            url.full = format!("{}{path}", self.rest_url),
+            cryptopipeline.request_weight = weight,
+            http.response.status_code = Empty,
+        );
+        let answer = self.ask(path, query).instrument(span.clone()).await;
+        if let Err(error) = &answer {
+            traces::fail(&span, error_chain(error));
+        }
+        answer
+    }
+
+    async fn ask(&mut self, path: &'static str, query: &[(&str, &str)]) -> Result<Vec<u8>, RestError> {
         let request = self.client.get(format!("{}{path}", self.rest_url)).query(query);
         let (unit_header, unit) = TIME_UNIT_HEADER;
         let unreachable = |source| RestError::Unreachable { path, source };
         let mut response = request.header(unit_header, unit).send().await.map_err(unreachable)?;
         let status = response.status();
+        Span::current().record("http.response.status_code", status.as_u16());
         self.note_weight(response.headers());
         let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         if let Some(pause) = pause_after_status(status.as_u16(), retry_after) {

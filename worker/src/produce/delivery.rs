@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
+use rdkafka::{ClientContext, Message as _};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::frame_trace::{PublishTraces, TraceKey};
 use super::state::ProducerState;
 use crate::flow_gate::FlowGate;
 
@@ -75,6 +76,7 @@ pub(crate) struct DeliveryReports {
     state: Arc<ProducerState>,
     gate: Arc<FlowGate>,
     deliveries: Arc<Deliveries>,
+    traces: Arc<PublishTraces>,
     /// Cancelled when the client will never work again.
     failed: CancellationToken,
 }
@@ -84,9 +86,10 @@ impl DeliveryReports {
         state: Arc<ProducerState>,
         gate: Arc<FlowGate>,
         deliveries: Arc<Deliveries>,
+        traces: Arc<PublishTraces>,
         failed: CancellationToken,
     ) -> Self {
-        Self { state, gate, deliveries, failed }
+        Self { state, gate, deliveries, traces, failed }
     }
 }
 
@@ -108,19 +111,24 @@ impl ClientContext for DeliveryReports {
 }
 
 impl ProducerContext for DeliveryReports {
-    type DeliveryOpaque = ();
+    /// A [`TraceKey`].
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): Self::DeliveryOpaque) {
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: Self::DeliveryOpaque) {
+        let trace = TraceKey::from_opaque(opaque);
         match result {
-            Ok(_) => {
+            Ok(record) => {
                 self.state.records_published.add(1);
                 self.state.broker.note_success();
+                self.traces.acknowledged(trace, record.partition(), record.offset());
             }
             Err((error, record)) => {
                 // It will reach no aggregator that could say so.
                 self.gate.committed(record.key_len() + record.payload_len());
                 self.state.records_dropped.add(1);
-                self.state.broker.note_failure(format!("a record was not delivered: {error}"));
+                let problem = format!("a record was not delivered: {error}");
+                self.traces.lost(trace, &problem);
+                self.state.broker.note_failure(problem);
             }
         }
         self.deliveries.note();

@@ -5,10 +5,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use runtime::telemetry::traces;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
+use tracing::Span;
 
 use super::connection_progress::ConnectionProgress;
+use super::frame_trace::frame_span;
 use super::publisher::Publisher;
 use super::state::ProducerState;
 use crate::exchange::{FrameError, StreamEvent, parse_frame};
@@ -48,19 +51,24 @@ impl FrameReader {
             }
             _ => return None,
         };
-        match self.read(text, now) {
+        let frame = frame_span();
+        let _within = frame.enter();
+        match self.read(text, now, &frame) {
             Ok(notice) => notice,
             Err(error) => {
+                traces::fail(&frame, error.reason());
                 self.state.note_malformed(&error, text);
                 None
             }
         }
     }
 
-    fn read(&self, text: &str, now: Instant) -> Result<Option<Notice>, FrameError> {
+    fn read(&self, text: &str, now: Instant, frame: &Span) -> Result<Option<Notice>, FrameError> {
         let received_time_us = Timestamp::now().as_microsecond();
         match parse_frame(text, received_time_us)? {
             StreamEvent::Trade { symbol, trade } => {
+                frame.record("cryptopipeline.symbol", symbol.as_ref());
+                frame.record("cryptopipeline.trade_id", trade.trade_id);
                 let place = self
                     .state
                     .feeds
@@ -69,7 +77,12 @@ impl FrameReader {
                     .ok_or_else(|| FrameError::UnexpectedSymbol(symbol.into_owned()))?;
                 self.state.trades_received.add(1);
                 self.progress.note_trade(place - self.places.start, trade.trade_id);
-                self.state.feeds.all()[place].take(&trade, now, || self.publisher.publish(place, &trade));
+                let mut is_new = false;
+                self.state.feeds.all()[place].take(&trade, now, || {
+                    is_new = true;
+                    self.publisher.publish(place, &trade, frame);
+                });
+                frame.record("cryptopipeline.trade.duplicate", !is_new);
                 Ok(None)
             }
             StreamEvent::Acknowledged { id } => Ok(Some(Notice::Acknowledged(id))),

@@ -13,8 +13,10 @@ use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use runtime::kafka::KafkaConnection;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::delivery::{Deliveries, DeliveryReports};
+use super::frame_trace::{PublishTraces, TraceKey};
 use super::state::ProducerState;
 use crate::flow_gate::FlowGate;
 use crate::record::CLIENT_SETTINGS;
@@ -45,17 +47,27 @@ pub(crate) struct Publisher {
     state: Arc<ProducerState>,
     gate: Arc<FlowGate>,
     deliveries: Arc<Deliveries>,
+    traces: Arc<PublishTraces>,
     outbox: Mutex<Outbox>,
 }
 
 /// What is used while a trade is published, by one reader at a time.
 #[derive(Default)]
 struct Outbox {
-    /// Trades without room in the client, with the place of their symbol, oldest first.
-    waiting: VecDeque<(usize, Trade)>,
+    /// Trades without room in the client, oldest first.
+    waiting: VecDeque<Outgoing>,
     waiting_since: Option<Instant>,
     /// The record value; kept for its memory.
     value: Vec<u8>,
+}
+
+/// A trade on its way to the client.
+#[derive(Clone, Copy)]
+struct Outgoing {
+    /// The place of its symbol.
+    place: usize,
+    trade: Trade,
+    trace: TraceKey,
 }
 
 /// What became of a record that was handed to the client.
@@ -79,26 +91,37 @@ impl Publisher {
         failed: CancellationToken,
     ) -> Result<Self, KafkaError> {
         let deliveries = Arc::new(Deliveries::default());
-        let reports =
-            DeliveryReports::new(Arc::clone(&state), Arc::clone(&gate), Arc::clone(&deliveries), failed);
+        let traces = Arc::new(PublishTraces::default());
+        let reports = DeliveryReports::new(
+            Arc::clone(&state),
+            Arc::clone(&gate),
+            Arc::clone(&deliveries),
+            Arc::clone(&traces),
+            failed,
+        );
         let client = connection
             .client_config(client_id, &[CLIENT_SETTINGS, OWN_SETTINGS].concat())
             .create_with_context(reports)?;
-        Ok(Self { client, topic: topic.to_owned(), state, gate, deliveries, outbox: Mutex::default() })
+        let topic = topic.to_owned();
+        Ok(Self { client, topic, state, gate, deliveries, traces, outbox: Mutex::default() })
     }
 
-    /// Publishes a trade of the symbol at `place`. Never waits.
-    pub(crate) fn publish(&self, place: usize, trade: &Trade) {
+    /// Publishes a trade of the symbol at `place`, which `frame` brought. Never waits.
+    pub(crate) fn publish(&self, place: usize, trade: &Trade, frame: &Span) {
+        let trace = self.traces.begin(frame, &self.topic, self.state.feeds.all()[place].encoder.key());
+        let outgoing = Outgoing { place, trade: *trade, trace };
         self.state.records_accepted.add(1);
         let mut outbox = self.outbox();
-        if outbox.waiting.is_empty() && self.hand_over(place, trade, &mut outbox.value) == Handed::Over {
+        if outbox.waiting.is_empty() && self.hand_over(&outgoing, &mut outbox.value) == Handed::Over {
             return;
         }
-        if outbox.waiting.len() == WAITING_TRADES {
-            outbox.waiting.pop_front();
+        if outbox.waiting.len() == WAITING_TRADES
+            && let Some(oldest) = outbox.waiting.pop_front()
+        {
+            self.traces.lost(oldest.trace, "dropped: the broker is away");
             self.state.records_dropped.add(1);
         }
-        outbox.waiting.push_back((place, *trade));
+        outbox.waiting.push_back(outgoing);
         outbox.waiting_since.get_or_insert_with(Instant::now);
         self.deliveries.set_awaited(true);
     }
@@ -139,8 +162,8 @@ impl Publisher {
     fn hand_over_waiting(&self) {
         let mut outbox = self.outbox();
         let Outbox { waiting, waiting_since, value } = &mut *outbox;
-        while let Some((place, trade)) = waiting.front() {
-            if self.hand_over(*place, trade, value) == Handed::NoRoom {
+        while let Some(outgoing) = waiting.front() {
+            if self.hand_over(outgoing, value) == Handed::NoRoom {
                 return;
             }
             waiting.pop_front();
@@ -152,10 +175,15 @@ impl Publisher {
         }
     }
 
-    fn hand_over(&self, place: usize, trade: &Trade, value: &mut Vec<u8>) -> Handed {
-        let encoder = &self.state.feeds.all()[place].encoder;
+    fn hand_over(&self, outgoing: &Outgoing, value: &mut Vec<u8>) -> Handed {
+        let Outgoing { place, trade, trace } = outgoing;
+        let encoder = &self.state.feeds.all()[*place].encoder;
         encoder.encode_value(trade, value);
-        let record = BaseRecord::to(&self.topic).key(encoder.key()).payload(value.as_slice());
+        let mut record = BaseRecord::with_opaque_to(&self.topic, trace.opaque())
+            .key(encoder.key())
+            .payload(value.as_slice());
+        record.headers = self.traces.headers(*trace);
+        // Headers do not count: few records have any, and with all of them a third more still fits what the gate is for.
         let bytes = encoder.key().len() + value.len();
         // Counted first: the aggregator may have committed it before this line is left.
         self.gate.published(bytes);
@@ -167,6 +195,7 @@ impl Publisher {
             return Handed::NoRoom;
         }
         // Not a matter of time: too large, or the client has failed for good.
+        self.traces.lost(*trace, "refused by the client");
         self.state.records_dropped.add(1);
         self.state.broker.note_failure(error.to_string());
         Handed::Over

@@ -9,12 +9,15 @@ use crds::worker_settings::SourceSettings;
 use jiff::Timestamp;
 use market::Market;
 use runtime::error_chain::error_chain;
+use runtime::telemetry::traces;
 use store::{
     HeadProbe, HistoryStart, Hole, HoleWatch, IdsWithoutTrade, LedgerLook, MarketLedger, PartitionPosition,
     Store,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::backlog::{Backlog, PAGE};
 use super::publisher::RepairPublisher;
@@ -56,23 +59,15 @@ pub(super) struct SourceRepairer {
 }
 
 /// Why a step failed.
+#[derive(Debug, thiserror::Error)]
 enum StepError {
-    Exchange(RestError),
-    Database(store::StoreError),
+    #[error("the exchange does not answer")]
+    Exchange(#[from] RestError),
+    #[error("the ledger cannot be used")]
+    Database(#[from] store::StoreError),
     /// The state says it already.
+    #[error("the topic cannot be used: {0}")]
     Broker(String),
-}
-
-impl From<RestError> for StepError {
-    fn from(error: RestError) -> Self {
-        Self::Exchange(error)
-    }
-}
-
-impl From<store::StoreError> for StepError {
-    fn from(error: store::StoreError) -> Self {
-        Self::Database(error)
-    }
 }
 
 impl From<VerifyError> for StepError {
@@ -126,7 +121,12 @@ impl SourceRepairer {
 
     /// One step; says how long to wait before the next one.
     async fn take_step(&mut self) -> Duration {
-        let outcome = if Instant::now() >= self.probe_at { self.probe().await } else { self.repair().await };
+        let outcome = if Instant::now() >= self.probe_at {
+            let span = tracing::info_span!("probe", cryptopipeline.source = self.name);
+            traced(span, self.probe()).await
+        } else {
+            self.repair().await
+        };
         self.state.note_weight_used(&self.name, self.rest.weight_used());
         let failure = match outcome {
             Ok(pause) => return pause,
@@ -202,19 +202,32 @@ impl SourceRepairer {
         let Some(chunk) = self.queue.next(now, MOST_TRADES - 1) else {
             return self.verify(self.probe_at.min(now + self.timings.look_interval)).await;
         };
+        let span = tracing::info_span!(
+            "repair",
+            cryptopipeline.source = self.name,
+            cryptopipeline.symbol = %chunk.market.symbol,
+            cryptopipeline.first_id = chunk.ids.start(),
+            cryptopipeline.last_id = chunk.ids.end(),
+            cryptopipeline.trades_published = Empty,
+        );
+        traced(span, self.repair_chunk(&chunk)).await
+    }
+
+    /// Asks for some missing ids, and does what the answer says.
+    async fn repair_chunk(&mut self, chunk: &Chunk) -> Result<Duration, StepError> {
         let received_time_us = Timestamp::now().as_microsecond();
         let from_id = chunk.ids.start() - 1;
         let asked = self.rest.trades_from(&chunk.market.symbol, from_id, received_time_us).await;
         let rows = match asked {
             Ok(rows) => rows,
             Err(error) => {
-                self.queue.note_nothing(&chunk, error_chain(&error), Instant::now());
+                self.queue.note_nothing(chunk, error_chain(&error), Instant::now());
                 return Err(error.into());
             }
         };
         self.state.note_exchange(&self.name, Ok(()));
         if !self.numbers_anew(&chunk.market, &rows).await? {
-            self.use_reply(&chunk, sort_out(&chunk.ids, &rows)).await?;
+            self.use_reply(chunk, sort_out(&chunk.ids, &rows)).await?;
         }
         Ok(Duration::ZERO)
     }
@@ -347,6 +360,7 @@ impl SourceRepairer {
             let _under_way = self.publisher.under_way().await;
             let published = self.publisher.publish(&chunk.market, &reply.found).await;
             let behind = published.map_err(|error| StepError::Broker(error.to_string()))?;
+            Span::current().record("cryptopipeline.trades_published", reply.found.len());
             self.state.note_repaired(reply.found.len());
             self.wait_until_read(&behind).await?;
         }
@@ -393,6 +407,15 @@ impl SourceRepairer {
         }
         Ok(())
     }
+}
+
+/// A step within its span, which says why it failed.
+async fn traced<T>(span: Span, step: impl Future<Output = Result<T, StepError>>) -> Result<T, StepError> {
+    let outcome = step.instrument(span.clone()).await;
+    if let Err(error) = &outcome {
+        traces::fail(&span, error_chain(error));
+    }
+    outcome
 }
 
 fn has_passed(positions: &[PartitionPosition], partition: i32, offset: i64) -> bool {

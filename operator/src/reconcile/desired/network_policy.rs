@@ -32,7 +32,7 @@ pub(super) fn network_policies(
             ingress: Some(vec![asked_by(network, operator_namespace)]),
             egress: Some(
                 std::iter::once(dns())
-                    .chain(reached.iter().filter_map(|reach| rule(reach)))
+                    .chain(reached.iter().chain([&&network.collector]).filter_map(|reach| rule(reach)))
                     .chain(network.further_egress.clone())
                     .collect(),
             ),

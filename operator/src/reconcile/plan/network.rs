@@ -10,13 +10,18 @@ use super::settings::{dumps_url, rest_url, websocket_url};
 use super::{NetworkPlan, PipelineNetwork, Place, Reach};
 use crate::reconcile::observe::{Observed, Reading, SecretState, Server, TopicState};
 
+/// The variables of OpenTelemetry's standard that say where traces go.
+const TRACES_ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+
 /// Every server that the pipeline names, and those that its brokers name.
 #[must_use]
 pub fn servers(spec: &CryptoPipelineSpec, database: &SecretState, topic: Option<&TopicState>) -> Vec<Server> {
     let told = topic.into_iter().flat_map(|topic| topic.brokers.clone());
     let brokers = spec.kafka.iter().flat_map(|kafka| bootstrap_servers(&kafka.bootstrap_servers));
     let exchanges = spec.sources.iter().flat_map(|source| stream_servers(source).chain(rest_servers(source)));
-    brokers.chain(told).chain(database_server(database)).chain(exchanges).collect()
+    let named = brokers.chain(told).chain(database_server(database)).chain(exchanges);
+    // An address of which a part is known to the pod only names no Service.
+    named.chain(collectors(spec).filter(|collector| !collector.host.contains('$'))).collect()
 }
 
 pub(super) fn plan_network(spec: &CryptoPipelineSpec, observed: &Observed, place: Place<'_>) -> NetworkPlan {
@@ -48,6 +53,7 @@ fn network(spec: &CryptoPipelineSpec, observed: &Observed) -> Option<PipelineNet
         brokers: reach(brokers.collect(), &policy.kafka),
         database: reach(database_server(&observed.database_secrets).into_iter().collect(), &policy.database),
         streams: spec.sources.iter().map(stream).collect(),
+        collector: reach(collectors(spec).collect(), &[]),
         rest: reach(spec.sources.iter().flat_map(rest_servers).collect(), &policy.exchanges),
     })
 }
@@ -68,6 +74,15 @@ fn rest_servers(source: &SourceSpec) -> impl Iterator<Item = Server> + use<> {
     std::iter::once(rest_url(source)).chain(dumps_url(source)).filter_map(|url| server_of(&url))
 }
 
+/// Where the pods of any role send their traces.
+fn collectors(spec: &CryptoPipelineSpec) -> impl Iterator<Item = Server> {
+    let CryptoPipelineSpec { producers, aggregators, repair, .. } = spec;
+    let templates = [&producers.pod_template, &aggregators.pod_template, &repair.pod_template];
+    let variables = templates.into_iter().flat_map(|template| &template.env);
+    let endpoints = variables.filter(|variable| TRACES_ENDPOINTS.contains(&variable.name.as_str()));
+    endpoints.filter_map(|variable| server_of(variable.value.as_deref()?))
+}
+
 fn bootstrap_servers(servers: &str) -> impl Iterator<Item = Server> {
     servers.split(',').filter_map(|server| {
         let (host, port) = server.rsplit_once(':')?;
@@ -82,7 +97,7 @@ fn database_server(secrets: &SecretState) -> Option<Server> {
     }
 }
 
-/// The server of an exchange's address, which the rules of the spec let have one of these four schemes only.
+/// The server of an exchange's address, which the rules of the spec let have one of these four schemes only, or a collector's.
 fn server_of(url: &str) -> Option<Server> {
     let uri: Uri = url.parse().ok()?;
     let of_scheme = if matches!(uri.scheme_str(), Some("wss" | "https")) { 443 } else { 80 };
@@ -95,8 +110,9 @@ mod tests {
 
     #[test]
     fn an_address_without_a_port_has_that_of_its_scheme() {
-        let urls = ["wss://a:9443/ws", "wss://a", "https://a/b", "ws://a", "http://[::1]:81"];
+        let urls =
+            ["wss://a:9443/ws", "wss://a", "https://a/b", "ws://a", "http://[::1]:81", "http://$(NODE):82"];
         let ports = urls.map(|url| server_of(url).unwrap().port);
-        assert_eq!(ports, [9443, 443, 443, 80, 81]);
+        assert_eq!(ports, [9443, 443, 443, 80, 81, 82]);
     }
 }
