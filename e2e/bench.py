@@ -64,6 +64,8 @@ class Bench:
         self.out = out
         self.kafka = os.environ["KAFKA_BOOTSTRAP"]
         self.url = os.environ["POSTGRES_URL"]
+        # Beside that of this process.
+        self.environment = {"DATABASE_URL": self.url, "LOG_FORMAT": "text"}
 
     def catch_up(self, trades: int, rounds: int) -> dict[str, float]:
         """Records per second: a poll loop, the aggregator without and with stored trades, and COPY."""
@@ -217,9 +219,8 @@ class Bench:
     def program(self, name: str, *line: str) -> Iterator[tuple[subprocess.Popen, str]]:
         """A program of ours, ended as Kubernetes would, and the first address that it says it listens on."""
         path = self.out / f"{name}.log"
-        environment = os.environ | {"DATABASE_URL": self.url, "LOG_FORMAT": "text"}
         with path.open("wb") as log:
-            process = subprocess.Popen([self.programs / line[0], *line[1:]], stdout=log, stderr=subprocess.STDOUT, env=environment)
+            process = subprocess.Popen([self.programs / line[0], *line[1:]], stdout=log, stderr=subprocess.STDOUT, env=os.environ | self.environment)
         try:
             yield process, listening_at(process, path) if line[0] == "exchange-sim" else ""
         finally:

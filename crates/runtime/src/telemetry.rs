@@ -12,11 +12,13 @@ use std::env;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::filter::{LevelFilter, ParseError, filter_fn};
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::registry;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 use trace_settings::TraceSettings;
+use traces::OurSpans;
 
 /// Why telemetry cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -69,29 +71,27 @@ pub struct Telemetry {
 /// # Errors
 /// [`TelemetryError`] where a variable cannot be understood.
 pub fn init(default_filter: &str, program: &Program) -> Result<Telemetry, TelemetryError> {
-    let log_lines = logs::layer(default_filter)?;
-    let settings = TraceSettings::read(|name| env::var(name).ok())?;
-    let provider =
-        settings.map(|settings| export::tracer_provider(program, settings.other_ratio)).transpose()?;
-    let spans = provider.as_ref().map(|provider| {
-        tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer(env!("CARGO_PKG_NAME")))
-            .with_location(false)
-            .with_threads(false)
-            .with_target(false)
-            .with_filter(filter_fn(|metadata| metadata.is_span() && traces::is_ours(metadata.target())))
-            .with_filter(LevelFilter::INFO)
-    });
-    // The layer of the spans goes first: it looks for itself directly on the registry.
-    tracing_subscriber::registry()
-        .with(spans)
-        .with(log_lines)
+    let filter = logs::filter(default_filter)?;
+    let Some(settings) = TraceSettings::read(|name| env::var(name).ok())? else {
+        let started = registry().with(logs::lines()?).with(filter).try_init();
+        started.map_err(TelemetryError::AlreadyStarted)?;
+        return Ok(Telemetry { provider: None });
+    };
+    let provider = export::tracer_provider(program, settings.other_ratio)?;
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer(env!("CARGO_PKG_NAME")))
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false);
+    // The layer of the spans goes first: it looks for itself directly on the registry. Each of the two has a filter of its own, so that
+    // a trace is whole whatever is logged of it.
+    registry()
+        .with(spans.with_filter(OurSpans))
+        .with(logs::lines()?.with_filter(filter))
         .try_init()
         .map_err(TelemetryError::AlreadyStarted)?;
-    if let Some(settings) = settings {
-        sampling::begin(settings.frame_ratio);
-    }
-    Ok(Telemetry { provider })
+    sampling::begin(settings.frame_ratio);
+    Ok(Telemetry { provider: Some(provider) })
 }
 
 impl Telemetry {

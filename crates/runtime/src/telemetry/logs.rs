@@ -25,18 +25,22 @@ enum Format {
     Json,
 }
 
-/// The log lines as the environment wants them.
-pub(super) fn layer<S>(default_filter: &str) -> Result<Box<dyn Layer<S> + Send + Sync>, TelemetryError>
+/// What is written.
+pub(super) fn filter(default_filter: &str) -> Result<EnvFilter, TelemetryError> {
+    parse_filter(env::var(FILTER_ENV).ok(), default_filter)
+}
+
+/// The lines, as the environment wants them to look.
+pub(super) fn lines<S>() -> Result<Box<dyn Layer<S> + Send + Sync>, TelemetryError>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let filter = parse_filter(env::var(FILTER_ENV).ok(), default_filter)?;
     let layer = format::layer().with_writer(stderr);
     Ok(match parse_format(env::var(FORMAT_ENV).ok().as_deref(), stderr().is_terminal())? {
-        Format::Text => layer.with_ansi(stderr().is_terminal()).with_filter(filter).boxed(),
+        Format::Text => layer.with_ansi(stderr().is_terminal()).boxed(),
         Format::Json => {
             let json = layer.json().flatten_event(true).with_span_list(false);
-            json.map_event_format(|inner| WithTraceIds { inner }).with_filter(filter).boxed()
+            json.map_event_format(|inner| WithTraceIds { inner }).boxed()
         }
     })
 }

@@ -6,16 +6,43 @@ use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry::trace::{SpanContext, Status, TraceContextExt as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use rdkafka::message::{Header, Headers, OwnedHeaders};
-use tracing::Span;
+use tracing::subscriber::Interest;
+use tracing::{Metadata, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{self, Filter};
 
 use super::sampling;
 
 /// The crates whose spans are traced: what libraries make of their own work is none of ours.
 const OURS: [&str; 3] = ["worker", "operator", "runtime"];
+const LEVEL: LevelFilter = LevelFilter::INFO;
 
-pub(super) fn is_ours(target: &str) -> bool {
-    OURS.contains(&target.split("::").next().unwrap_or_default())
+/// Lets through what is traced.
+pub(super) struct OurSpans;
+
+impl OurSpans {
+    fn has(metadata: &Metadata<'_>) -> bool {
+        metadata.is_span()
+            && *metadata.level() <= LEVEL
+            && OURS.contains(&metadata.target().split("::").next().unwrap_or_default())
+    }
+}
+
+impl<S> Filter<S> for OurSpans {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &layer::Context<'_, S>) -> bool {
+        Self::has(metadata)
+    }
+
+    /// Asked anew for every span. A library that asks whether it may log, and then does not, leaves the answer behind in its thread;
+    /// a span of which it is known that everybody wants it would take that for its own, and be lost.
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if Self::has(metadata) { Interest::sometimes() } else { Interest::never() }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LEVEL)
+    }
 }
 
 /// What a record belongs to.
@@ -111,15 +138,9 @@ mod tests {
     use opentelemetry::trace::TracerProvider as _;
     use opentelemetry_sdk::error::OTelSdkResult;
     use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
-    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
     use super::*;
-
-    #[test]
-    fn only_our_own_spans_are_traced() {
-        assert!(is_ours("worker::aggregate::committer") && is_ours("operator"));
-        assert!(!is_ours("kube_client::client") && !is_ours("workers"));
-    }
 
     fn headers(pairs: &[(&str, &[u8])]) -> OwnedHeaders {
         let insert = |headers: OwnedHeaders, (key, value): &(&str, &[u8])| {
@@ -138,15 +159,54 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_trace_goes_through_the_headers_of_a_record() {
+    /// Runs `work` as in a program that logs at `info`, and draws nothing; the spans that it has exported then.
+    fn traced(work: impl FnOnce()) -> Vec<SpanData> {
         let finished = Finished::default();
         let provider = SdkTracerProvider::builder()
             .with_simple_exporter(finished.clone())
-            .with_sampler(super::super::sampling::OnceForAll::new(0.0))
+            .with_sampler(sampling::OnceForAll::new(0.0))
             .build();
-        let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(spans), || {
+        let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("test")).with_filter(OurSpans);
+        let lines =
+            tracing_subscriber::fmt::layer().with_writer(std::io::sink).with_filter(LevelFilter::INFO);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(spans).with(lines), work);
+        let spans = finished.0.lock().unwrap();
+        spans.clone()
+    }
+
+    /// Begins and ends.
+    fn pass(span: Span) {
+        begin(&span);
+        drop(span.entered());
+    }
+
+    #[test]
+    fn only_our_own_spans_are_traced() {
+        let spans = traced(|| {
+            pass(tracing::info_span!(target: "kube_client::client", "a library's"));
+            pass(tracing::debug_span!("for developers"));
+            pass(tracing::info_span!(target: "worker::aggregate", "ours"));
+        });
+        assert_eq!(spans.iter().map(|span| span.name.as_ref()).collect::<Vec<_>>(), ["ours"]);
+    }
+
+    #[test]
+    fn no_span_is_lost_to_a_library_that_only_asks_whether_it_may_log() {
+        let asked = tracing::subscriber::with_default(tracing_subscriber::registry(), || {
+            tracing::debug_span!(target: "sqlx::query", "a statement").metadata().unwrap()
+        });
+        let spans = traced(|| {
+            for _ in 0..3 {
+                pass(tracing::info_span!("flush"));
+                tracing::dispatcher::get_default(|logs| logs.enabled(asked));
+            }
+        });
+        assert_eq!(spans.len(), 3);
+    }
+
+    #[test]
+    fn a_trace_goes_through_the_headers_of_a_record() {
+        let spans = traced(|| {
             let publish = tracing::info_span!("publish");
             begin(&publish);
             let headers = kafka_headers(&publish);
@@ -159,7 +219,6 @@ mod tests {
             // Nobody has drawn it, and of the others none is.
             drop(tracing::info_span!("reconcile"));
         });
-        let spans = finished.0.lock().unwrap();
         let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
         let [publish, process, flush] = ["publish", "process", "flush"].map(named);
         assert_eq!(process.parent_span_id, publish.span_context.span_id());
