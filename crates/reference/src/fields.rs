@@ -12,48 +12,77 @@ const HEAD: &str = "\
 cluster, `kubectl explain cryptopipeline.spec` says the same. A field in **bold** has to be there.
 ";
 
+/// Fields whose values are Kubernetes' own: their descriptions say where those are explained.
+const OF_KUBERNETES: [&str; 7] = [
+    "affinity",
+    "env",
+    "imagePullSecrets",
+    "resources",
+    "tolerations",
+    "egress",
+    "topologySpreadConstraints",
+];
+
 type Object = Map<String, Value>;
 
 pub(crate) fn page() -> anyhow::Result<String> {
     let crd = serde_json::to_value(CryptoPipeline::crd())?;
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
-    let mut page = HEAD.to_owned();
+    let mut sections = Sections { page: HEAD.to_owned(), told: Vec::new() };
     for part in ["spec", "status"] {
         let object = schema[part].as_object().with_context(|| format!("the definition has no {part}"))?;
-        add_object(&mut page, part, object);
+        sections.add(part, object);
     }
-    Ok(page)
+    Ok(sections.page)
 }
 
-/// A section for an object, and after it one for each object below.
-fn add_object(page: &mut String, path: &str, object: &Object) {
-    let Some(fields) = object.get("properties").and_then(Value::as_object) else { return };
-    *page += &format!("\n## {path}\n\n");
-    if let Some(description) = text(object, "description") {
-        *page += &format!("{}\n\n", in_a_row(description));
-    }
-    for rule in rules(object) {
-        *page += &format!("- {rule}\n");
-    }
-    if !rules(object).is_empty() {
-        *page += "\n";
-    }
-    *page += "| Field | Type | Default | What |\n|---|---|---|---|\n";
-    let required: Vec<&str> = strings(object, "required").collect();
-    for (name, field) in fields {
-        let Some(field) = field.as_object() else { continue };
-        *page += &row(name, required.contains(&name.as_str()), field);
-    }
-    for (name, field) in fields {
-        let below = format!("{path}.{name}");
-        let Some(field) = field.as_object() else { continue };
-        add_object(page, &below, field);
-        for (kind, mark) in [("items", "[]"), ("additionalProperties", ".*")] {
-            if let Some(of) = field.get(kind).and_then(Value::as_object) {
-                add_object(page, &format!("{below}{mark}"), of);
+/// A section for each object.
+struct Sections<'a> {
+    page: String,
+    /// The fields of the objects that have one, and their paths.
+    told: Vec<(&'a Object, String)>,
+}
+
+impl<'a> Sections<'a> {
+    /// A section for an object, and after it one for each object below.
+    fn add(&mut self, path: &str, object: &'a Object) {
+        let Some(fields) = object.get("properties").and_then(Value::as_object) else { return };
+        self.page += &format!("\n## {path}\n\n");
+        if let Some((_, other)) = self.told.iter().find(|(told, _)| *told == fields) {
+            self.page += &format!("As [{other}](#{}).\n", anchor(other));
+            return;
+        }
+        self.told.push((fields, path.to_owned()));
+        if let Some(description) = text(object, "description") {
+            self.page += &format!("{}\n\n", in_a_row(description));
+        }
+        for rule in rules(object) {
+            self.page += &format!("- {rule}\n");
+        }
+        if !rules(object).is_empty() {
+            self.page += "\n";
+        }
+        self.page += "| Field | Type | Default | What |\n|---|---|---|---|\n";
+        let required: Vec<&str> = strings(object, "required").collect();
+        let fields = fields.iter().filter_map(|(name, field)| Some((name, field.as_object()?)));
+        for (name, field) in fields.clone() {
+            self.page += &row(name, required.contains(&name.as_str()), field);
+        }
+        for (name, field) in fields.filter(|(name, _)| !OF_KUBERNETES.contains(&name.as_str())) {
+            let below = format!("{path}.{name}");
+            self.add(&below, field);
+            for (kind, mark) in [("items", "[]"), ("additionalProperties", ".*")] {
+                if let Some(of) = field.get(kind).and_then(Value::as_object) {
+                    self.add(&format!("{below}{mark}"), of);
+                }
             }
         }
     }
+}
+
+/// Where a heading is found, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    heading.chars().filter(|one| one.is_alphanumeric() || *one == '-').collect::<String>().to_lowercase()
 }
 
 fn row(name: &str, is_required: bool, field: &Object) -> String {

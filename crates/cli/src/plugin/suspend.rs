@@ -180,7 +180,9 @@ impl Wish {
 
     fn describe(self, outcome: &Outcome, name: &str) -> String {
         let (done, asked, wished) = match self {
-            Self::Suspend => ("is suspended: everything is read, and its workers have stopped", "suspended", "has stopped"),
+            Self::Suspend => {
+                ("is suspended: everything is read, and its workers have stopped", "suspended", "has stopped")
+            }
             Self::Resume => ("is Ready", "resumed", "is Ready"),
         };
         let value = self.value();
