@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::{Hole, MarketLedger, RefusedIds, time_text};
 
-use crate::output::{FOUND_WRONG, Format, FormatOptions, age, counted, print, series_name};
+use crate::output::{self, FOUND_WRONG, Format, FormatOptions, age, counted, print, series_name};
 use crate::place::Opened;
 use crate::table::{self, Column};
 
@@ -154,7 +154,7 @@ fn verdict(ledgers: &[MarketLedger]) -> String {
     }
 }
 
-fn write_json(ledgers: &[MarketLedger], ended: &[MarketLedger], mut out: &mut dyn Write) -> io::Result<()> {
+fn write_json(ledgers: &[MarketLedger], ended: &[MarketLedger], out: &mut dyn Write) -> io::Result<()> {
     let hole =
         |hole: &Hole| json!({"first_id": hole.first_id, "last_id": hole.last_id, "count": hole.count()});
     let refused = |ids: &RefusedIds| json!({"first_id": ids.first_id, "last_id": ids.last_id, "reason": ids.reason.as_str()});
@@ -179,8 +179,7 @@ fn write_json(ledgers: &[MarketLedger], ended: &[MarketLedger], mut out: &mut dy
     let symbols: Vec<Value> = ledgers.iter().map(symbol).collect();
     let ended: Vec<Value> = ended.iter().map(symbol).collect();
     let ledgers = json!({"missing": missing, "symbols": symbols, "ended_series": ended});
-    serde_json::to_writer_pretty(&mut out, &ledgers)?;
-    writeln!(out)
+    output::write_json(&ledgers, out)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use serde::Serialize;
 
 /// The exit code of a command that found what must not be.
 pub(crate) const FOUND_WRONG: u8 = 3;
@@ -56,6 +57,20 @@ pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> any
 /// `BTCUSDT`; `BTCUSDT#1` once its trades were numbered anew.
 pub(crate) fn series_name(name: &impl Display, series: i32) -> String {
     if series == 0 { name.to_string() } else { format!("{name}#{series}") }
+}
+
+/// Writes a document for programs.
+pub(crate) fn write_json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
+}
+
+/// What nobody can tell, in a table.
+pub(crate) const UNKNOWN: &str = "unknown";
+
+/// A figure, where it is known.
+pub(crate) fn or_unknown(figure: Option<impl Display>) -> String {
+    figure.map_or_else(|| UNKNOWN.to_owned(), |figure| figure.to_string())
 }
 
 /// How long ago, in the unit that fits.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use store::{RebuildError, Rebuilt, time_text};
 
 use crate::confirm::{confirm, ensure_a_person};
-use crate::output::{Format, FormatOptions, counted, flag, print, tell};
+use crate::output::{Format, FormatOptions, counted, flag, print, tell, write_json};
 use crate::place::Opened;
 
 /// What is asked before anything is removed.
@@ -137,12 +137,9 @@ fn choose(all: &BTreeSet<Market>, symbol: &str, venue: Option<&str>) -> anyhow::
 }
 
 fn show(market: &Market, rebuilt: &Rebuilt, step: Step, format: Format) -> anyhow::Result<()> {
-    print(|mut out| match format {
+    print(|out| match format {
         Format::Table => writeln!(out, "{}", describe(market, rebuilt, step)),
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &json_of(market, rebuilt, step))?;
-            writeln!(out)
-        }
+        Format::Json => write_json(&json_of(market, rebuilt, step), out),
     })
 }
 

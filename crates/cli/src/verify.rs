@@ -8,7 +8,7 @@ use market::{Interval, Market};
 use serde_json::{Value, json};
 use store::{CheckCount, CheckVerdict, DifferingCandle, time_text};
 
-use crate::output::{FOUND_WRONG, Format, FormatOptions, counted, print};
+use crate::output::{self, FOUND_WRONG, Format, FormatOptions, counted, print};
 use crate::place::Opened;
 use crate::table::{self, Column};
 
@@ -127,7 +127,7 @@ fn verdict(checks: &ChecksByInterval<'_>) -> String {
 fn write_json(
     checks: &ChecksByInterval<'_>,
     differing: &[DifferingCandle],
-    mut out: &mut dyn Write,
+    out: &mut dyn Write,
 ) -> io::Result<()> {
     let row = |((market, interval), checks): (&(&Market, Interval), &Checks)| {
         json!({
@@ -151,8 +151,7 @@ fn write_json(
     };
     let checks: Vec<Value> = checks.iter().map(row).collect();
     let differing: Vec<Value> = differing.iter().map(candle).collect();
-    serde_json::to_writer_pretty(&mut out, &json!({"checks": checks, "differing": differing}))?;
-    writeln!(out)
+    output::write_json(&json!({"checks": checks, "differing": differing}), out)
 }
 
 #[cfg(test)]

@@ -18,12 +18,11 @@ use worker::record::RecordEncoder;
 
 use super::Target;
 use super::worker_pods::{ask_status, has_role, is_running, worker_pods};
-use crate::output::{Format, FormatOptions, age, counted, print};
+use crate::output::{Format, FormatOptions, UNKNOWN, age, counted, or_unknown, print, write_json};
 use crate::table::{self, Column};
 
 /// A table names so many symbols of a partition.
 const MOST_NAMED: usize = 4;
-const UNKNOWN: &str = "unknown";
 
 #[derive(Args)]
 pub(super) struct LagArguments {
@@ -88,12 +87,9 @@ pub(super) async fn run(arguments: LagArguments) -> anyhow::Result<ExitCode> {
         (name, answer)
     }));
     let lag = lag_of(&pipeline, answers.await);
-    print(|mut out| match format.output {
+    print(|out| match format.output {
         Format::Table => write_table(&lag, Timestamp::now(), out),
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &lag)?;
-            writeln!(out)
-        }
+        Format::Json => write_json(&lag, out),
     })?;
     Ok(if lag.records.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -167,13 +163,12 @@ fn write_table(lag: &Lag, now: Timestamp, mut out: &mut dyn Write) -> io::Result
         Column::Left("POD"),
         Column::Left("SYMBOLS"),
     ];
-    let figure = |figure: Option<i64>| figure.map_or_else(|| UNKNOWN.to_owned(), |figure| figure.to_string());
     let row = |lag: &PartitionLag| {
         vec![
             lag.partition.to_string(),
-            figure(lag.records),
-            figure(lag.end_offset),
-            figure(lag.committed_offset),
+            or_unknown(lag.records),
+            or_unknown(lag.end_offset),
+            or_unknown(lag.committed_offset),
             lag.pod.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
             named(&lag.symbols),
         ]

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Target;
-use crate::output::{Format, FormatOptions, print};
+use crate::output::{Format, FormatOptions, print, write_json};
 use bundle::Bundle;
 use gather::Gatherer;
 
@@ -52,7 +52,7 @@ pub(super) async fn run(arguments: ReportArguments) -> anyhow::Result<ExitCode> 
         let _ = std::fs::remove_file(&path);
     }
     let contents = written?;
-    print(|mut out| match format.output {
+    print(|out| match format.output {
         Format::Table => {
             writeln!(out, "{}: {} files", path.display(), contents.files.len())?;
             for (what, why) in &contents.left_out {
@@ -64,8 +64,7 @@ pub(super) async fn run(arguments: ReportArguments) -> anyhow::Result<ExitCode> 
             let left_out: Vec<_> =
                 contents.left_out.iter().map(|(what, why)| json!({"what": what, "why": why})).collect();
             let answer = json!({"file": path, "files": contents.files, "left_out": left_out});
-            serde_json::to_writer_pretty(&mut out, &answer)?;
-            writeln!(out)
+            write_json(&answer, out)
         }
     })?;
     Ok(ExitCode::SUCCESS)

@@ -11,7 +11,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use crate::cluster::ClusterArguments;
-use crate::output::{FOUND_WRONG, Format, FormatOptions, print};
+use crate::output::{FOUND_WRONG, Format, FormatOptions, print, write_json};
 use health::{Health, Readiness};
 pub(super) use health::{condition, speaks_of_this_generation};
 pub(super) use write::as_text;
@@ -39,12 +39,9 @@ pub(super) async fn run(arguments: StatusArguments) -> anyhow::Result<ExitCode> 
     };
     let pipeline = cluster.pipeline(&name).await?;
     let health = Health::of(&pipeline);
-    print(|mut out| match format.output {
+    print(|out| match format.output {
         Format::Table => write::write_text(&health, Timestamp::now(), out),
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &health)?;
-            writeln!(out)
-        }
+        Format::Json => write_json(&health, out),
     })?;
     Ok(exit_code(health.readiness))
 }

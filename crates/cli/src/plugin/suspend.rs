@@ -17,7 +17,7 @@ use serde_json::json;
 use super::Target;
 use super::status::{condition, speaks_of_this_generation};
 use crate::duration::positive_duration;
-use crate::output::{FOUND_WRONG, Format, FormatOptions, print, tell};
+use crate::output::{FOUND_WRONG, Format, FormatOptions, print, tell, write_json};
 
 /// Who sets the field, as `metadata.managedFields` shows it.
 const FIELD_MANAGER: &str = "kubectl-cryptopipeline";
@@ -82,7 +82,7 @@ pub(super) async fn run(arguments: SuspendArguments, wish: Wish) -> anyhow::Resu
     };
     let name = format!("{} in namespace {}", target.name, cluster.namespace);
     let text = wish.describe(&outcome, &name);
-    print(|mut out| match format.output {
+    print(|out| match format.output {
         Format::Table => writeln!(out, "{text}"),
         Format::Json => {
             let answer = json!({
@@ -92,8 +92,7 @@ pub(super) async fn run(arguments: SuspendArguments, wish: Wish) -> anyhow::Resu
                 "reached": outcome == Outcome::Reached,
                 "message": text,
             });
-            serde_json::to_writer_pretty(&mut out, &answer)?;
-            writeln!(out)
+            write_json(&answer, out)
         }
     })?;
     Ok(match outcome {

@@ -11,7 +11,7 @@ use kube::api::ListParams;
 use super::exit_code;
 use super::health::{Health, Readiness};
 use crate::cluster::Cluster;
-use crate::output::{Format, print, tell};
+use crate::output::{Format, or_unknown, print, tell, write_json};
 use crate::table::{self, Column};
 
 /// Prints a line for each; the exit code is that of the worst.
@@ -27,13 +27,10 @@ pub(super) async fn run(cluster: &Cluster, all_namespaces: bool, format: Format)
             format!("there are no CryptoPipelines in namespace {}", cluster.namespace)
         });
     }
-    print(|mut out| match format {
+    print(|out| match format {
         Format::Table if health.is_empty() => Ok(()),
         Format::Table => write_table(&health, all_namespaces, out),
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &health)?;
-            writeln!(out)
-        }
+        Format::Json => write_json(&health, out),
     })?;
     // Where there are none, none is Ready.
     let worst = health.iter().map(|health| health.readiness).max();
@@ -54,7 +51,6 @@ fn write_table(health: &[Health], all_namespaces: bool, mut out: &mut dyn Write)
     ];
     let columns: Vec<Column> = namespace.into_iter().chain(columns).collect();
     let row = |health: &Health| {
-        let figure = |figure: Option<i64>| figure.map_or_else(|| "unknown".to_owned(), |it| it.to_string());
         let ready = match health.readiness {
             Readiness::Ready => "True",
             Readiness::NotReady => "False",
@@ -68,11 +64,11 @@ fn write_table(health: &[Health], all_namespaces: bool, mut out: &mut dyn Write)
             health.pipeline.clone(),
             ready.to_owned(),
             reason.unwrap_or_default(),
-            figure(health.symbols.map(i64::from)),
-            figure(health.partitions.map(i64::from)),
+            or_unknown(health.symbols),
+            or_unknown(health.partitions),
             format!("{}/{}", health.aggregators.ready, health.aggregators.desired),
-            figure(health.lag),
-            figure(health.missing_trades),
+            or_unknown(health.lag),
+            or_unknown(health.missing_trades),
         ];
         all_namespaces.then(|| health.namespace.clone()).into_iter().chain(cells).collect()
     };

@@ -7,10 +7,8 @@ use crds::status::{HistoryStatus, RoleStatus};
 use jiff::Timestamp;
 
 use super::health::{Finding, Health, Readiness};
-use crate::output::{age, counted};
+use crate::output::{UNKNOWN, age, counted, or_unknown};
 use crate::table::{self, Column};
-
-const UNKNOWN: &str = "unknown";
 
 /// The same text as `status` prints.
 pub(in crate::plugin) fn as_text(pipeline: &CryptoPipeline, now: Timestamp) -> io::Result<String> {
@@ -81,7 +79,6 @@ fn write_findings(
 
 fn figures(health: &Health, now: Timestamp) -> Vec<Vec<String>> {
     let unknown = || UNKNOWN.to_owned();
-    let number = |number: Option<i32>| number.map_or_else(unknown, |number| number.to_string());
     let topic = health.topic.as_ref().map_or_else(unknown, |topic| topic.name.clone());
     let schema = health.schema.as_ref();
     let schema = schema.map_or_else(unknown, |schema| format!("{}, version {}", schema.name, schema.version));
@@ -91,9 +88,9 @@ fn figures(health: &Health, now: Timestamp) -> Vec<Vec<String>> {
     };
     let pods = |role: &RoleStatus| format!("{} of {} ready", role.ready, role.desired);
     let mut rows = vec![
-        ("topic", format!("{topic}, {} partitions", number(health.partitions))),
+        ("topic", format!("{topic}, {} partitions", or_unknown(health.partitions))),
         ("schema", schema),
-        ("symbols", number(health.symbols)),
+        ("symbols", or_unknown(health.symbols)),
         ("producers", pods(&health.producers)),
         ("aggregators", pods(&health.aggregators)),
         ("lag", figure(health.lag, "record", "records")),
@@ -105,8 +102,7 @@ fn figures(health: &Health, now: Timestamp) -> Vec<Vec<String>> {
 
 fn describe_history(history: &HistoryStatus) -> String {
     let HistoryStatus { source, from, files, files_loaded, .. } = history;
-    let number = |number: Option<i32>| number.map_or_else(|| UNKNOWN.to_owned(), |number| number.to_string());
-    format!("{source} from {}: {} of {} files loaded", from.0, number(*files_loaded), number(*files))
+    format!("{source} from {}: {} of {} files loaded", from.0, or_unknown(*files_loaded), or_unknown(*files))
 }
 
 fn write_symbols(health: &Health, mut out: &mut dyn Write) -> io::Result<()> {
