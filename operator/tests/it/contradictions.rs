@@ -121,6 +121,7 @@ const CIRCUMSTANCES: &[Circumstance] = &[
     ("pods are replaced", |world| workloads(world, outdated, outdated)),
     ("pods fail", |world| workloads(world, failing, failing)),
     ("pods are gone", |world| workloads(world, gone, gone)),
+    ("producers are gone", |world| workloads(world, gone, |_| {})),
     ("workers not asked", |world| world.observed.workers = Reading::Pending),
     ("workers not reached", |world| world.observed.workers = away("refused")),
     ("no worker known", |world| world.observed.workers = known(WorkerReports::default())),
@@ -293,6 +294,14 @@ fn assert_no_contradiction(world: &World, status: &CryptoPipelineStatus, holes_a
     let suspended = condition(status, "Ready").reason == Reason::Suspended.to_string();
     let is_explained = is_true(Ready) || suspended || is_true(Reconciling) || is_true(Stalled);
     assert!(is_explained, "what is not ready goes on or waits for a person");
+
+    let is_draining = resources
+        .into_iter()
+        .any(|kind| condition(status, &kind.to_string()).reason == Reason::Draining.to_string());
+    assert!(
+        !is_draining || is_true(Reconciling) || is_true(Stalled),
+        "what is read to its end is not settled"
+    );
 
     let Observed { topic, schema, workers, .. } = &world.observed;
     if topic.value().is_none() {

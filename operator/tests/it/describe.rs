@@ -8,7 +8,7 @@ use operator::reconcile::apply::Applied;
 use operator::reconcile::describe::{Findings, announce, describe};
 use operator::reconcile::holes::{HoleWatch, count_holes};
 use operator::reconcile::lag::{LagWatch, flush_interval};
-use operator::reconcile::observe::{Observed, Reading, Workloads};
+use operator::reconcile::observe::{Observed, Reading, Workload, Workloads};
 use operator::reconcile::plan::{Complaint, Place, plan};
 
 use crate::world::{
@@ -263,13 +263,15 @@ fn a_suspended_pipeline_is_settled_once_everything_has_stopped() {
     assert_eq!(said(&draining, "AggregatorsReady"), "False/Draining");
     assert_eq!(said(&draining, "Reconciling"), "True/Draining");
     let mut observed = running_world(&pipeline);
-    let stopped = |workloads: &mut Workloads| {
-        let others = workloads.aggregator.iter_mut().chain(&mut workloads.repairer);
-        for workload in workloads.producers.values_mut().chain(others) {
-            (workload.wished, workload.replicas, workload.ready) = (0, 0, 0);
-        }
-    };
-    stopped(&mut observed.workloads);
+    let stop = |workload: &mut Workload| (workload.wished, workload.replicas, workload.ready) = (0, 0, 0);
+    observed.workloads.producers.values_mut().for_each(stop);
+    let draining = status(&pipeline, &observed, &Applied::default());
+    assert_consistent(&draining);
+    assert_eq!(said(&draining, "ProducersReady"), "False/Suspended");
+    assert_eq!(said(&draining, "Ready"), "False/Draining");
+    assert_eq!(said(&draining, "Reconciling"), "True/Draining");
+    let Workloads { aggregator, repairer, .. } = &mut observed.workloads;
+    aggregator.iter_mut().chain(repairer).for_each(stop);
     let stopped = status(&pipeline, &observed, &Applied::default());
     assert_consistent(&stopped);
     assert_eq!(said(&stopped, "Ready"), "False/Suspended");

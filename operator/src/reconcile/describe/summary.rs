@@ -25,14 +25,17 @@ pub(super) fn verdicts(resources: &Verdicts) -> [(ConditionKind, Verdict); 3] {
     ]
 }
 
-/// False while anything is, with the reason that the others wait for: what is wrong before what is not known.
+/// False while anything is, with the reason that the others wait for: what is wrong before what is not known, and what
+/// has been stopped on purpose last of what is wrong.
 fn ready(resources: &Verdicts) -> Verdict {
     let not_ready =
         || resources.iter().map(|(_, verdict)| verdict).filter(|verdict| verdict.status != Truth::True);
     let is_cause = |verdict: &&Verdict| verdict.reason != Reason::Waiting;
     let is_wrong = |verdict: &&Verdict| verdict.status == Truth::False;
+    let is_stopped = |verdict: &&Verdict| verdict.reason == Reason::Suspended;
     let cause = not_ready()
-        .find(|verdict| is_cause(verdict) && is_wrong(verdict))
+        .find(|verdict| is_cause(verdict) && is_wrong(verdict) && !is_stopped(verdict))
+        .or_else(|| not_ready().find(|verdict| is_cause(verdict) && is_wrong(verdict)))
         .or_else(|| not_ready().find(is_cause))
         .or_else(|| not_ready().next());
     let Some(cause) = cause else {
