@@ -23,6 +23,9 @@ const OF_KUBERNETES: [&str; 7] = [
     "topologySpreadConstraints",
 ];
 
+/// A field by which a peer of a NetworkPolicy is known.
+const OF_A_PEER: &str = "ipBlock";
+
 type Object = Map<String, Value>;
 
 pub(crate) fn page() -> anyhow::Result<String> {
@@ -68,7 +71,7 @@ impl<'a> Sections<'a> {
         for (name, field) in fields.clone() {
             self.page += &row(name, required.contains(&name.as_str()), field);
         }
-        for (name, field) in fields.filter(|(name, _)| !OF_KUBERNETES.contains(&name.as_str())) {
+        for (name, field) in fields.filter(|(name, field)| !is_of_kubernetes(name, field)) {
             let below = format!("{path}.{name}");
             self.add(&below, field);
             for (kind, mark) in [("items", "[]"), ("additionalProperties", ".*")] {
@@ -78,6 +81,12 @@ impl<'a> Sections<'a> {
             }
         }
     }
+}
+
+/// Whether what is below a field is Kubernetes' own.
+fn is_of_kubernetes(name: &str, field: &Object) -> bool {
+    let below = field.get("items").and_then(|items| items.get("properties"));
+    OF_KUBERNETES.contains(&name) || below.is_some_and(|below| below.get(OF_A_PEER).is_some())
 }
 
 /// Where a heading is found, as GitHub makes it.
@@ -179,6 +188,9 @@ mod tests {
             let (path, field) = (format!("{path}.{name}"), field.as_object().unwrap());
             if text(field, "description").is_none_or(|text| text.trim().is_empty()) {
                 found.push(path.clone());
+            }
+            if is_of_kubernetes(name, field) {
+                continue;
             }
             for below in [Some(field), field.get("items").and_then(Value::as_object)].into_iter().flatten() {
                 undescribed(&path, below, found);
