@@ -58,7 +58,7 @@ def run_two_aggregators(pipeline: Pipeline, _: Random) -> str:
     """Until both have had a partition for a while."""
     def have_partitions() -> bool:
         aggregators = pipeline.node.running("aggregator")
-        return len(aggregators) == 2 and all(pod.has_had_partitions() for pod in aggregators)
+        return len(aggregators) == 2 and all(pod.partitions_had() for pod in aggregators)
 
     wait_until("two aggregators have partitions", 60, have_partitions)
     time.sleep(RACE_S)

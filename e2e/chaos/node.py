@@ -60,9 +60,10 @@ class Pod:
     def printed(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def has_had_partitions(self) -> bool:
-        """Whether an aggregator has ever been given one."""
-        return re.search(r"assigned partitions=\[\d", self.printed()) is not None
+    def partitions_had(self) -> set[int]:
+        """Those that an aggregator has ever been given."""
+        lists = re.findall(r"assigned partitions=\[([\d, ]+)\]", self.printed())
+        return {int(partition) for listed in lists for partition in listed.split(",")}
 
     def says_it_is(self) -> datetime | None:
         """The time by its own clock, if it answers at all."""
