@@ -84,10 +84,16 @@ impl Store {
         schema: &str,
         options: ConnectOptions,
     ) -> Result<Self, StoreError> {
+        Self::open(connection, options, || PostgresDatabase::connect(connection, schema, options)).await
+    }
+
+    async fn open(
+        connection: &DatabaseConnection,
+        options: ConnectOptions,
+        postgres: impl FnOnce() -> Result<PostgresDatabase, StoreError> + Send,
+    ) -> Result<Self, StoreError> {
         let backend = match connection.url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("postgres" | "postgresql") => {
-                Backend::Postgres(PostgresDatabase::connect(connection, schema, options)?)
-            }
+            Some("postgres" | "postgresql") => Backend::Postgres(postgres()?),
             Some("sqlite") => Backend::Sqlite(SqliteDatabase::connect(&connection.url, options)?),
             scheme => {
                 let scheme = scheme.unwrap_or("none");
@@ -99,6 +105,32 @@ impl Store {
         let store = Self { backend };
         on_backend!(store, database => database.ping().await)?;
         Ok(store)
+    }
+
+    /// Connects as [`Store::connect`] does, for looking at one schema after the other: by itself at none.
+    ///
+    /// # Errors
+    /// As [`Store::connect`].
+    pub async fn connect_to_turn(
+        connection: &DatabaseConnection,
+        acquire_timeout: Duration,
+    ) -> Result<Self, StoreError> {
+        let options = ConnectOptions { max_connections: 1, acquire_timeout, create: false };
+        Self::open(connection, options, || PostgresDatabase::connect_to_turn(connection, acquire_timeout))
+            .await
+    }
+
+    /// The same connection, turned to another schema. Whoever looked at the one before must have ended, and where anything
+    /// fails, nothing more may be asked of it: it may be another connection by then, which looks at none.
+    ///
+    /// # Errors
+    /// Where the database does not answer, or the name is none of a schema.
+    pub async fn turned_to(&self, schema: &str) -> Result<Self, StoreError> {
+        let backend = match &self.backend {
+            Backend::Postgres(database) => Backend::Postgres(database.turned_to(schema).await?),
+            Backend::Sqlite(database) => Backend::Sqlite(database.clone()),
+        };
+        Ok(Self { backend })
     }
 
     /// Whether the database answers.

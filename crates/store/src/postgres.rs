@@ -16,7 +16,7 @@ mod types;
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -27,7 +27,16 @@ use crate::connection::{DatabaseConnection, DatabaseTls};
 use crate::error::StoreError;
 use crate::model::{Claim, ConnectOptions, Owner};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+/// Their lock is ours: the library's is one for all schemas of a database.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("migrations/postgres");
+    migrations.set_locking(false);
+    migrations
+});
+
+/// The search path of a connection that looks at no schema.
+const NO_SCHEMA: &str = "pg_catalog";
+const LONGEST_WAIT_FOR_LOCK: &str = "5s";
 
 /// A pool of connections whose search path is the pipeline's schema.
 #[derive(Clone)]
@@ -53,6 +62,37 @@ impl PostgresDatabase {
             .acquire_timeout(options.acquire_timeout)
             .connect_lazy_with(connect);
         Ok(Self { pool, schema: schema.into(), known_days: Arc::default() })
+    }
+
+    /// One connection for one schema after the other. It is not replaced when it has served long, and is not tested before each
+    /// statement: another one would look at no schema.
+    pub(crate) fn connect_to_turn(
+        connection: &DatabaseConnection,
+        acquire_timeout: Duration,
+    ) -> Result<Self, StoreError> {
+        // Whoever waits for the locks of one schema must not keep the connection from the others.
+        let connect = connect_options(connection)?
+            .application_name("cryptopipeline")
+            .options([("search_path", NO_SCHEMA), ("lock_timeout", LONGEST_WAIT_FOR_LOCK)]);
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(acquire_timeout)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .test_before_acquire(false)
+            .connect_lazy_with(connect);
+        Ok(Self { pool, schema: NO_SCHEMA.into(), known_days: Arc::default() })
+    }
+
+    /// The same connection, turned to another schema.
+    pub(crate) async fn turned_to(&self, schema: &str) -> Result<Self, StoreError> {
+        check_schema_name(schema)?;
+        sqlx::query("SELECT set_config('search_path', $1, false)")
+            .bind(schema)
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::database("turn to the schema"))?;
+        Ok(Self { pool: self.pool.clone(), schema: schema.into(), known_days: Arc::default() })
     }
 
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
@@ -122,7 +162,23 @@ impl PostgresDatabase {
                 .await
                 .map_err(StoreError::database("create the schema"))?;
         }
-        MIGRATIONS.run(&self.pool).await.map_err(StoreError::Migration)
+        let lock = self.lock_for_migration().await?;
+        let migrated = MIGRATIONS.run(&self.pool).await.map_err(StoreError::Migration);
+        lock.close().await.map_err(StoreError::database("unlock the schema after its migration"))?;
+        migrated
+    }
+
+    /// A connection that keeps others from migrating the schema for as long as it is there, whatever becomes of us.
+    async fn lock_for_migration(&self) -> Result<PgConnection, StoreError> {
+        let locked = async {
+            let mut holder = PgConnection::connect_with(&self.pool.connect_options()).await?;
+            sqlx::query("SELECT pg_advisory_lock(hashtextextended('migration of ' || $1, 0))")
+                .bind(&*self.schema)
+                .execute(&mut holder)
+                .await?;
+            Ok(holder)
+        };
+        locked.await.map_err(StoreError::database("lock the schema for its migration"))
     }
 
     pub(crate) async fn owner(&self) -> Result<Option<Owner>, StoreError> {

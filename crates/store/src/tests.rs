@@ -15,6 +15,7 @@ mod refused;
 mod retention;
 mod room;
 mod series;
+mod turns;
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ const LISTING: &str = "
         SELECT oid, relname FROM pg_class
         WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
           AND relname <> '_sqlx_migrations'),
-    columns AS (
+    columns AS NOT MATERIALIZED (
         SELECT attrelid, attnum, attname || ' ' || format_type(atttypid, atttypmod) AS column_type, attnotnull
         FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped)
     SELECT 'column ' || relname || '.' || column_type || CASE WHEN attnotnull THEN ' not null' ELSE '' END AS line
