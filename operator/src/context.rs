@@ -14,6 +14,7 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
 use tokio_util::sync::CancellationToken;
 
+use crate::copies::Copies;
 use crate::metrics::Metrics;
 use crate::reconcile::desired::Installation;
 use crate::reconcile::memory::Memories;
@@ -23,27 +24,32 @@ use crate::reconcile::observe::reader::News;
 use crate::reconcile::observe::services::Services;
 use crate::reconcile::observe::workers::WorkerPolls;
 
-/// The copies of the cluster's objects that the watches keep: one of each kind for each watched namespace, or one
-/// for all.
+/// The copies of the cluster's objects that the watches keep.
 #[derive(Clone, Default)]
 pub struct Stores {
-    /// Every pipeline.
+    /// Every pipeline: one store for each watched namespace, or one for all.
     pub pipelines: Vec<Store<CryptoPipeline>>,
     /// The operator's Deployments.
-    pub deployments: Vec<Store<Deployment>>,
+    pub deployments: Copies<Deployment>,
     /// The operator's ConfigMaps.
-    pub config_maps: Vec<Store<ConfigMap>>,
+    pub config_maps: Copies<ConfigMap>,
     /// The operator's ServiceAccounts.
-    pub service_accounts: Vec<Store<ServiceAccount>>,
+    pub service_accounts: Copies<ServiceAccount>,
     /// The operator's NetworkPolicies.
-    pub network_policies: Vec<Store<NetworkPolicy>>,
+    pub network_policies: Copies<NetworkPolicy>,
     /// The operator's PodDisruptionBudgets.
-    pub disruption_budgets: Vec<Store<PodDisruptionBudget>>,
+    pub disruption_budgets: Copies<PodDisruptionBudget>,
     /// The workers' pods.
-    pub pods: Vec<Store<Pod>>,
+    pub pods: Copies<Pod>,
 }
 
 impl Stores {
+    /// How many pipelines there are.
+    #[must_use]
+    pub fn pipeline_count(&self) -> usize {
+        self.pipelines.iter().map(Store::len).sum()
+    }
+
     /// Which pipelines there are.
     #[must_use]
     pub fn uids(&self) -> HashSet<String> {

@@ -9,22 +9,27 @@ use crds::CryptoPipeline;
 use futures::future::{join_all, ready};
 use futures::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::controller::{Action, Config, Error};
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use runtime::error_chain::error_chain;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, FirstLists, Stores};
+use crate::copies::Copies;
 use crate::metrics::Metrics;
 use crate::reconcile::desired::{Installation, MANAGED_BY_SELECTOR};
 use crate::reconcile::{ReconcileError, reconcile};
 
 /// How many pipelines are reconciled at the same time.
 const CONCURRENCY: u16 = 16;
+/// How many objects come in one piece of a list: all of a piece are in memory at the same time, with everything that they carry.
+const PAGE: u32 = 50;
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Where and with what to work.
@@ -105,71 +110,98 @@ fn watch(
     stores: &mut Stores,
     first_lists: &FirstLists,
 ) -> Controller<CryptoPipeline> {
-    let all = watcher::Config::default();
-    let managed = watcher::Config::default().labels(MANAGED_BY_SELECTOR);
-    let (pipelines_reader, pipelines) = objects::<CryptoPipeline>(client, namespace, all, first_lists);
-    let (deployments_reader, deployments) = objects(client, namespace, managed.clone(), first_lists);
-    let (config_maps_reader, config_maps) = objects(client, namespace, managed.clone(), first_lists);
-    let (service_accounts_reader, service_accounts) =
-        objects(client, namespace, managed.clone(), first_lists);
-    let (network_policies_reader, network_policies) =
-        objects(client, namespace, managed.clone(), first_lists);
-    let (disruption_budgets_reader, disruption_budgets) =
-        objects(client, namespace, managed.clone(), first_lists);
-    let (pods_reader, pods) = objects(client, namespace, managed, first_lists);
+    let watches = Watches { client, namespace, first_lists };
+    let (pipelines_reader, mut pipelines_writer) = reflector::store();
     stores.pipelines.push(pipelines_reader.clone());
-    stores.deployments.push(deployments_reader);
-    stores.config_maps.push(config_maps_reader);
-    stores.service_accounts.push(service_accounts_reader);
-    stores.network_policies.push(network_policies_reader);
-    stores.disruption_budgets.push(disruption_budgets_reader);
-    stores.pods.push(pods_reader);
-    // Nothing depends on a pod's every change; the copies only have to be kept.
-    tokio::spawn(pods.for_each(|_| ready(())));
+    let all = watcher::Config::default();
+    let pipelines = watches.objects(all, |_| {}, move |event| pipelines_writer.apply_watcher_event(event));
     let pipelines = pipelines.applied_objects().predicate_filter(what_matters, PredicateConfig::default());
+    // Nothing depends on a pod's every change; the copies only have to be kept.
+    tokio::spawn(watches.managed(&mut stores.pods, keep_state_of_pod).for_each(|_| ready(())));
     Controller::for_stream(pipelines, pipelines_reader)
-        .owns_stream(deployments.touched_objects())
-        .owns_stream(config_maps.touched_objects())
-        .owns_stream(service_accounts.touched_objects())
-        .owns_stream(network_policies.touched_objects())
-        .owns_stream(disruption_budgets.touched_objects())
+        .owns_stream(watches.managed(&mut stores.deployments, |_| {}).touched_objects())
+        .owns_stream(watches.managed(&mut stores.config_maps, |_| {}).touched_objects())
+        .owns_stream(watches.managed(&mut stores.service_accounts, |_| {}).touched_objects())
+        .owns_stream(watches.managed(&mut stores.network_policies, |_| {}).touched_objects())
+        .owns_stream(watches.managed(&mut stores.disruption_budgets, |_| {}).touched_objects())
 }
 
 type Events<K> = futures::stream::BoxStream<'static, watcher::Result<watcher::Event<K>>>;
 
-fn objects<K>(
-    client: &Client,
-    namespace: Option<&str>,
-    config: watcher::Config,
-    first_lists: &FirstLists,
-) -> (Store<K>, Events<K>)
-where
+/// What of a kind of object has to do with watching it.
+trait Watched:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Serialize
+    + DeserializeOwned
+    + Debug
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Watched for K where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
+        + Serialize
         + DeserializeOwned
         + Debug
         + Send
         + Sync
-        + 'static,
+        + 'static
 {
-    let api = match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
-    let (reader, writer) = reflector::store();
-    // What every object carries for `kubectl apply` is most of its size and of no use here.
-    let slim = |object: &mut K| object.managed_fields_mut().clear();
-    let events = watcher(api, config).default_backoff().modify(slim).reflect(writer);
-    let mut arrival = Some(first_lists.name_one());
-    // After `reflect`: the store has the list by now.
-    let events = events.inspect_ok(move |event| {
-        if matches!(event, watcher::Event::InitDone)
-            && let Some(note_arrival) = arrival.take()
-        {
-            note_arrival();
-        }
-    });
-    (reader, events.boxed())
+}
+
+/// The watches of one namespace, or of all.
+struct Watches<'a> {
+    client: &'a Client,
+    namespace: Option<&'a str>,
+    first_lists: &'a FirstLists,
+}
+
+impl Watches<'_> {
+    /// The objects of a kind that are the operator's, kept in `copies` without what `slim` takes away.
+    fn managed<K: Watched>(&self, copies: &mut Copies<K>, slim: fn(&mut K)) -> Events<K> {
+        let writer = copies.add_watch();
+        let managed = watcher::Config::default().labels(MANAGED_BY_SELECTOR);
+        self.objects(managed, slim, move |event| writer.take_in(event))
+    }
+
+    /// The objects of a kind, which `keep` takes in before anybody is told of them.
+    fn objects<K: Watched>(
+        &self,
+        config: watcher::Config,
+        slim: fn(&mut K),
+        mut keep: impl FnMut(&watcher::Event<K>) + Send + 'static,
+    ) -> Events<K> {
+        let api = match self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let mut arrival = Some(self.first_lists.name_one());
+        let events = watcher(api, config.page_size(PAGE)).default_backoff().modify(move |object: &mut K| {
+            // What every object carries for `kubectl apply` is most of its size and of no use here.
+            object.managed_fields_mut().clear();
+            slim(object);
+        });
+        let events = events.inspect_ok(move |event| {
+            keep(event);
+            if matches!(event, watcher::Event::InitDone)
+                && let Some(note_arrival) = arrival.take()
+            {
+                note_arrival();
+            }
+        });
+        events.boxed()
+    }
+}
+
+/// What is asked of pods is whose they are, where they are and how they do.
+fn keep_state_of_pod(pod: &mut Pod) {
+    pod.spec = None;
+    pod.metadata.annotations = None;
+    pod.metadata.owner_references = None;
 }
 
 /// Changes of the status are our own and wake nobody.

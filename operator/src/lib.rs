@@ -6,6 +6,7 @@
 pub mod by_uid;
 pub mod controller;
 pub mod context;
+pub mod copies;
 pub mod leader;
 pub mod metrics;
 pub mod reconcile;

@@ -33,8 +33,10 @@ use memory::Memory;
 use observe::gather::observe;
 use plan::{Place, plan};
 
-/// Figures, holes and Secrets are looked at this often where nothing else asks for it.
+/// Figures, holes and Secrets are looked at this often where nothing else asks for it,
 const NEXT_LOOK: Duration = Duration::from_secs(10);
+/// and so far apart where there are very many pipelines.
+const SPACING: Duration = Duration::from_millis(25);
 /// The API server refuses longer ones.
 const MAX_NOTE_BYTES: usize = 1_000;
 
@@ -104,7 +106,11 @@ async fn take_turn(pipeline: &CryptoPipeline, context: &Context) -> Result<Actio
     let mut memory = context.memories.take(&uid);
     let outcome = take_steps(pipeline, context, &mut memory).await;
     context.memories.put(uid, memory, || context.stores.uids());
-    outcome.map(|()| Action::requeue(NEXT_LOOK))
+    outcome.map(|()| Action::requeue(next_look(context.stores.pipeline_count())))
+}
+
+fn next_look(pipelines: usize) -> Duration {
+    NEXT_LOOK.max(SPACING.saturating_mul(u32::try_from(pipelines).unwrap_or(u32::MAX)))
 }
 
 async fn take_steps(
@@ -129,6 +135,10 @@ async fn take_steps(
     publish_events(pipeline, &deeds(&applied), context).await;
     if plan.is_ok() && observation.is_first() && says_something_of(pipeline) {
         // An operator that has only just begun knows less than the one before it has said: the first looks are soon here.
+        return Ok(());
+    }
+    if applied.waits_for_its_turn && says_something_of(pipeline) {
+        // It stays as it was said to be until then.
         return Ok(());
     }
     let now = Timestamp::now();

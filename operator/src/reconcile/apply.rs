@@ -7,6 +7,7 @@ pub mod topics;
 
 use crds::CryptoPipeline;
 use crds::condition::Reason;
+use kube::runtime::reflector::ObjectRef;
 
 use super::desired::desire;
 use super::observe::gather::Observation;
@@ -28,6 +29,8 @@ pub struct Applied {
     pub schema_failure: Option<Complaint>,
     /// Why the objects are not as planned.
     pub workloads_failure: Option<Complaint>,
+    /// Whether others are before it: it will be told when nobody is.
+    pub waits_for_its_turn: bool,
     /// What people should hear of.
     pub deeds: Vec<Deed>,
 }
@@ -61,7 +64,8 @@ pub async fn apply(
         .await;
     }
     if let Some(key) = &observation.schema {
-        schema::apply_schema(&plan.schema, key, &context.databases, &mut applied).await;
+        let asker = ObjectRef::from_obj(pipeline);
+        schema::apply_schema(&plan.schema, key, &context.databases, &asker, &mut applied).await;
     }
     let failed = applied.topic_failure.is_some() || applied.schema_failure.is_some();
     if plan.workloads.step == WorkloadStep::Apply && !failed {

@@ -12,7 +12,6 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::Store;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
@@ -88,8 +87,8 @@ async fn remaining(
 async fn stop_pods(pipeline: &CryptoPipeline, context: &Context) -> Result<usize, ReconcileError> {
     let namespace = pipeline.namespace().unwrap_or_default();
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), &namespace);
-    let deployments = context.stores.deployments.iter().flat_map(Store::state);
-    for deployment in deployments.filter(|deployment| is_owned_by(&**deployment, pipeline)) {
+    let deployments = context.stores.deployments.of(pipeline);
+    for deployment in deployments.iter().filter(|deployment| is_owned_by(*deployment, pipeline)) {
         if deployment.metadata.deletion_timestamp.is_none() {
             match api.delete(&deployment.name_any(), &DeleteParams::background()).await {
                 Err(kube::Error::Api(status)) if status.is_not_found() => {}
@@ -99,12 +98,7 @@ async fn stop_pods(pipeline: &CryptoPipeline, context: &Context) -> Result<usize
             }
         }
     }
-    let pods = context.stores.pods.iter().flat_map(Store::state);
-    let is_ours = |pod: &k8s_openapi::api::core::v1::Pod| {
-        let instance = pod.labels().get(super::desired::PIPELINE_LABEL);
-        pod.namespace() == pipeline.namespace() && instance == Some(&pipeline.name_any())
-    };
-    Ok(pods.filter(|pod| is_ours(pod)).count())
+    Ok(context.stores.pods.of(pipeline).len())
 }
 
 fn is_forced(pipeline: &CryptoPipeline) -> bool {

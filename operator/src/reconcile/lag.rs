@@ -9,8 +9,10 @@ use super::observe::{Observed, Reading, WorkerReports, records_behind};
 
 /// Fewer records than these are no reason for a word, however long they stand.
 const WORTH_A_WORD: i64 = 1_000;
-/// Over so long a time it is judged whether a partition keeps up, half against half.
+/// Over so long a time, at least, it is judged whether a partition keeps up, half against half.
 const WINDOW: SignedDuration = SignedDuration::from_secs(60);
+/// So many looks are in it, at least: with a look or two in each half, one that just came would tell nothing of who comes nearer.
+const LOOKS_IN_WINDOW: i32 = 4;
 /// In thousandths: who comes nearer by less from one half to the other needs an hour, and does not come nearer.
 const NOTICEABLY: i64 = 10;
 /// Looks err by what is written in between: one window alone does not acquit.
@@ -39,6 +41,8 @@ impl LagReport {
 pub struct LagWatch {
     /// The last two looks at the topic, the newest first: the database's last look began after one of them, or soon will.
     ends: Vec<TopicEnds>,
+    /// The last two looks at the database, the newest first.
+    schema_looks: Vec<Timestamp>,
     last: Option<LagReport>,
     judged: BTreeMap<i32, Judged>,
 }
@@ -86,12 +90,18 @@ impl LagWatch {
             self.ends.insert(0, TopicEnds { at: *topic_at, topic_id, end_offsets });
             self.ends.truncate(2);
         }
+        if self.schema_looks.first() != Some(at) {
+            self.schema_looks.insert(0, *at);
+            self.schema_looks.truncate(2);
+        }
         if let Some(ends) = self.ends.iter().find(|ends| ends.at <= *at) {
             let mut records = records_behind(topic_id, &ends.end_offsets, &schema.positions);
             if let Some(workers) = observed.workers.value() {
                 take_in_workers(&mut records, workers);
             }
-            let window = WINDOW.max(flush_interval.saturating_mul(4));
+            let window = self
+                .between_looks()
+                .map(|between| WINDOW.max(flush_interval.saturating_mul(4)).max(between * LOOKS_IN_WINDOW));
             let late = records.iter().enumerate().map(|(partition, records)| {
                 // What waits for the next flush is not late.
                 records.saturating_sub(self.written_in(partition, flush_interval))
@@ -105,6 +115,13 @@ impl LagWatch {
         self.last.clone()
     }
 
+    /// How far apart looks are, at broker or database, whichever is looked at less often; `None` before the second ones.
+    fn between_looks(&self) -> Option<SignedDuration> {
+        let [newer_ends, older_ends] = self.ends.as_slice() else { return None };
+        let [newer_look, older_look] = *self.schema_looks.as_slice() else { return None };
+        Some(newer_ends.at.duration_since(older_ends.at).max(newer_look.duration_since(older_look)))
+    }
+
     /// How many records come in so long a time, by the last two looks.
     fn written_in(&self, partition: usize, time: SignedDuration) -> i64 {
         let [newer, older] = self.ends.as_slice() else { return 0 };
@@ -114,15 +131,16 @@ impl LagWatch {
         i64::try_from(written * time.as_millis() / between_ms).unwrap_or(i64::MAX)
     }
 
-    fn judge(&mut self, late: &[i64], window: SignedDuration, now: Timestamp) {
+    /// A window ends once it is known how long it has to be.
+    fn judge(&mut self, late: &[i64], window: Option<SignedDuration>, now: Timestamp) {
         self.judged.retain(|partition, _| usize::try_from(*partition).is_ok_and(|at| at < late.len()));
         for (partition, late) in (0..).zip(late) {
             let judged = self.judged.entry(partition).or_insert(Judged::of(now, false));
             let age = now.duration_since(judged.window_began);
-            let half = usize::from(age * 2 >= window);
+            let half = usize::from(window.is_some_and(|window| age * 2 >= window));
             let nearest = &mut judged.nearest[half];
             *nearest = Some(nearest.map_or(*late, |nearest| nearest.min(*late)));
-            if age >= window {
+            if window.is_some_and(|window| age >= window) {
                 *judged = judged.after_window(now);
             }
         }
@@ -253,13 +271,23 @@ mod tests {
 
     /// The verdicts on one partition that is so late every ten seconds, one for each look.
     fn verdicts(lags: impl Iterator<Item = i64>) -> Vec<bool> {
+        verdicts_with_looks_apart(1, lags)
+    }
+
+    /// The verdicts, every ten seconds, where only every so manieth time somebody has looked.
+    fn verdicts_with_looks_apart(times: i64, lags: impl Iterator<Item = i64>) -> Vec<bool> {
         let mut watch = LagWatch::default();
         let mut verdicts = Vec::new();
-        for (look, lag) in (0..).zip(lags) {
-            let at = look * 10;
+        let mut seen = (0, 0);
+        for (time, lag) in (0..).zip(lags) {
+            let at = time * 10;
+            if time % times == 0 {
+                seen = (at, lag);
+            }
+            let (seen_at, lag) = seen;
             // 300 records a second come in.
-            let end = 10_000_000 + at * 300;
-            let observed = looks(topic(at, &[end]), schema(at, &[end - lag]));
+            let end = 10_000_000 + seen_at * 300;
+            let observed = looks(topic(seen_at, &[end]), schema(seen_at, &[end - lag]));
             let report = watch.update(&observed, SignedDuration::from_secs(10), second(at)).unwrap();
             verdicts.push(report.not_keeping_up == [0]);
         }
@@ -287,6 +315,16 @@ mod tests {
         }
         let mends = (0..30).map(|_| 40_000).chain((0..30).map(|look| 40_000 - look * 2_000));
         assert_eq!(changes(&verdicts(mends.map(|lag: i64| lag.max(0)))), 2);
+    }
+
+    #[test]
+    fn who_comes_nearer_keeps_up_however_seldom_somebody_looks() {
+        for times in 2..8 {
+            let nearer = (0..400).map(|time| (3_000_000 - time * 12_000).max(0));
+            assert_eq!(changes(&verdicts_with_looks_apart(times, nearer)), 0, "a look every {times}0 s");
+            let stands = verdicts_with_looks_apart(times, (0..400).map(|_| 50_000));
+            assert_eq!(changes(&stands), 1, "a look every {times}0 s");
+        }
     }
 
     #[test]

@@ -3,11 +3,13 @@
 
 pub mod cluster;
 pub mod database;
+pub mod door;
 pub mod gather;
 pub mod kafka;
 pub mod reader;
 pub mod secrets;
 pub mod services;
+pub mod turns;
 pub mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};

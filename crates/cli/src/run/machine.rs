@@ -215,7 +215,8 @@ impl Machine {
         if let Some(key) = &self.topic_at_broker {
             apply_topic(&planned.topic, self.observed.topic_state(), key, &self.brokers, applied).await;
         }
-        apply_schema(&planned.schema, &self.schema, &self.databases, applied).await;
+        let asker = ObjectRef::from_obj(&self.pipeline);
+        apply_schema(&planned.schema, &self.schema, &self.databases, &asker, applied).await;
         if applied.topic_failure.is_none() && applied.schema_failure.is_none() {
             self.workers.apply(&planned.workloads, &self.ground).await;
         }

@@ -11,13 +11,13 @@ use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
-use kube::runtime::reflector::Store;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::context::Context;
+use crate::copies::Copies;
 use crate::reconcile::desired::{DesiredState, checksum};
 use crate::reconcile::observe::cluster::is_owned_by;
 
@@ -96,11 +96,12 @@ pub(super) async fn apply_objects(
     }
     let budgets = &desired.disruption_budgets;
     applier.apply_all::<PodDisruptionBudget>(&stores.disruption_budgets, budgets).await?;
+    let deployments = stores.deployments.of(pipeline);
     for deployment in &desired.deployments {
-        let live = find(&stores.deployments, deployment);
+        let live = find(&deployments, deployment);
         // Whom the pods of a new one may reach is not known while its policy is not.
         if live.is_some() || desired.network_policies.is_some() {
-            applier.apply(live.as_deref(), deployment).await?;
+            applier.apply(live, deployment).await?;
         }
     }
     // Pods go before what they mount.
@@ -122,12 +123,13 @@ struct Applier<'a> {
 }
 
 impl Applier<'_> {
-    async fn apply_all<K>(&mut self, stores: &[Store<K>], objects: &[K]) -> Result<(), ApplyError>
+    async fn apply_all<K>(&mut self, copies: &Copies<K>, objects: &[K]) -> Result<(), ApplyError>
     where
         K: Object,
     {
+        let copies = copies.of(self.pipeline);
         for object in objects {
-            self.apply(find(stores, object).as_deref(), object).await?;
+            self.apply(find(&copies, object), object).await?;
         }
         Ok(())
     }
@@ -175,10 +177,9 @@ impl Applier<'_> {
         }
     }
 
-    async fn prune<K: Object>(&mut self, stores: &[Store<K>], objects: &[K]) -> Result<(), ApplyError> {
+    async fn prune<K: Object>(&mut self, copies: &Copies<K>, objects: &[K]) -> Result<(), ApplyError> {
         let wanted: BTreeSet<String> = objects.iter().map(ResourceExt::name_any).collect();
-        let owned =
-            stores.iter().flat_map(Store::state).filter(|object| is_owned_by(&**object, self.pipeline));
+        let owned = copies.of(self.pipeline).into_iter().filter(|object| is_owned_by(object, self.pipeline));
         for object in owned.filter(|object| !wanted.contains(&object.name_any())) {
             if object.meta().deletion_timestamp.is_some() {
                 continue;
@@ -186,7 +187,7 @@ impl Applier<'_> {
             let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace());
             let preconditions = Preconditions { uid: object.uid(), resource_version: None };
             let params = DeleteParams::background().preconditions(preconditions);
-            let name = title(&*object);
+            let name = title(&object);
             match within_limit("delete", &name, api.delete(&object.name_any(), &params)).await {
                 Err(ApplyError::Api { source, .. }) if is_gone(&source) => {}
                 outcome => {
@@ -235,9 +236,8 @@ fn is_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_not_found() || status.is_conflict())
 }
 
-fn find<K: Object>(stores: &[Store<K>], object: &K) -> Option<std::sync::Arc<K>> {
-    let key = kube::runtime::reflector::ObjectRef::from_obj(object);
-    stores.iter().find_map(|store| store.get(&key))
+fn find<'a, K: Object>(copies: &'a [K], object: &K) -> Option<&'a K> {
+    copies.iter().find(|copy| copy.meta().name == object.meta().name)
 }
 
 fn title<K: Object>(object: &K) -> String {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use crds::CryptoPipeline;
 use crds::condition::Reason;
+use kube::runtime::reflector::ObjectRef;
 use runtime::error_chain::error_chain;
 use store::{BegunSeries, Claim, LATEST_SCHEMA_VERSION, SeriesError, Store, StoreError, time_text};
 
@@ -13,13 +15,26 @@ use crate::reconcile::plan::{Complaint, SchemaPlan, SchemaStep};
 /// For one migration; it goes on from where it stopped if it takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Carries out the schema's step.
-pub async fn apply_schema(plan: &SchemaPlan, key: &SchemaKey, databases: &Databases, applied: &mut Applied) {
+/// Carries out the schema's step, if nobody is before `asker`.
+pub async fn apply_schema(
+    plan: &SchemaPlan,
+    key: &SchemaKey,
+    databases: &Databases,
+    asker: &ObjectRef<CryptoPipeline>,
+    applied: &mut Applied,
+) {
     let migrate = match plan.step {
         SchemaStep::Wait | SchemaStep::Refuse(_) => return,
         SchemaStep::Keep => return begin_series(plan, key, databases, applied).await,
         SchemaStep::Migrate => true,
         SchemaStep::Claim => false,
+    };
+    let Some(_turn) = databases.turn_to_migrate(key, asker) else {
+        let message =
+            format!("schema {} is made after others of its database, which are being made", plan.name);
+        applied.schema_failure = Some(Complaint::new(Reason::Waiting, message));
+        applied.waits_for_its_turn = true;
+        return;
     };
     match tokio::time::timeout(LIMIT, take(plan, key, migrate)).await {
         Ok(Ok(Claim::Ours)) => {

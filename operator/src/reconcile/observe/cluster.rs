@@ -9,21 +9,20 @@ use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 
 use super::{Workload, Workloads};
+use crate::copies::Copies;
 use crate::reconcile::desired::{ROLE_LABEL, Role, SOURCE_LABEL};
 
 /// The Deployments of `pipeline` and how their pods do.
 pub fn workloads(
     pipeline: &CryptoPipeline,
-    deployments: &[Store<Deployment>],
-    pods: &[Store<Pod>],
+    deployments: &Copies<Deployment>,
+    pods: &Copies<Pod>,
 ) -> Workloads {
     let mut workloads = Workloads::default();
-    for deployment in
-        deployments.iter().flat_map(Store::state).filter(|object| is_owned_by(&**object, pipeline))
-    {
-        let problem =
-            || pods.iter().flat_map(Store::state).filter(|pod| runs_for(pod, &deployment)).find_map(problem);
-        let workload = workload(&deployment, problem);
+    let pods = pods.of(pipeline);
+    for deployment in deployments.of(pipeline).iter().filter(|object| is_owned_by(*object, pipeline)) {
+        let problem = || pods.iter().filter(|pod| runs_for(pod, deployment)).find_map(problem);
+        let workload = workload(deployment, problem);
         let label = |name: &str| deployment.labels().get(name).map(String::as_str);
         if label(ROLE_LABEL) == Some(Role::Aggregator.label()) {
             workloads.aggregator = Some(workload);
@@ -69,8 +68,7 @@ fn runs_for(pod: &Pod, deployment: &Deployment) -> bool {
 }
 
 /// Why a pod does not come up, where that is more than being on its way.
-#[allow(clippy::needless_pass_by_value)] // As the iterator over a store hands it out.
-fn problem(pod: std::sync::Arc<Pod>) -> Option<String> {
+fn problem(pod: &Pod) -> Option<String> {
     const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
     let status = pod.status.as_ref()?;
     let unschedulable = status
@@ -107,7 +105,9 @@ pub fn topic_rival(pipeline: &CryptoPipeline, pipelines: &[Store<CryptoPipeline>
         (created, pipeline.uid().unwrap_or_default())
     };
     let older = |other: &CryptoPipeline| {
-        other.uid() != pipeline.uid()
+        other.metadata.uid != pipeline.metadata.uid
+            // Almost all are told apart by this.
+            && other.spec.kafka.as_ref().is_some_and(|kafka| kafka.topic.name == topic.1)
             && other.spec.kafka.as_ref().map(topic_address).as_ref() == Some(&topic)
             && seniority(other) < seniority(pipeline)
     };

@@ -1,7 +1,6 @@
 //! Looks at topics. All pipelines of one broker share one client.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crds::CryptoPipeline;
@@ -10,16 +9,27 @@ use kube::runtime::reflector::ObjectRef;
 use runtime::kafka::{KafkaConnection, KafkaSecurity};
 use runtime::kafka_admin::{KafkaAdmin, KafkaAdminError};
 
+use super::door::{ByServer, Door};
 use super::reader::{Look, News, Pace, Readers};
 use super::{Failure, Reading, Server, TopicState};
 
 const CLIENT_ID: &str = "cryptopipeline-operator";
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How many topics of one broker are looked at at the same time: each takes a thread, which waits.
+const AT_ONCE: usize = 32;
+/// How far apart where there are very many: a look is four requests, and a thousand topics take 25 seconds.
+const SPACING: Duration = Duration::from_millis(25);
 
 /// The brokers that pipelines name.
 pub struct Brokers {
-    clients: Mutex<HashMap<KafkaConnection, Weak<KafkaAdmin>>>,
+    brokers: ByServer<KafkaConnection, Broker>,
     topics: Readers<TopicKey, TopicLook>,
+}
+
+/// A broker, or a cluster of them.
+struct Broker {
+    admin: KafkaAdmin,
+    door: Arc<Door>,
 }
 
 /// A topic at a broker. Other credentials make another key, so that a changed Secret is used at once.
@@ -48,15 +58,21 @@ impl Brokers {
     /// Knows no broker yet.
     #[must_use]
     pub fn new(news: News) -> Self {
-        Self { clients: Mutex::default(), topics: Readers::new(news, Pace::default()) }
+        Self { brokers: ByServer::default(), topics: Readers::new(news, Pace::default()) }
     }
 
     /// The last look at a topic.
     pub fn topic(&self, key: &TopicKey, asker: &ObjectRef<CryptoPipeline>) -> Reading<Option<TopicState>> {
-        match self.admin(&key.connection) {
-            Ok(admin) => self.topics.read(key, asker, || TopicLook { admin, topic: key.topic.clone() }),
-            Err(error) => Reading::Failed(failure(&error)),
-        }
+        let broker = match self.broker(&key.connection) {
+            Ok(broker) => broker,
+            Err(error) => return Reading::Failed(failure(&error)),
+        };
+        let door = Arc::clone(&broker.door);
+        self.topics.read(key, &door, asker, || TopicLook {
+            broker,
+            topic: key.topic.clone(),
+            is_server_away: false,
+        })
     }
 
     /// Looks at a topic at once and waits for that look: it was just changed.
@@ -68,15 +84,15 @@ impl Brokers {
     ///
     /// # Errors
     /// Where librdkafka refuses the settings.
-    pub fn admin(&self, connection: &KafkaConnection) -> Result<Arc<KafkaAdmin>, KafkaAdminError> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(admin) = clients.get(connection).and_then(Weak::upgrade) {
-            return Ok(admin);
-        }
-        clients.retain(|_, client| client.strong_count() > 0);
-        let admin = Arc::new(KafkaAdmin::new(connection, CLIENT_ID, TIMEOUT)?);
-        clients.insert(connection.clone(), Arc::downgrade(&admin));
-        Ok(admin)
+    pub fn admin(&self, connection: &KafkaConnection) -> Result<KafkaAdmin, KafkaAdminError> {
+        Ok(self.broker(connection)?.admin.clone())
+    }
+
+    fn broker(&self, connection: &KafkaConnection) -> Result<Arc<Broker>, KafkaAdminError> {
+        self.brokers.share(connection, || {
+            let admin = KafkaAdmin::new(connection, CLIENT_ID, TIMEOUT)?;
+            Ok(Broker { admin, door: Arc::new(Door::new(AT_ONCE, SPACING)) })
+        })
     }
 }
 
@@ -86,22 +102,30 @@ pub(crate) fn failure(error: &KafkaAdminError) -> Failure {
 }
 
 struct TopicLook {
-    admin: Arc<KafkaAdmin>,
+    broker: Arc<Broker>,
     topic: String,
+    is_server_away: bool,
 }
 
 impl Look for TopicLook {
     type Seen = Option<TopicState>;
 
     async fn look(&mut self) -> Result<Option<TopicState>, Failure> {
+        let admin = &self.broker.admin;
         let looked = async {
-            let Some(description) = self.admin.describe_topic(&self.topic).await? else { return Ok(None) };
-            let config = self.admin.topic_config(&self.topic).await?;
-            let end_offsets = self.admin.end_offsets(&self.topic, description.partitions).await?;
-            let brokers = self.admin.brokers().await?.into_iter().map(Server::from).collect();
+            let Some(description) = admin.describe_topic(&self.topic).await? else { return Ok(None) };
+            let config = admin.topic_config(&self.topic).await?;
+            let end_offsets = admin.end_offsets(&self.topic, description.partitions).await?;
+            let brokers = admin.brokers().await?.into_iter().map(Server::from).collect();
             Ok(Some(TopicState { description, config, end_offsets, brokers }))
         };
-        looked.await.map_err(|error| failure(&error))
+        let looked = looked.await;
+        self.is_server_away = looked.as_ref().is_err_and(KafkaAdminError::is_server_away);
+        looked.map_err(|error| failure(&error))
+    }
+
+    fn is_server_away(&self) -> bool {
+        self.is_server_away
     }
 
     fn is_news(before: &Self::Seen, after: &Self::Seen) -> bool {

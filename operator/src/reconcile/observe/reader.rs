@@ -1,6 +1,6 @@
 //! Looks at outside systems in the background: one task for each thing looked at, however many pipelines ask
-//! for it. A reconcile takes the last look and never waits, so that a dead broker or database delays nobody. A
-//! look that fails is repeated with growing pauses; one that nobody asks for any more is closed.
+//! for it. A reconcile takes the last look and never waits, so that a dead broker or database delays nobody. Looks at one
+//! server go by its door. One that fails is repeated with growing pauses; one that nobody asks for any more is closed.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -14,6 +14,7 @@ use runtime::backoff::Backoff;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use super::door::{Door, Looked};
 use super::{Failure, Reading};
 
 /// Where pipelines are named that should be reconciled because something new was seen.
@@ -22,7 +23,7 @@ pub type News = mpsc::UnboundedSender<ObjectRef<CryptoPipeline>>;
 /// How often and how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Between two looks that succeed.
+    /// Between two looks that succeed, at least.
     pub interval: Duration,
     /// Between two looks that fail, at most.
     pub longest_pause: Duration,
@@ -50,6 +51,11 @@ pub trait Look: Send + 'static {
 
     /// Looks once.
     fn look(&mut self) -> impl Future<Output = Result<Self::Seen, Failure>> + Send;
+
+    /// Whether the last look failed because the server was not reached: a look at anything else there would fail too.
+    fn is_server_away(&self) -> bool {
+        false
+    }
 
     /// Whether a reconcile should come at once because of the difference.
     fn is_news(before: &Self::Seen, after: &Self::Seen) -> bool;
@@ -89,11 +95,12 @@ where
         Self { entries: Arc::default(), news, pace }
     }
 
-    /// The last look at `key`. The first to ask gets [`Reading::Pending`] and starts it with `start`; every asker
-    /// is told of what is new from then on.
+    /// The last look at `key`, which is behind `door`. The first to ask gets [`Reading::Pending`] and starts it with
+    /// `start`; every asker is told of what is new from then on.
     pub fn read(
         &self,
         key: &K,
+        door: &Arc<Door>,
         asker: &ObjectRef<CryptoPipeline>,
         start: impl FnOnce() -> L,
     ) -> Reading<L::Seen> {
@@ -103,6 +110,7 @@ where
             let task = Task {
                 entries: Arc::downgrade(&self.entries),
                 key: key.clone(),
+                door: Arc::clone(door),
                 look: start(),
                 wake: Arc::clone(&entry.wake),
                 news: self.news.clone(),
@@ -162,6 +170,7 @@ impl<S> Entry<S> {
 struct Task<K, L: Look> {
     entries: Weak<Mutex<Entries<K, L::Seen>>>,
     key: K,
+    door: Arc<Door>,
     look: L,
     wake: Arc<Notify>,
     news: News,
@@ -172,20 +181,19 @@ impl<K: Eq + Hash, L: Look> Task<K, L> {
     async fn run(mut self) {
         let mut backoff = Backoff::new(Duration::from_secs(1), self.pace.longest_pause);
         loop {
-            let at = Timestamp::now();
-            let looked = tokio::time::timeout(self.pace.limit, self.look.look()).await;
-            let (reading, pause) = match looked.unwrap_or_else(|_| Err(no_answer(self.pace.limit))) {
+            let Looked { at, seen } = self.door.look(&mut self.look, self.pace.limit).await;
+            let (reading, next_turn) = match seen {
                 Ok(value) => {
                     backoff.reset();
-                    (Reading::Known { value, at }, self.pace.interval)
+                    (Reading::Known { value, at }, self.door.next_turn(self.pace.interval))
                 }
-                Err(failure) => (Reading::Failed(failure), backoff.next_delay()),
+                Err(failure) => (Reading::Failed(failure), Instant::now() + backoff.next_delay()),
             };
             if !self.publish(reading, at) {
                 return self.look.close().await;
             }
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep_until(next_turn) => {}
                 () = self.wake.notified() => {}
             }
         }
@@ -221,10 +229,6 @@ fn is_news<L: Look>(before: &Reading<L::Seen>, after: &Reading<L::Seen>) -> bool
         (Reading::Failed(before), Reading::Failed(after)) => before != after,
         _ => true,
     }
-}
-
-fn no_answer(limit: Duration) -> Failure {
-    Failure { message: format!("no answer within {} s", limit.as_secs()), is_transient: true }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -267,6 +271,7 @@ mod tests {
         values: mpsc::UnboundedSender<Result<u32, Failure>>,
         news: mpsc::UnboundedReceiver<ObjectRef<CryptoPipeline>>,
         closed: Arc<AtomicBool>,
+        door: Arc<Door>,
         script: Option<Scripted>,
     }
 
@@ -276,11 +281,12 @@ mod tests {
             let (values, receiver) = mpsc::unbounded_channel();
             let closed = Arc::default();
             let script = Some(Scripted { values: receiver, closed: Arc::clone(&closed) });
-            Self { readers: Readers::new(news_sender, Pace::default()), values, news, closed, script }
+            let door = Arc::new(Door::new(1, Duration::ZERO));
+            Self { readers: Readers::new(news_sender, Pace::default()), values, news, closed, door, script }
         }
 
         fn read(&mut self, asker: &str) -> Reading<u32> {
-            self.readers.read(&"key", &ObjectRef::new(asker), || self.script.take().unwrap())
+            self.readers.read(&"key", &self.door, &ObjectRef::new(asker), || self.script.take().unwrap())
         }
 
         async fn told(&mut self) -> String {

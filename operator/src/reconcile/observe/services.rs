@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crds::CryptoPipeline;
@@ -11,6 +12,7 @@ use kube::api::ListParams;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client};
 
+use super::door::Door;
 use super::reader::{Look, News, Pace, Readers};
 use super::{Failure, Reading};
 
@@ -18,10 +20,14 @@ use super::{Failure, Reading};
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 /// Services are seldom moved.
 const INTERVAL: Duration = Duration::from_secs(15);
+/// How many are looked for at the same time, and how far apart where there are very many.
+const AT_ONCE: usize = 8;
+const SPACING: Duration = Duration::from_millis(50);
 
 /// The Services that pipelines name.
 pub struct Services {
     client: Client,
+    door: Arc<Door>,
     ports: Readers<ServiceKey, ServiceLook>,
 }
 
@@ -56,12 +62,13 @@ impl Services {
     /// Knows none yet.
     #[must_use]
     pub fn new(client: Client, news: News) -> Self {
-        Self { client, ports: Readers::new(news, Pace { interval: INTERVAL, ..Pace::default() }) }
+        let door = Arc::new(Door::new(AT_ONCE, SPACING));
+        Self { client, door, ports: Readers::new(news, Pace { interval: INTERVAL, ..Pace::default() }) }
     }
 
     /// The ports of whatever is behind a Service; none where there is no such Service, or this operator may not look.
     pub fn ports(&self, key: &ServiceKey, asker: &ObjectRef<CryptoPipeline>) -> Reading<BTreeSet<u16>> {
-        self.ports.read(key, asker, || ServiceLook {
+        self.ports.read(key, &self.door, asker, || ServiceLook {
             slices: Api::namespaced(self.client.clone(), &key.namespace),
             of_service: ListParams::default().labels(&format!("{SERVICE_LABEL}={}", key.name)),
             key: key.clone(),

@@ -1,6 +1,7 @@
 //! Asks the workers' pods how they are: `GET /status` of every pod that runs, by label, at its own address.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crds::CryptoPipeline;
@@ -8,20 +9,26 @@ use crds::worker_status::{AggregatorStatus, ProducerStatus, RepairerStatus, Symb
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use runtime::error_chain::error_chain;
 use serde::de::DeserializeOwned;
 
+use super::door::Door;
 use super::reader::{Look, News, Pace, Readers};
 use super::{Failure, Reading, WorkerReport, WorkerReports};
-use crate::reconcile::desired::{PIPELINE_LABEL, ROLE_LABEL, Role, WORKER_PORT};
+use crate::copies::Copies;
+use crate::reconcile::desired::{ROLE_LABEL, Role, WORKER_PORT};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// How many pipelines' workers are asked at the same time, and how far apart where there are very many.
+const AT_ONCE: usize = 64;
+const SPACING: Duration = Duration::from_millis(10);
 
 /// The workers of all pipelines.
 pub struct WorkerPolls {
-    pods: Vec<Store<Pod>>,
+    pods: Copies<Pod>,
     http: reqwest::Client,
+    door: Arc<Door>,
     pipelines: Readers<ObjectRef<CryptoPipeline>, WorkersLook>,
 }
 
@@ -30,15 +37,16 @@ impl WorkerPolls {
     ///
     /// # Errors
     /// Where no HTTP client can be made.
-    pub fn new(news: News, pods: Vec<Store<Pod>>) -> Result<Self, reqwest::Error> {
+    pub fn new(news: News, pods: Copies<Pod>) -> Result<Self, reqwest::Error> {
         // A proxy of the operator's environment leads to the outside, pods are inside.
         let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
-        Ok(Self { pods, http, pipelines: Readers::new(news, Pace::default()) })
+        let door = Arc::new(Door::new(AT_ONCE, SPACING));
+        Ok(Self { pods, http, door, pipelines: Readers::new(news, Pace::default()) })
     }
 
     /// What the workers of `pipeline` answered last.
     pub fn reports(&self, pipeline: &ObjectRef<CryptoPipeline>) -> Reading<WorkerReports> {
-        self.pipelines.read(pipeline, pipeline, || WorkersLook {
+        self.pipelines.read(pipeline, &self.door, pipeline, || WorkersLook {
             pipeline: pipeline.clone(),
             pods: self.pods.clone(),
             http: self.http.clone(),
@@ -48,7 +56,7 @@ impl WorkerPolls {
 
 struct WorkersLook {
     pipeline: ObjectRef<CryptoPipeline>,
-    pods: Vec<Store<Pod>>,
+    pods: Copies<Pod>,
     http: reqwest::Client,
 }
 
@@ -59,16 +67,10 @@ struct RunningPod {
 
 impl WorkersLook {
     fn running_pods(&self, role: Role<'_>) -> Vec<RunningPod> {
-        let pods = self.pods.iter().flat_map(Store::state);
-        let has =
-            |pod: &Pod, label: &str, value: &str| pod.labels().get(label).is_some_and(|found| found == value);
-        pods.filter(|pod| {
-            pod.namespace() == self.pipeline.namespace
-                && has(pod, PIPELINE_LABEL, &self.pipeline.name)
-                && has(pod, ROLE_LABEL, role.label())
-        })
-        .filter_map(|pod| running_pod(&pod))
-        .collect()
+        let pods = self.pods.of_name(self.pipeline.namespace.as_deref(), &self.pipeline.name);
+        let pods =
+            pods.iter().filter(|pod| pod.labels().get(ROLE_LABEL).map(String::as_str) == Some(role.label()));
+        pods.filter_map(running_pod).collect()
     }
 
     async fn ask_all<S: DeserializeOwned>(&self, role: Role<'_>) -> Vec<WorkerReport<S>> {
