@@ -9,7 +9,7 @@ FIXED ?=
 BIN ?= $(HOME)/.local/bin
 SECONDS ?= 300
 
-.PHONY: demo test check fuzz bench chaos promises sabotage image plugin up down
+.PHONY: demo test check fuzz bench bench-operator chaos promises sabotage image plugin up down
 
 # The main job on this machine, no cluster: a generated market, or the recording TRADES=path/to/SYMBOL-trades-x.csv.gz.
 demo:
@@ -35,7 +35,13 @@ fuzz:
 bench:
 	@e2e/build-tools
 	cargo build --workspace --bins --release
-	@e2e/bench $(TARGET)/release
+	@e2e/bench bench $(TARGET)/release
+
+# A thousand pipelines and one operator: first pass, memory, writes at rest, and how soon a change is acted on (about ten minutes).
+bench-operator:
+	@e2e/build-tools
+	cargo build --package operator --release
+	@TESTBED_CONTROLLERS='*,-deployment-controller' e2e/bench bench_operator $(TARGET)/release --leave
 
 # The fault campaign: SEED=.. ROUNDS=.. draws rounds at random, FIXED=n plays the n-th round of make test.
 chaos:

@@ -29,6 +29,7 @@ from typing import Iterator
 from bench_repair import repair
 from demo import stop
 from judge.postgres import Postgres
+from process import memory_kib
 from steps import apply_crd, command, program_arguments
 
 SYMBOLS = {"BTCUSDT": 20, "ETHUSDT": 15, "SOLUSDT": 10, "BNBUSDT": 6, "ADAUSDT": 4}
@@ -304,14 +305,6 @@ def metric(address: str, name: str) -> int:
         return 0
     match = re.search(rf"^{name} (\d+)", text, re.MULTILINE)
     return int(match.group(1)) if match else 0
-
-
-def memory_kib(pid: int, field: str) -> int:
-    """VmRSS or VmHWM (its peak) of a process."""
-    match = re.search(rf"^{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
-    if match is None:
-        raise SystemExit(f"process {pid} has no {field}")
-    return int(match.group(1))
 
 
 def kubectl(*arguments: str, stdin: str | None = None) -> str:

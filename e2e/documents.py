@@ -17,6 +17,7 @@ IN_SENTENCES = {
     RUN_LOCAL: "readme.py",
     "make test": "runs e2e/test, and so all of this",
     "make bench": "e2e/test, in small",
+    "make bench-operator": "e2e/test, in small",
     "make check": "e2e/test",
     "make chaos": "e2e/test, some fixed rounds",
     "make sabotage": "e2e/test",

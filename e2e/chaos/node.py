@@ -19,7 +19,8 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from .apiserver import ApiServer
+from apiserver import ApiServer
+
 from .background import Background
 
 LOOK_S = 0.25

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Callable
 from urllib.parse import urlsplit
 
+from apiserver import ApiServer
 from judge.postgres import Postgres as Schema
 from judge.snapshot import Unreachable
 from steps import Failed, apply_crd, wait_until
 
-from .apiserver import ApiServer
 from .exchange import Exchange
 from .market import MARKET, generated, soon_traded
 from .node import Node, Pod

@@ -3,10 +3,10 @@
 import time
 from dataclasses import dataclass
 
+from apiserver import ApiServer
 from judge import snapshot as of
 from judge.snapshot import CLAIMS, Database, Row, Snapshot, Unreachable
 
-from .apiserver import ApiServer
 from .background import Background
 
 INTERVAL_S = 0.2
