@@ -1,0 +1,2 @@
+-- SQLite alone had numbers in their place.
+SELECT 1;
