@@ -100,7 +100,6 @@ class OperatorBench:
         self.out = arguments.out
         self.fleet = fleet
         self.tables = tables
-        self.api = fleet.api
         self.process: Process
         self.steady_mb = 0.0
         self.figures: list[str] = []
@@ -232,7 +231,6 @@ class OperatorBench:
         took = sorted(self.fleet.change(name, LONGEST_CHANGE_S) * 1_000 for name in names)
         self.tell("a change is acted on", f"{statistics.median(took):.0f} ms in the median, {took[-1]:.0f} ms at most, of {len(took)}")
         return took[-1]
-
 
 
 if __name__ == "__main__":

@@ -8,21 +8,19 @@ use std::time::Duration;
 use crds::CryptoPipeline;
 use futures::future::{join_all, ready};
 use futures::{Stream, StreamExt, TryStreamExt};
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::controller::{Action, Config, Error};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, watcher};
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 use runtime::error_chain::error_chain;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, FirstLists, Stores};
 use crate::copies::Copies;
 use crate::metrics::Metrics;
+use crate::reconcile::apply::kubernetes::Object;
 use crate::reconcile::desired::{Installation, MANAGED_BY_SELECTOR};
 use crate::reconcile::{ReconcileError, reconcile};
 
@@ -128,31 +126,6 @@ fn watch(
 
 type Events<K> = futures::stream::BoxStream<'static, watcher::Result<watcher::Event<K>>>;
 
-/// What of a kind of object has to do with watching it.
-trait Watched:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + Serialize
-    + DeserializeOwned
-    + Debug
-    + Send
-    + Sync
-    + 'static
-{
-}
-
-impl<K> Watched for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Serialize
-        + DeserializeOwned
-        + Debug
-        + Send
-        + Sync
-        + 'static
-{
-}
-
 /// The watches of one namespace, or of all.
 struct Watches<'a> {
     client: &'a Client,
@@ -162,14 +135,14 @@ struct Watches<'a> {
 
 impl Watches<'_> {
     /// The objects of a kind that are the operator's, kept in `copies` without what `slim` takes away.
-    fn managed<K: Watched>(&self, copies: &mut Copies<K>, slim: fn(&mut K)) -> Events<K> {
+    fn managed<K: Object>(&self, copies: &mut Copies<K>, slim: fn(&mut K)) -> Events<K> {
         let writer = copies.add_watch();
         let managed = watcher::Config::default().labels(MANAGED_BY_SELECTOR);
         self.objects(managed, slim, move |event| writer.take_in(event))
     }
 
     /// The objects of a kind, which `keep` takes in before anybody is told of them.
-    fn objects<K: Watched>(
+    fn objects<K: Object>(
         &self,
         config: watcher::Config,
         slim: fn(&mut K),

@@ -113,8 +113,8 @@ fn put<K: Resource + Serialize>(by_pipeline: &mut ByPipeline, object: &K) {
     let name = object.name_any();
     // What came as JSON can be written as JSON.
     let Ok(json) = serde_json::to_vec(object).map(Vec::into_boxed_slice) else { return };
-    let objects = by_pipeline.get_mut(&key_of(object)).into_iter().flatten();
-    if let Some(known) = objects.into_iter().find(|known| known.name == name) {
+    let mut objects = by_pipeline.get_mut(&key_of(object)).into_iter().flatten();
+    if let Some(known) = objects.find(|known| known.name == name) {
         known.json = json;
         return;
     }

@@ -204,9 +204,16 @@ impl Applier<'_> {
     }
 }
 
-/// What every kind of object that we apply can do.
-trait Object:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned + Clone + Debug
+/// What every kind of object that we apply and watch can do.
+pub(crate) trait Object:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Serialize
+    + DeserializeOwned
+    + Clone
+    + Debug
+    + Send
+    + Sync
+    + 'static
 {
 }
 
@@ -216,6 +223,9 @@ impl<K> Object for K where
         + DeserializeOwned
         + Clone
         + Debug
+        + Send
+        + Sync
+        + 'static
 {
 }
 

@@ -106,7 +106,7 @@ fn no_answer(limit: Duration) -> Failure {
     Failure { message: format!("no answer within {} s", limit.as_secs()), is_transient: true }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

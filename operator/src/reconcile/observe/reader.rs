@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use crds::CryptoPipeline;
@@ -14,7 +14,7 @@ use runtime::backoff::Backoff;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use super::door::{Door, Looked};
+use super::door::{Door, Looked, lock};
 use super::{Failure, Reading};
 
 /// Where pipelines are named that should be reconciled because something new was seen.
@@ -229,10 +229,6 @@ fn is_news<L: Look>(before: &Reading<L::Seen>, after: &Reading<L::Seen>) -> bool
         (Reading::Failed(before), Reading::Failed(after)) => before != after,
         _ => true,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
