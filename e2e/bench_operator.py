@@ -67,6 +67,7 @@ def measure(arguments: argparse.Namespace) -> str:
         dead = stack.enter_context(DeadServers())
         tables = stack.enter_context(contextlib.closing(Tables(os.environ["POSTGRES_URL"])))
         fleet = Fleet(unique("bench"), arguments.resources, dead, os.environ["KAFKA_BOOTSTRAP"], tables.url)
+        fleet.must_be_alone()
         if not arguments.leave:
             stack.callback(fleet.remove)
         bench = OperatorBench(arguments, fleet, tables)

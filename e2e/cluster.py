@@ -97,10 +97,11 @@ class Namespace:
         wait_until(f"the objects of {pipeline} are gone", 60, lambda: self.items(kinds, selector) == [])
 
     def show_what_happened(self) -> None:
-        """Pipelines, pods, events and logs, for whoever reads a failure."""
-        shown = ["get cpl -o yaml", "get pods -o wide", "get events --sort-by=.lastTimestamp"]
+        """Logs, events, pods and pipelines, for whoever reads a failure: what says the most stands last, next to the failure."""
+        shown = []
         for name in self._output("get pods -o name").split():
-            shown += [f"logs {name} --all-containers --tail=60", f"logs {name} --all-containers --tail=60 --previous"]
+            shown += [f"logs {name} --all-containers --tail=60 --previous", f"logs {name} --all-containers --tail=60"]
+        shown += ["get events --sort-by=.lastTimestamp", "get pods -o wide", "get cpl -o yaml"]
         for arguments in shown:
             output = self._output(arguments)
             # Most pods have no previous life.

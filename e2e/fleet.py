@@ -106,6 +106,13 @@ class Fleet:
         self.live = [pipeline for pipeline in names if pipeline not in self.dead_at]
         self.namespace_of = {pipeline: self.namespaces[number % len(self.namespaces)] for number, pipeline in enumerate(names)}
 
+    def must_be_alone(self) -> None:
+        """The operator looks after every namespace."""
+        found = self.api.call("GET", f"{PIPELINES}/cryptopipelines") or {"items": []}
+        others = [f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in found["items"]]
+        if others:
+            raise Failed(f"the operator would run {len(others)} pipelines that are not this run's, such as {others[0]}: give it a control plane of its own")
+
     def create(self) -> None:
         """Namespaces, Secrets and resources."""
         objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in (self.home, *self.namespaces)]
