@@ -14,13 +14,18 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 SWITCHED_PROGRAMS = "where the programs are, built with the feature test-switches"
 
 
+def clean_up_when_terminated() -> None:
+    """Who is asked to end leaves by way of every `finally`."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def program_arguments(parser: argparse.ArgumentParser, programs: str = "where the programs are") -> argparse.Namespace:
     """Reads the command line of a test that starts programs: it gets where they are, and a folder that is emptied."""
     parser.add_argument("--bin", type=Path, required=True, help=programs)
     parser.add_argument("--out", type=Path, required=True, help="a folder that is emptied first")
     arguments = parser.parse_args()
     # Ended from outside, it must end its programs too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    clean_up_when_terminated()
     shutil.rmtree(arguments.out, ignore_errors=True)
     arguments.out.mkdir(parents=True)
     arguments.bin, arguments.out = arguments.bin.resolve(), arguments.out.resolve()
@@ -56,6 +61,7 @@ class Test:
 
     def verdict(self, title: str) -> int:
         """Runs to the end or to the first failure, and says which; the exit code."""
+        clean_up_when_terminated()
         try:
             self.run()
         except (Failed, subprocess.SubprocessError) as failure:
