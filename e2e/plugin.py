@@ -263,7 +263,8 @@ class PluginTest(Test):
         labels = {"app.kubernetes.io/managed-by": "cryptopipeline-operator", "app.kubernetes.io/instance": PIPELINE}
         container = {"name": "worker", "image": "cryptopipeline:dev", "imagePullPolicy": "Never", "command": ["cryptopipeline", "run", said]}
         PLUGIN.apply([{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": TALKER, "labels": labels}, "spec": {"restartPolicy": "Never", "containers": [container]}}])
-        wait_until("it is said", 60, lambda: PLANTED in subprocess.run(["kubectl", "--namespace", PLUGIN.name, "logs", TALKER], capture_output=True, text=True, timeout=60).stdout)
+        # One that runs would be asked for its status.
+        kubectl("wait", "--for=jsonpath={.status.phase}=Failed", f"pod/{TALKER}", "--timeout=60s")
         path = FOLDER / "report.tar.gz"
         path.unlink(missing_ok=True)
         answer = json.loads(self.plugin("carol", "report", PIPELINE, "--file", str(path), "-o", "json"))
