@@ -17,7 +17,7 @@ demo:
 	cargo build --workspace --bins
 	@python3 e2e/demo.py --bin $(TARGET)/debug --out target/demo $(if $(TRADES),--trades $(TRADES))
 
-# Everything: unit, property, integration (real Kafka, PostgreSQL, API server), the demo, and kind.
+# Everything: unit, property, integration (real Kafka, PostgreSQL, MariaDB, API server), the demo, and kind.
 test:
 	@e2e/test
 
@@ -73,7 +73,7 @@ plugin:
 	cargo build --workspace --bins --profile $(PROFILE)
 	install -D $(TARGET)/$(patsubst dev,debug,$(PROFILE))/kubectl-cryptopipeline $(BIN)/kubectl-cryptopipeline
 
-# A real Kafka, PostgreSQL, API server and kind on this machine: eval "$$(make -s up)".
+# A real Kafka, PostgreSQL, MariaDB, API server and kind on this machine: eval "$$(make -s up)".
 up:
 	@testbed/up all
 
