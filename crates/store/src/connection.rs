@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::error::StoreError;
@@ -12,12 +13,20 @@ use crate::error::StoreError;
 /// A database's address with the credentials in it. No text shows them.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct DatabaseConnection {
-    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE` or `sqlite://PATH`.
+    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, `mysql://` the same, or `sqlite://PATH`.
     pub url: String,
-    /// The database, if it is another than the URL's.
+    /// The database, if it is another than the URL's. MySQL knows only schemas, which have their own names.
     pub database: Option<String>,
-    /// TLS, the server's certificate and its name verified (PostgreSQL's `verify-full`); without it, the URL decides.
+    /// TLS, the server's certificate and its name verified (PostgreSQL's `verify-full`, MySQL's `VERIFY_IDENTITY`); without it, the URL decides.
     pub tls: Option<DatabaseTls>,
+}
+
+/// The kinds of databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Postgres,
+    MySql,
+    Sqlite,
 }
 
 /// TLS to a database.
@@ -30,18 +39,47 @@ pub struct DatabaseTls {
 }
 
 impl DatabaseConnection {
-    /// The database that the URL names, where that is PostgreSQL's and can be read.
+    /// Which kind of database the URL is of; `None` where it is of none that is known here.
+    pub(crate) fn scheme(&self) -> Option<Scheme> {
+        match self.url.split_once(':')?.0 {
+            "postgres" | "postgresql" => Some(Scheme::Postgres),
+            "mysql" | "mariadb" => Some(Scheme::MySql),
+            "sqlite" => Some(Scheme::Sqlite),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn unknown_scheme(&self) -> StoreError {
+        let scheme = self.url.split_once(':').map_or("none", |(scheme, _)| scheme);
+        StoreError::InvalidUrl(format!(
+            "scheme {scheme:?} is not one of postgres, postgresql, mysql, mariadb, sqlite"
+        ))
+    }
+
+    /// The database that the URL names, where that is PostgreSQL's and can be read. On MySQL a schema is a database.
     #[must_use]
     pub fn database_of_url(&self) -> Option<String> {
-        let options = PgConnectOptions::from_str(&self.url).ok()?;
+        let options = match self.scheme()? {
+            Scheme::Postgres => PgConnectOptions::from_str(&self.url).ok()?,
+            Scheme::MySql | Scheme::Sqlite => return None,
+        };
         options.get_database().map(str::to_owned)
     }
 
-    /// The server's host and port, where the URL is PostgreSQL's and can be read.
+    /// The server's host and port, where there is one and the URL can be read.
     #[must_use]
     pub fn server(&self) -> Option<(String, u16)> {
-        let options = PgConnectOptions::from_str(&self.url).ok()?;
-        Some((options.get_host().to_owned(), options.get_port()))
+        match self.scheme()? {
+            Scheme::Postgres => {
+                let options = PgConnectOptions::from_str(&self.url).ok()?;
+                Some((options.get_host().to_owned(), options.get_port()))
+            }
+            Scheme::MySql => {
+                let options = MySqlConnectOptions::from_str(&self.url).ok()?;
+                Some((options.get_host().to_owned(), options.get_port()))
+            }
+            Scheme::Sqlite => None,
+        }
     }
 }
 
@@ -88,6 +126,17 @@ mod tests {
     fn no_text_shows_a_password() {
         let text = format!("{:?}", DatabaseConnection::from("postgres://market:s3cret@db/market"));
         assert!(!text.contains("s3cret"), "{text}");
+    }
+
+    #[test]
+    fn a_server_is_where_its_url_says() {
+        let server = |url: &str| DatabaseConnection::from(url).server();
+        assert_eq!(server("postgres://market@db/market"), Some(("db".to_owned(), 5432)));
+        assert_eq!(server("mysql://market:x@db.trading/market"), Some(("db.trading".to_owned(), 3306)));
+        assert_eq!(server("mariadb://market@db:3307"), Some(("db".to_owned(), 3307)));
+        assert_eq!(server("sqlite://market.db"), None);
+        let unknown = DatabaseConnection::from("oracle://market:s3cret@db").unknown_scheme().to_string();
+        assert!(unknown.contains("\"oracle\"") && !unknown.contains("s3cret"), "{unknown}");
     }
 
     #[test]

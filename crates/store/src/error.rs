@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use jiff::Timestamp;
 use market::Market;
 use sqlx::migrate::MigrateError;
+use sqlx::mysql::MySqlDatabaseError;
 
 /// Why the database could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,9 @@ pub enum StoreError {
         "schema {0:?} must be a letter or underscore followed by at most 62 letters, digits and underscores, in lower case"
     )]
     InvalidSchemaName(String),
+    /// The schema name is that of a database of the server itself (MySQL).
+    #[error("schema {0:?} is a database of the server's own: choose another name")]
+    ReservedSchemaName(String),
     /// The schema was migrated by a newer program.
     #[error("the schema is at version {found}, this program knows only version {known}: use a newer program")]
     SchemaTooNew {
@@ -67,9 +71,11 @@ impl StoreError {
             // What rustls makes of a certificate that it does not trust.
             sqlx::Error::Io(error) => error.kind() == ErrorKind::InvalidData,
             // Invalid authorization, no such database, no such right (PostgreSQL's appendix A).
-            sqlx::Error::Database(error) => error
-                .code()
-                .is_some_and(|code| code.starts_with("28") || ["3D000", "42501"].contains(&&*code)),
+            sqlx::Error::Database(error) => {
+                let is_refused = |code: &str| code.starts_with("28") || ["3D000", "42501"].contains(&code);
+                error.code().is_some_and(|code| is_refused(&code))
+                    || mysql_number(source).is_some_and(|number| MYSQL_REFUSALS.contains(&number))
+            }
             _ => false,
         }
     }
@@ -88,10 +94,20 @@ impl StoreError {
     }
 }
 
+/// No right to the database, to a table, a column, a procedure or a statement; a user who may do nothing from here.
+const MYSQL_REFUSALS: [u16; 7] = [1044, 1130, 1142, 1143, 1227, 1370, 1698];
+
+/// What MySQL calls the error: its SQLSTATE is the same for many.
+pub(crate) fn mysql_number(error: &sqlx::Error) -> Option<u16> {
+    let error = error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?;
+    Some(error.number())
+}
+
 /// Whether the database has understood a statement and will refuse it the next time too: PostgreSQL's classes for what may pass are
-/// those of connections, transactions, resources, locks, operators and the system (appendix A of its manual).
+/// those of connections, transactions, resources, locks, operators and the system (appendix A of its manual), and MySQL's
+/// for all that has no class of its own is HY.
 fn is_refused_statement(error: &sqlx::Error) -> bool {
-    const MAY_PASS: [&str; 6] = ["08", "40", "53", "55", "57", "58"];
+    const MAY_PASS: [&str; 7] = ["08", "40", "53", "55", "57", "58", "HY"];
     let sqlx::Error::Database(error) = error else { return false };
     error.code().is_some_and(|code| code.len() == 5 && !MAY_PASS.iter().any(|class| code.starts_with(class)))
 }

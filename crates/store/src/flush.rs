@@ -90,6 +90,7 @@ impl Flusher {
     ) -> Result<FlushReport, FlushError> {
         match self.store.backend.clone() {
             Backend::Postgres(database) => self.flush_to(&database, batch, file, now_us).await,
+            Backend::MySql(database) => self.flush_to(&database, batch, file, now_us).await,
             Backend::Sqlite(database) => self.flush_to(&database, batch, file, now_us).await,
         }
     }

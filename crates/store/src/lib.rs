@@ -7,13 +7,18 @@ use std::time::Duration;
 
 mod checks;
 mod connection;
+mod differences;
 mod error;
 mod flush;
 mod history;
 mod hole_watch;
+mod json_rows;
+mod known_days;
 mod ledgers;
 mod model;
+mod mysql;
 mod names;
+mod plain_rows;
 mod postgres;
 mod rebuild;
 mod series;
@@ -40,8 +45,10 @@ pub use rebuild::Rebuilt;
 pub use series::BegunSeries;
 pub use unheld::IdsWithoutTrade;
 
+use connection::Scheme;
 use ledgers::HeadRow;
 use market::{Interval, Market, RefusedTrade, TradeRange};
+use mysql::MySqlDatabase;
 use postgres::PostgresDatabase;
 use rebuild::RebuildMode;
 use sqlite::SqliteDatabase;
@@ -61,6 +68,7 @@ pub struct Store {
 #[derive(Clone)]
 enum Backend {
     Postgres(PostgresDatabase),
+    MySql(MySqlDatabase),
     Sqlite(SqliteDatabase),
 }
 
@@ -69,13 +77,15 @@ macro_rules! on_backend {
     ($store:expr, $database:ident => $call:expr) => {
         match &$store.backend {
             Backend::Postgres($database) => $call,
+            Backend::MySql($database) => $call,
             Backend::Sqlite($database) => $call,
         }
     };
 }
 
 impl Store {
-    /// Connects to `postgres://..` or `sqlite://PATH`. `schema` names the PostgreSQL schema; SQLite has none.
+    /// Connects to `postgres://..`, `mysql://..` (MariaDB too) or `sqlite://PATH`. `schema` names the PostgreSQL schema, which
+    /// is a database on MySQL; SQLite has none.
     ///
     /// # Errors
     /// [`StoreError::InvalidUrl`] for another scheme, [`StoreError::Database`] where the database does not answer.
@@ -84,26 +94,20 @@ impl Store {
         schema: &str,
         options: ConnectOptions,
     ) -> Result<Self, StoreError> {
-        Self::open(connection, options, || PostgresDatabase::connect(connection, schema, options)).await
+        let backend = match connection.scheme() {
+            Some(Scheme::Postgres) => {
+                Backend::Postgres(PostgresDatabase::connect(connection, schema, options)?)
+            }
+            Some(Scheme::MySql) => Backend::MySql(MySqlDatabase::connect(connection, schema, options)?),
+            Some(Scheme::Sqlite) => Backend::Sqlite(SqliteDatabase::connect(&connection.url, options)?),
+            None => return Err(connection.unknown_scheme()),
+        };
+        Self::reached(backend).await
     }
 
-    async fn open(
-        connection: &DatabaseConnection,
-        options: ConnectOptions,
-        postgres: impl FnOnce() -> Result<PostgresDatabase, StoreError> + Send,
-    ) -> Result<Self, StoreError> {
-        let backend = match connection.url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("postgres" | "postgresql") => Backend::Postgres(postgres()?),
-            Some("sqlite") => Backend::Sqlite(SqliteDatabase::connect(&connection.url, options)?),
-            scheme => {
-                let scheme = scheme.unwrap_or("none");
-                return Err(StoreError::InvalidUrl(format!(
-                    "scheme {scheme:?} is not one of postgres, postgresql, sqlite"
-                )));
-            }
-        };
+    async fn reached(backend: Backend) -> Result<Self, StoreError> {
         let store = Self { backend };
-        on_backend!(store, database => database.ping().await)?;
+        store.ping().await?;
         Ok(store)
     }
 
@@ -115,9 +119,20 @@ impl Store {
         connection: &DatabaseConnection,
         acquire_timeout: Duration,
     ) -> Result<Self, StoreError> {
-        let options = ConnectOptions { max_connections: 1, acquire_timeout, create: false };
-        Self::open(connection, options, || PostgresDatabase::connect_to_turn(connection, acquire_timeout))
-            .await
+        let backend = match connection.scheme() {
+            Some(Scheme::Postgres) => {
+                Backend::Postgres(PostgresDatabase::connect_to_turn(connection, acquire_timeout)?)
+            }
+            Some(Scheme::MySql) => {
+                Backend::MySql(MySqlDatabase::connect_to_turn(connection, acquire_timeout)?)
+            }
+            Some(Scheme::Sqlite) => {
+                let options = ConnectOptions { max_connections: 1, acquire_timeout, create: false };
+                Backend::Sqlite(SqliteDatabase::connect(&connection.url, options)?)
+            }
+            None => return Err(connection.unknown_scheme()),
+        };
+        Self::reached(backend).await
     }
 
     /// The same connection, turned to another schema. Whoever looked at the one before must have ended, and where anything
@@ -128,6 +143,7 @@ impl Store {
     pub async fn turned_to(&self, schema: &str) -> Result<Self, StoreError> {
         let backend = match &self.backend {
             Backend::Postgres(database) => Backend::Postgres(database.turned_to(schema).await?),
+            Backend::MySql(database) => Backend::MySql(database.turned_to(schema).await?),
             Backend::Sqlite(database) => Backend::Sqlite(database.clone()),
         };
         Ok(Self { backend })
@@ -191,6 +207,7 @@ impl Store {
     pub async fn differences(&self) -> Result<Vec<String>, StoreError> {
         match &self.backend {
             Backend::Postgres(database) => database.differences().await,
+            Backend::MySql(database) => database.differences().await,
             Backend::Sqlite(_) => Ok(Vec::new()),
         }
     }
@@ -202,6 +219,7 @@ impl Store {
     pub async fn user(&self) -> Result<Option<String>, StoreError> {
         match &self.backend {
             Backend::Postgres(database) => database.user().await.map(Some),
+            Backend::MySql(database) => database.user().await.map(Some),
             Backend::Sqlite(_) => Ok(None),
         }
     }
@@ -213,6 +231,7 @@ impl Store {
     pub async fn may_write_rows(&self, role: &str) -> Result<bool, StoreError> {
         match &self.backend {
             Backend::Postgres(database) => database.may_write_rows(role).await,
+            Backend::MySql(database) => database.may_write_rows(role).await,
             Backend::Sqlite(_) => Ok(true),
         }
     }
@@ -224,6 +243,7 @@ impl Store {
     pub async fn grant_rows(&self, role: &str) -> Result<(), StoreError> {
         match &self.backend {
             Backend::Postgres(database) => database.grant_rows(role).await,
+            Backend::MySql(database) => database.grant_rows(role).await,
             Backend::Sqlite(_) => Ok(()),
         }
     }

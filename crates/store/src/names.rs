@@ -1,4 +1,4 @@
-//! The words that stand in the columns of every database.
+//! The words that stand in the columns of every database, and the names of schemas.
 
 use jiff::civil::Date;
 use market::{Interval, Output, RangeKind, RefusalReason};
@@ -50,4 +50,13 @@ pub(crate) fn interval_of(seconds: i32) -> Result<Interval, StoreError> {
 
 pub(crate) fn day_of(text: &str) -> Result<Date, StoreError> {
     text.parse().map_err(|error| StoreError::Unexpected(format!("history_files.day is {text:?}: {error}")))
+}
+
+/// Refuses what would need quotes.
+pub(crate) fn check_schema_name(schema: &str) -> Result<(), StoreError> {
+    let is_plain = |character: char| character.is_ascii_lowercase() || character == '_';
+    let valid = schema.len() <= 63
+        && schema.starts_with(is_plain)
+        && schema.chars().all(|character| is_plain(character) || character.is_ascii_digit());
+    if valid { Ok(()) } else { Err(StoreError::InvalidSchemaName(schema.to_owned())) }
 }

@@ -14,9 +14,8 @@ mod rows;
 mod series;
 mod types;
 
-use std::collections::BTreeSet;
 use std::str::FromStr;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -25,7 +24,9 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 
 use crate::connection::{DatabaseConnection, DatabaseTls};
 use crate::error::StoreError;
+use crate::known_days::KnownDays;
 use crate::model::{Claim, ConnectOptions, Owner};
+use crate::names::check_schema_name;
 
 /// Their lock is ours: the library's is one for all schemas of a database.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -43,8 +44,7 @@ const LONGEST_WAIT_FOR_LOCK: &str = "5s";
 pub(crate) struct PostgresDatabase {
     pool: PgPool,
     schema: Arc<str>,
-    /// Days, counted from 1970, whose partitions are known to be there.
-    known_days: Arc<Mutex<BTreeSet<i64>>>,
+    known_days: KnownDays,
 }
 
 impl PostgresDatabase {
@@ -61,7 +61,7 @@ impl PostgresDatabase {
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
             .connect_lazy_with(connect);
-        Ok(Self { pool, schema: schema.into(), known_days: Arc::default() })
+        Ok(Self { pool, schema: schema.into(), known_days: KnownDays::default() })
     }
 
     /// One connection for one schema after the other. It is not replaced when it has served long, and is not tested before each
@@ -81,7 +81,7 @@ impl PostgresDatabase {
             .idle_timeout(None)
             .test_before_acquire(false)
             .connect_lazy_with(connect);
-        Ok(Self { pool, schema: NO_SCHEMA.into(), known_days: Arc::default() })
+        Ok(Self { pool, schema: NO_SCHEMA.into(), known_days: KnownDays::default() })
     }
 
     /// The same connection, turned to another schema.
@@ -92,7 +92,7 @@ impl PostgresDatabase {
             .execute(&self.pool)
             .await
             .map_err(StoreError::database("turn to the schema"))?;
-        Ok(Self { pool: self.pool.clone(), schema: schema.into(), known_days: Arc::default() })
+        Ok(Self { pool: self.pool.clone(), schema: schema.into(), known_days: KnownDays::default() })
     }
 
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
@@ -251,12 +251,4 @@ fn connect_options(connection: &DatabaseConnection) -> Result<PgConnectOptions, 
 #[cfg(test)]
 pub(crate) fn migrations() -> impl Iterator<Item = (i64, String)> {
     MIGRATIONS.iter().map(|migration| (migration.version, migration.sql.as_str().to_owned()))
-}
-
-fn check_schema_name(schema: &str) -> Result<(), StoreError> {
-    let is_plain = |character: char| character.is_ascii_lowercase() || character == '_';
-    let valid = schema.len() <= 63
-        && schema.starts_with(is_plain)
-        && schema.chars().all(|character| is_plain(character) || character.is_ascii_digit());
-    if valid { Ok(()) } else { Err(StoreError::InvalidSchemaName(schema.to_owned())) }
 }

@@ -12,16 +12,16 @@ mod series;
 use std::str::FromStr;
 use std::time::Duration;
 
-use market::Fixed;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::error::StoreError;
 use crate::flush::Floors;
 use crate::model::{Claim, ConnectOptions, Owner, Retention};
+use crate::plain_rows::floors_of;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -165,14 +165,7 @@ impl SqliteDatabase {
             .fetch_all(&self.pool)
             .await
             .map_err(StoreError::database("read the floors"))?;
-        let mut floors = Floors::default();
-        for row in rows {
-            match row.get::<&str, _>(0) {
-                "trades" => floors.trades_us = row.get(1),
-                _ => floors.candles_us = row.get(1),
-            }
-        }
-        Ok(floors)
+        Ok(floors_of(&rows))
     }
 
     /// Moves the floors up first, so that nothing below them claims to be complete, then deletes what lies below.
@@ -209,10 +202,4 @@ impl SqliteDatabase {
 #[cfg(test)]
 pub(crate) fn migrations() -> impl Iterator<Item = (i64, String)> {
     MIGRATIONS.iter().map(|migration| (migration.version, migration.sql.as_str().to_owned()))
-}
-
-/// A decimal column, which is text.
-fn fixed<const SCALE: u32>(row: &SqliteRow, column: usize) -> Result<Fixed<SCALE>, StoreError> {
-    let text: &str = row.try_get(column).map_err(StoreError::database("read a decimal"))?;
-    text.parse().map_err(|error| StoreError::Unexpected(format!("a decimal column: {error}")))
 }

@@ -1,7 +1,8 @@
-//! One suite for every database. PostgreSQL is found by `POSTGRES_URL`; `REQUIRE_SERVICES=1` makes its
-//! absence a failure instead of a message.
+//! One suite for every database. PostgreSQL is found by `POSTGRES_URL`, MariaDB by `MYSQL_URL`; `REQUIRE_SERVICES=1` makes
+//! their absence a failure instead of a message.
 
 mod checks;
+mod alike;
 mod claims;
 mod completeness;
 mod database;
@@ -10,6 +11,7 @@ mod faults;
 mod head;
 mod history;
 mod kraken;
+mod mysql;
 mod rebuild;
 mod refused;
 mod retention;
@@ -41,6 +43,16 @@ macro_rules! suite {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
                 if let Some(database) = TestDatabase::postgres().await {
+                    in_time($module::$test(database)).await;
+                }
+            })*
+        }
+
+        mod on_mysql {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                if let Some(database) = TestDatabase::mysql().await {
                     in_time($module::$test(database)).await;
                 }
             })*
@@ -119,14 +131,7 @@ suite! {
 async fn the_listing_of_the_tables_is_that_of_the_migrations() {
     let Some(database) = TestDatabase::postgres().await else { return };
     let crate::Backend::Postgres(postgres) = &database.store.backend else { return };
-    let mut listing = postgres.listing().await.unwrap().join("\n");
-    listing.push('\n');
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/postgres.txt");
-    if std::env::var_os("UPDATE_SCHEMA_LISTING").is_some() {
-        std::fs::write(path, &listing).unwrap();
-    }
-    let committed = std::fs::read_to_string(path).unwrap();
-    assert!(listing == committed, "{path} is stale: run this test with UPDATE_SCHEMA_LISTING=1");
+    assert_is_committed(&postgres.listing().await.unwrap(), "postgres.txt");
     assert_eq!(database.store.differences().await.unwrap(), Vec::<String>::new());
     for statement in [
         "ALTER TABLE owner ALTER COLUMN uid TYPE varchar(80)",
@@ -144,11 +149,54 @@ async fn the_listing_of_the_tables_is_that_of_the_migrations() {
     assert!(differences.iter().any(|line| line.starts_with("view holes (") && line.ends_with("is missing")));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_listing_of_the_tables_of_mysql_is_that_of_the_migrations() {
+    let Some(database) = TestDatabase::mysql().await else { return };
+    let crate::Backend::MySql(mysql) = &database.store.backend else { return };
+    assert_is_committed(&mysql.listing().await.unwrap(), "mysql.txt");
+    assert_eq!(database.store.differences().await.unwrap(), Vec::<String>::new());
+    for statement in [
+        "ALTER TABLE owner MODIFY COLUMN uid VARCHAR(80)",
+        "ALTER TABLE trades ADD COLUMN note TEXT",
+        "CREATE INDEX by_price ON trades (price)",
+        "ALTER TABLE symbol_head DROP INDEX symbol_head_current",
+        "DROP VIEW holes",
+        "DROP PROCEDURE make_trades_day",
+    ] {
+        database.execute(statement).await;
+    }
+    assert_eq!(
+        database.store.differences().await.unwrap(),
+        [
+            "column owner.uid is varchar(80), not varchar(255) not null",
+            "procedure make_trades_day is missing",
+            "unique index of symbol_head (venue, symbol, is_current) is missing",
+            "view holes (symbol_id, first_id, last_id) is missing",
+        ]
+    );
+}
+
+fn assert_is_committed(listing: &[String], file: &str) {
+    let mut listing = listing.join("\n");
+    listing.push('\n');
+    let path = format!("{}/schema/{file}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_SCHEMA_LISTING").is_some() {
+        std::fs::write(&path, &listing).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap();
+    assert!(listing == committed, "{path} is stale: run this test with UPDATE_SCHEMA_LISTING=1");
+}
+
+/// Every migration: version and text.
+fn migrations() -> impl Iterator<Item = (i64, String)> {
+    crate::postgres::migrations().chain(crate::mysql::migrations()).chain(crate::sqlite::migrations())
+}
+
 /// Migrations from the one on that brought the rule. What looks like taking away may be none: then it says why.
 #[test]
 fn a_migration_that_takes_something_away_says_which_programs_it_shuts_out() {
     const TAKES_AWAY: [&str; 5] = ["DROP ", "RENAME ", "ALTER COLUMN", "SET NOT NULL", "ADD CONSTRAINT"];
-    for (version, text) in crate::postgres::migrations().chain(crate::sqlite::migrations()) {
+    for (version, text) in migrations() {
         let takes_away = TAKES_AWAY.iter().find(|words| text.contains(**words));
         let says_so = text.contains(&format!("UPDATE compatibility SET oldest_known_version = {version};"));
         let says_why_not = text.contains("-- Older programs go on: ");
@@ -164,5 +212,6 @@ fn the_latest_version_is_that_of_the_newest_migrations() {
     let newest =
         |migrations: &mut dyn Iterator<Item = (i64, String)>| migrations.map(|(version, _)| version).max();
     assert_eq!(newest(&mut crate::postgres::migrations()), Some(crate::LATEST_SCHEMA_VERSION));
+    assert_eq!(newest(&mut crate::mysql::migrations()), Some(crate::LATEST_SCHEMA_VERSION));
     assert_eq!(newest(&mut crate::sqlite::migrations()), Some(crate::LATEST_SCHEMA_VERSION));
 }

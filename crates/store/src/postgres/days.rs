@@ -2,9 +2,6 @@
 //! flush, where they would wait for the flush that waits for them. The functions of the schema that do it have the
 //! rights that a worker's user may lack.
 
-use std::collections::BTreeSet;
-use std::sync::PoisonError;
-
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use sqlx::Row;
@@ -13,9 +10,8 @@ use super::PostgresDatabase;
 use super::types::Time;
 use crate::error::StoreError;
 use crate::flush::Floors;
+use crate::known_days::DAY_US;
 use crate::model::Retention;
-
-const DAY_US: i64 = 86_400_000_000;
 
 impl PostgresDatabase {
     /// Makes the partitions of the days that these times fall in, where they are not known to be there.
@@ -23,23 +19,13 @@ impl PostgresDatabase {
         &self,
         times_us: &mut (dyn Iterator<Item = i64> + Send),
     ) -> Result<(), StoreError> {
-        let mut missing: BTreeSet<i64> = BTreeSet::new();
-        {
-            let known = self.known_days.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut last = None;
-            for day in times_us.map(|time_us| time_us.div_euclid(DAY_US)) {
-                if last.replace(day) != Some(day) && !known.contains(&day) {
-                    missing.insert(day);
-                }
-            }
-        }
-        for day in missing {
+        for day in self.known_days.unknown(times_us) {
             sqlx::query("SELECT make_trades_day($1::date)")
                 .bind(date(day))
                 .execute(&self.pool)
                 .await
                 .map_err(StoreError::database("make the partition of a day"))?;
-            self.known_days.lock().unwrap_or_else(PoisonError::into_inner).insert(day);
+            self.known_days.add(day);
         }
         Ok(())
     }
@@ -103,7 +89,7 @@ impl PostgresDatabase {
         for day in days {
             sqlx::query("SELECT drop_trades_day($1::date)").bind(day).execute(&self.pool).await?;
         }
-        self.known_days.lock().unwrap_or_else(PoisonError::into_inner).retain(|day| *day >= first_kept);
+        self.known_days.forget_before(first_kept);
         Ok(())
     }
 }

@@ -1,18 +1,14 @@
 //! Candle checks on SQLite.
 
-use market::{Fixed8, Interval, Market};
-use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use market::{Interval, Market};
+use serde_json::Value;
 
-use super::rows::candle_of;
-use super::{SqliteDatabase, fixed};
-use crate::checks::{
-    CandleCheck, CheckCount, CheckVerdict, CheckableWindow, DifferingCandle, content_of, differences_of_json,
-    differences_to_json,
-};
+use super::SqliteDatabase;
+use crate::checks::{CandleCheck, CheckCount, CheckableWindow, DifferingCandle};
 use crate::error::StoreError;
+use crate::json_rows::check_rows;
 use crate::names::interval_of;
+use crate::plain_rows::{check_count_of, differing_candle_of, window_of};
 
 impl SqliteDatabase {
     pub(crate) async fn find_symbol(&self, market: &Market) -> Result<Option<i32>, StoreError> {
@@ -115,11 +111,6 @@ impl SqliteDatabase {
         checks: &[CandleCheck],
         now_us: i64,
     ) -> Result<(), StoreError> {
-        let row = |check: &CandleCheck| {
-            let differences = differences_to_json(&check.differences)?;
-            Ok(json!([check.open_time_us, check.version, check.verdict.as_str(), differences]))
-        };
-        let rows: Result<Vec<Value>, StoreError> = checks.iter().map(row).collect();
         sqlx::query(
             "INSERT INTO candle_checks (symbol_id, interval_s, open_time_us, version, verdict, differences, checked_at_us)
              SELECT $1, $2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, $4 FROM json_each($3) WHERE true
@@ -128,7 +119,7 @@ impl SqliteDatabase {
         )
         .bind(symbol_id)
         .bind(interval.seconds())
-        .bind(Value::from(rows?).to_string())
+        .bind(Value::from(check_rows(checks)?).to_string())
         .bind(now_us)
         .execute(&self.pool)
         .await
@@ -145,15 +136,7 @@ impl SqliteDatabase {
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("count the candle checks"))?;
-        let count = |row: &SqliteRow| {
-            Ok(CheckCount {
-                market: Market::new(row.get::<&str, _>(0), row.get::<&str, _>(1)),
-                interval: interval_of(row.get(2))?,
-                verdict: CheckVerdict::named(row.get(3))?,
-                windows: row.get(4),
-            })
-        };
-        rows.iter().map(count).collect()
+        rows.iter().map(check_count_of).collect()
     }
 
     pub(crate) async fn differing_candles(&self, most: i64) -> Result<Vec<DifferingCandle>, StoreError> {
@@ -166,28 +149,6 @@ impl SqliteDatabase {
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the candles that differ"))?;
-        let candle = |row: &SqliteRow| {
-            Ok(DifferingCandle {
-                market: Market::new(row.get::<&str, _>(0), row.get::<&str, _>(1)),
-                interval: interval_of(row.get(2))?,
-                open_time_us: row.get(3),
-                verdict: CheckVerdict::named(row.get(4))?,
-                differences: differences_of_json(row.get(5))?,
-            })
-        };
-        rows.iter().map(candle).collect()
+        rows.iter().map(differing_candle_of).collect()
     }
-}
-
-fn window_of(row: &SqliteRow) -> Result<CheckableWindow, StoreError> {
-    let version: Option<i64> = row.get(14);
-    let candle = version.map(|_| candle_of(row)).transpose()?.map(|stored| stored.candle);
-    let last_trade_id: Option<i64> = row.get(16);
-    let close = last_trade_id.map(|_| fixed(row, 15)).transpose()?;
-    let before: Option<(Fixed8, i64)> = close.zip(last_trade_id);
-    Ok(CheckableWindow {
-        open_time_us: row.get(2),
-        version: version.unwrap_or_default(),
-        content: content_of(candle, before)?,
-    })
 }

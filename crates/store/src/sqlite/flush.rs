@@ -1,29 +1,27 @@
 //! The statements of a flush on SQLite. BEGIN IMMEDIATE is the lock: whoever holds it is the only writer.
 
-use market::{Candle, CandleKey, Fold, Interval, Market, Output, TradeRange};
+use market::{CandleKey, Fold, Interval, Market, Output, TradeRange};
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection, Transaction};
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, Transaction};
 
 use super::SqliteDatabase;
 use super::history::write_history;
-use super::rows::{candle_of, head_of, series_of};
 use crate::error::StoreError;
 use crate::flush::{
-    Floors, FlushDatabase, FlushTransaction, FlushWrites, MarketWrite, StoredCandle, StoredHead, StoredOffset,
+    Floors, FlushDatabase, FlushTransaction, FlushWrites, StoredCandle, StoredHead, StoredOffset,
 };
-use crate::names::{kind_names, kind_of, output_names, output_of};
+use crate::json_rows::{
+    candle_rows, closed_fold_rows, deleted_range_rows, head_rows, market_rows, opened_fold_rows, trade_rows,
+    window_rows, written_range_rows,
+};
+use crate::plain_rows::{CANDLE_COLUMNS, candle_of, fold_of, head_of, offset_of, range_of, series_of};
 use crate::series::Series;
-
-pub(super) const CANDLE_COLUMNS: &str = "symbol_id, interval_s, open_time_us, open, high, low, close, volume, quote_volume, \
-     trade_count, taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id";
 
 impl FlushDatabase for SqliteDatabase {
     type Transaction = Transaction<'static, Sqlite>;
 
     async fn series(&self, markets: &[Market]) -> Result<Vec<Series>, StoreError> {
-        let names: Vec<Value> = markets.iter().map(|market| json!([market.venue, market.symbol])).collect();
-        let names = Value::from(names).to_string();
+        let names = Value::from(market_rows(markets)).to_string();
         let adding =
             "INSERT INTO symbol_head (venue, symbol) SELECT value ->> 0, value ->> 1 FROM json_each($1)
              WHERE (value ->> 0, value ->> 1) NOT IN (SELECT venue, symbol FROM symbol_head)";
@@ -82,12 +80,7 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
         .fetch_all(&mut **self)
         .await
         .map_err(StoreError::database("read the partition offsets"))?;
-        let offset = |row: SqliteRow| StoredOffset {
-            partition: row.get(0),
-            topic_id: row.get(1),
-            next_offset: row.get(2),
-        };
-        Ok(rows.into_iter().map(offset).collect())
+        Ok(rows.iter().map(offset_of).collect())
     }
 
     async fn read_heads(&mut self, symbol_ids: &[i32]) -> Result<Vec<StoredHead>, StoreError> {
@@ -113,15 +106,7 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
         .fetch_all(&mut **self)
         .await
         .map_err(StoreError::database("read the ledger"))?;
-        let range = |row: &SqliteRow| {
-            let kind = kind_of(row.get(3), row.get(6))?;
-            let (first_time_us, last_time_us) = (row.get(4), row.get(5));
-            Ok((
-                row.get(0),
-                TradeRange { first_id: row.get(1), last_id: row.get(2), kind, first_time_us, last_time_us },
-            ))
-        };
-        rows.iter().map(range).collect()
+        rows.iter().map(range_of).collect()
     }
 
     async fn read_folds(&mut self, symbol_ids: &[i32]) -> Result<Vec<(i32, Output, Fold)>, StoreError> {
@@ -133,24 +118,17 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
         .fetch_all(&mut **self)
         .await
         .map_err(StoreError::database("read the folds"))?;
-        let fold = |row: &SqliteRow| {
-            Ok((row.get(0), output_of(row.get(1), row.get(2))?, Fold { incomplete_until_us: row.get(3) }))
-        };
-        rows.iter().map(fold).collect()
+        rows.iter().map(fold_of).collect()
     }
 
     async fn read_candles(&mut self, windows: &[(i32, CandleKey)]) -> Result<Vec<StoredCandle>, StoreError> {
-        let keys: Vec<Value> = windows
-            .iter()
-            .map(|(symbol_id, (interval, open_time_us))| json!([symbol_id, interval.seconds(), open_time_us]))
-            .collect();
         let statement = format!(
             "SELECT {CANDLE_COLUMNS} FROM json_each($1) AS wanted CROSS JOIN candles
              ON symbol_id = wanted.value ->> 0 AND kind = 'trades' AND interval_s = wanted.value ->> 1
                 AND open_time_us = wanted.value ->> 2"
         );
         let rows = sqlx::query(AssertSqlSafe(statement))
-            .bind(Value::from(keys).to_string())
+            .bind(Value::from(window_rows(windows)).to_string())
             .fetch_all(&mut **self)
             .await
             .map_err(StoreError::database("read the candles"))?;
@@ -181,8 +159,18 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
         write_rows(self, UPSERT_CANDLES, candle_rows(&writes.markets))
             .await
             .map_err(StoreError::database("write candles"))?;
-        write_ledger(self, &writes.markets).await.map_err(StoreError::database("write the ledger"))?;
-        write_folds(self, &writes.markets).await.map_err(StoreError::database("write the folds"))?;
+        write_rows(self, DELETE_RANGES, deleted_range_rows(&writes.markets))
+            .await
+            .map_err(StoreError::database("write the ledger"))?;
+        write_rows(self, UPSERT_RANGES, written_range_rows(&writes.markets))
+            .await
+            .map_err(StoreError::database("write the ledger"))?;
+        write_rows(self, DELETE_FOLDS, closed_fold_rows(&writes.markets))
+            .await
+            .map_err(StoreError::database("write the folds"))?;
+        write_rows(self, INSERT_FOLDS, opened_fold_rows(&writes.markets))
+            .await
+            .map_err(StoreError::database("write the folds"))?;
         write_rows(self, UPDATE_HEADS, head_rows(&writes.markets))
             .await
             .map_err(StoreError::database("write the symbols"))?;
@@ -199,21 +187,6 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
 const INSERT_TRADES: &str = "INSERT INTO trades (symbol_id, trade_id, trade_time_us, version, price, quantity, buyer_is_maker)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each($1)";
 
-fn trade_rows(markets: &[MarketWrite]) -> Vec<Value> {
-    let row = |market: &MarketWrite, trade: &market::Trade| {
-        json!([
-            market.symbol_id,
-            trade.trade_id,
-            trade.trade_time_us,
-            market.version,
-            trade.price,
-            trade.quantity,
-            i32::from(trade.buyer_is_maker)
-        ])
-    };
-    markets.iter().flat_map(|market| market.plan.trades.iter().map(move |trade| row(market, trade))).collect()
-}
-
 const UPSERT_CANDLES: &str = "INSERT INTO candles (symbol_id, version, interval_s, open_time_us, open, high, low, close, volume,
          quote_volume, trade_count, taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
@@ -226,32 +199,6 @@ const UPSERT_CANDLES: &str = "INSERT INTO candles (symbol_id, version, interval_
          taker_buy_quote_volume = excluded.taker_buy_quote_volume, first_trade_id = excluded.first_trade_id,
          last_trade_id = excluded.last_trade_id";
 
-fn candle_rows(markets: &[MarketWrite]) -> Vec<Value> {
-    let row = |market: &MarketWrite, interval: Interval, candle: &Candle| {
-        json!([
-            market.symbol_id,
-            market.version,
-            interval.seconds(),
-            candle.open_time_us,
-            candle.open,
-            candle.high,
-            candle.low,
-            candle.close,
-            candle.volume,
-            candle.quote_volume,
-            candle.trade_count,
-            candle.taker_buy_volume,
-            candle.taker_buy_quote_volume,
-            candle.first_trade_id,
-            candle.last_trade_id
-        ])
-    };
-    let of_market = |market| -> Vec<Value> {
-        MarketWrite::candles(market).map(|(interval, candle)| row(market, interval, candle)).collect()
-    };
-    markets.iter().flat_map(of_market).collect()
-}
-
 const UPDATE_HEADS: &str =
     "UPDATE symbol_head SET version = written.value ->> 1, trades_held = written.value ->> 2,
          last_trade_id = written.value ->> 3, last_trade_time_us = written.value ->> 4,
@@ -259,22 +206,20 @@ const UPDATE_HEADS: &str =
          restarted_at_us = written.value ->> 7, restart_evidence = written.value ->> 8
      FROM json_each($1) AS written WHERE symbol_id = written.value ->> 0";
 
-fn head_rows(markets: &[MarketWrite]) -> Vec<Value> {
-    let row = |market: &MarketWrite| {
-        json!([
-            market.symbol_id,
-            market.version,
-            market.trades_held,
-            market.last_trade.map(|trade| trade.trade_id),
-            market.last_trade.map(|trade| trade.trade_time_us),
-            market.last_trade.map(|trade| trade.price),
-            market.max_inversion_us,
-            market.restart.map(|restart| restart.since_us),
-            market.restart.map_or(0, |restart| restart.trades)
-        ])
-    };
-    markets.iter().map(row).collect()
-}
+const DELETE_RANGES: &str = "DELETE FROM trade_ranges WHERE (symbol_id, first_id) IN
+     (SELECT value ->> 0, value ->> 1 FROM json_each($1))";
+
+const UPSERT_RANGES: &str = "INSERT INTO trade_ranges (symbol_id, first_id, last_id, kind, first_time_us, last_time_us, reason)
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+     FROM json_each($1) WHERE true
+     ON CONFLICT (symbol_id, first_id) DO UPDATE SET last_id = excluded.last_id, kind = excluded.kind,
+         first_time_us = excluded.first_time_us, last_time_us = excluded.last_time_us, reason = excluded.reason";
+
+const DELETE_FOLDS: &str = "DELETE FROM folds WHERE (symbol_id, output, interval_s) IN
+     (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1))";
+
+const INSERT_FOLDS: &str = "INSERT INTO folds (symbol_id, output, interval_s, incomplete_until_us)
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1)";
 
 /// Runs a statement that takes its rows as one JSON array; none, and it does not run.
 async fn write_rows(
@@ -286,48 +231,6 @@ async fn write_rows(
         sqlx::query(statement).bind(Value::from(rows).to_string()).execute(connection).await?;
     }
     Ok(())
-}
-
-async fn write_ledger(connection: &mut SqliteConnection, markets: &[MarketWrite]) -> Result<(), sqlx::Error> {
-    let mut deleted = Vec::new();
-    let mut written = Vec::new();
-    for market in markets {
-        deleted.extend(market.plan.ranges.deleted.iter().map(|first_id| json!([market.symbol_id, first_id])));
-        written.extend(market.plan.ranges.written.values().map(|range| {
-            let TradeRange { first_id, last_id, kind, first_time_us, last_time_us } = *range;
-            let (kind, reason) = kind_names(kind);
-            json!([market.symbol_id, first_id, last_id, kind, first_time_us, last_time_us, reason])
-        }));
-    }
-    let delete = "DELETE FROM trade_ranges WHERE (symbol_id, first_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each($1))";
-    write_rows(connection, delete, deleted).await?;
-    let upsert = "INSERT INTO trade_ranges (symbol_id, first_id, last_id, kind, first_time_us, last_time_us, reason)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
-         FROM json_each($1) WHERE true
-         ON CONFLICT (symbol_id, first_id) DO UPDATE SET last_id = excluded.last_id, kind = excluded.kind,
-             first_time_us = excluded.first_time_us, last_time_us = excluded.last_time_us, reason = excluded.reason";
-    write_rows(connection, upsert, written).await
-}
-
-async fn write_folds(connection: &mut SqliteConnection, markets: &[MarketWrite]) -> Result<(), sqlx::Error> {
-    let mut closed = Vec::new();
-    let mut opened = Vec::new();
-    for market in markets {
-        closed.extend(market.plan.closed_folds.iter().map(|output| {
-            let (name, interval_s) = output_names(*output);
-            json!([market.symbol_id, name, interval_s])
-        }));
-        opened.extend(market.plan.opened_folds.iter().map(|(output, fold)| {
-            let (name, interval_s) = output_names(*output);
-            json!([market.symbol_id, name, interval_s, fold.incomplete_until_us])
-        }));
-    }
-    let delete = "DELETE FROM folds WHERE (symbol_id, output, interval_s) IN
-         (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1))";
-    write_rows(connection, delete, closed).await?;
-    let insert = "INSERT INTO folds (symbol_id, output, interval_s, incomplete_until_us)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1)";
-    write_rows(connection, insert, opened).await
 }
 
 async fn write_set_aside(connection: &mut SqliteConnection, writes: &FlushWrites) -> Result<(), sqlx::Error> {

@@ -2,14 +2,14 @@
 
 use market::Market;
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::SqliteDatabase;
 use crate::error::StoreError;
 use crate::flush::{FlushDatabase as _, FlushWrites};
-use crate::history::{HistoryStart, LoadedFile, MarketHistory, TradeChain};
-use crate::names::day_of;
+use crate::history::{HistoryStart, LoadedFile, MarketHistory};
+use crate::json_rows::market_rows;
+use crate::plain_rows::{chain_of, files_of, start_of};
 
 impl SqliteDatabase {
     pub(crate) async fn history(&self, market: &Market) -> Result<MarketHistory, StoreError> {
@@ -40,11 +40,12 @@ impl SqliteDatabase {
         .fetch_all(&self.pool)
         .await
         .map_err(reading())?;
+        let (loaded, trades_brought) = files_of(&files)?;
         Ok(MarketHistory {
             series_since_us: series.first().and_then(|series| series.span.from_us),
             start: start.as_ref().and_then(start_of),
-            loaded: files.iter().filter(|row| row.get(3)).map(loaded_file_of).collect::<Result<_, _>>()?,
-            trades_brought: files.iter().map(|row| row.get::<i64, _>(2)).sum(),
+            loaded,
+            trades_brought,
             chains: chains.iter().map(chain_of).collect(),
         })
     }
@@ -65,13 +66,12 @@ impl SqliteDatabase {
     }
 
     pub(crate) async fn retract_history(&self, markets: &[Market]) -> Result<(), StoreError> {
-        let names: Vec<_> = markets.iter().map(|market| json!([market.venue, market.symbol])).collect();
         sqlx::query(
             "UPDATE history_starts SET from_time_us = NULL, first_id = NULL WHERE from_time_us IS NOT NULL AND symbol_id IN
                  (SELECT symbol_id FROM symbol_head JOIN json_each($1) ON venue = value ->> 0 AND symbol = value ->> 1
                   WHERE series = 0)",
         )
-        .bind(json!(names).to_string())
+        .bind(json!(market_rows(markets)).to_string())
         .execute(&self.pool)
         .await
         .map_err(StoreError::database("note that no history is wished"))?;
@@ -124,21 +124,4 @@ pub(super) async fn write_history(
     .execute(connection)
     .await?;
     Ok(())
-}
-
-fn start_of(row: &SqliteRow) -> Option<HistoryStart> {
-    Some(HistoryStart { from_us: row.get::<Option<i64>, _>(0)?, first_id: row.get::<Option<i64>, _>(1)? })
-}
-
-fn loaded_file_of(row: &SqliteRow) -> Result<LoadedFile, StoreError> {
-    Ok(LoadedFile { day: day_of(row.get(0))?, sha256: row.get(1) })
-}
-
-fn chain_of(row: &SqliteRow) -> TradeChain {
-    TradeChain {
-        first_id: row.get(0),
-        last_id: row.get(1),
-        first_time_us: row.get(2),
-        last_time_us: row.get(3),
-    }
 }

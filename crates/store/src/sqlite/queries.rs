@@ -2,18 +2,15 @@
 
 use market::{Interval, Market, RESTART_PROOF};
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
-use super::rows::restart_of;
-use super::{SqliteDatabase, fixed};
+use super::SqliteDatabase;
 use crate::error::StoreError;
 use crate::flush::FlushDatabase as _;
+use crate::json_rows::probe_rows;
 use crate::ledgers::{HeadRow, HoleRow, RefusedRow};
-use crate::model::{
-    CandleQuery, CandleRow, HeadProbe, HeadState, Hole, MAX_HOLES, PartitionPosition, RefusedIds,
-};
-use crate::names::{interval_of, reason_of};
+use crate::model::{CandleQuery, CandleRow, HeadProbe, Hole, MAX_HOLES, PartitionPosition};
+use crate::plain_rows::{candle_row_of, head_row_of, hole_of, hole_row_of, position_of, refused_row_of};
 
 const POSITION_COLUMNS: &str =
     "partition, topic_id, next_offset, records_read, trades_new, trades_duplicate, records_set_aside";
@@ -66,25 +63,7 @@ impl SqliteDatabase {
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the symbols"))?;
-        let head = |row: &SqliteRow| HeadRow {
-            symbol_id: row.get(0),
-            market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
-            series: row.get(10),
-            series_since_us: row.get(11),
-            restart: restart_of(row, 12),
-            has_ended: row.get(14),
-            max_inversion_us: row.get(15),
-            first_trade_id: row.get(8),
-            last_trade_id: row.get(3),
-            last_trade_time_us: row.get(4),
-            trades_held: row.get(5),
-            head: row
-                .get::<Option<i64>, _>(6)
-                .zip(row.get::<Option<i64>, _>(7))
-                .map(|(last_id, probed_at_us)| HeadState { last_id, probed_at_us }),
-            history_from_us: row.get(9),
-        };
-        Ok(rows.iter().map(head).collect())
+        Ok(rows.iter().map(head_row_of).collect())
     }
 
     pub(crate) async fn holes(&self) -> Result<Vec<HoleRow>, StoreError> {
@@ -100,13 +79,7 @@ impl SqliteDatabase {
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the holes"))?;
-        let hole = |row: &SqliteRow| HoleRow {
-            symbol_id: row.get(0),
-            first_id: row.get(1),
-            last_id: row.get(2),
-            missing: row.get(3),
-        };
-        Ok(rows.iter().map(hole).collect())
+        Ok(rows.iter().map(hole_row_of).collect())
     }
 
     pub(crate) async fn older_holes(
@@ -127,7 +100,7 @@ impl SqliteDatabase {
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the older holes"))?;
-        Ok(rows.iter().map(|row: &SqliteRow| Hole { first_id: row.get(0), last_id: row.get(1) }).collect())
+        Ok(rows.iter().map(hole_of).collect())
     }
 
     pub(crate) async fn refused(&self) -> Result<Vec<RefusedRow>, StoreError> {
@@ -144,12 +117,7 @@ impl SqliteDatabase {
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the refused trades"))?;
-        let refused = |row: &SqliteRow| {
-            let ids =
-                RefusedIds { first_id: row.get(1), last_id: row.get(2), reason: reason_of(row.get(3))? };
-            Ok(RefusedRow { symbol_id: row.get(0), ids, trades: row.get(4) })
-        };
-        rows.iter().map(refused).collect()
+        rows.iter().map(refused_row_of).collect()
     }
 
     pub(crate) async fn note_head_probes(
@@ -160,11 +128,6 @@ impl SqliteDatabase {
     ) -> Result<(), StoreError> {
         let markets: Vec<Market> = probes.iter().map(|probe| probe.market.clone()).collect();
         let symbol_ids = self.symbol_ids(&markets).await?;
-        let rows: Vec<_> = probes
-            .iter()
-            .zip(symbol_ids)
-            .map(|(probe, symbol_id)| json!([symbol_id, probe.last_id, probe.time_us]))
-            .collect();
         sqlx::query(
             "INSERT INTO head_probes AS stored (symbol_id, wished_after, last_id, probe_time_us, probed_at_us)
              SELECT value ->> 0, value ->> 1, value ->> 1, value ->> 2, $2
@@ -173,7 +136,7 @@ impl SqliteDatabase {
                  probe_time_us = excluded.probe_time_us, probed_at_us = excluded.probed_at_us
              WHERE excluded.last_id >= stored.last_id AND excluded.probe_time_us >= stored.probe_time_us + $3",
         )
-        .bind(json!(rows).to_string())
+        .bind(json!(probe_rows(probes, &symbol_ids)).to_string())
         .bind(now_us)
         .bind(distance_us)
         .bind(RESTART_PROOF)
@@ -219,38 +182,4 @@ impl SqliteDatabase {
         .map_err(StoreError::database("read the candles"))?;
         rows.iter().map(candle_row_of).collect()
     }
-}
-
-fn position_of(row: &SqliteRow) -> PartitionPosition {
-    PartitionPosition {
-        partition: row.get(0),
-        topic_id: row.get(1),
-        next_offset: row.get(2),
-        records_read: row.get(3),
-        trades_new: row.get(4),
-        trades_duplicate: row.get(5),
-        records_set_aside: row.get(6),
-    }
-}
-
-fn candle_row_of(row: &SqliteRow) -> Result<CandleRow, StoreError> {
-    Ok(CandleRow {
-        market: Market::new(row.get::<&str, _>(0), row.get::<&str, _>(1)),
-        interval: interval_of(row.get(2))?,
-        open_time_us: row.get(3),
-        open: fixed(row, 4)?,
-        high: fixed(row, 5)?,
-        low: fixed(row, 6)?,
-        close: fixed(row, 7)?,
-        volume: fixed(row, 8)?,
-        quote_volume: fixed(row, 9)?,
-        trade_count: row.get(10),
-        taker_buy_volume: fixed(row, 11)?,
-        taker_buy_quote_volume: fixed(row, 12)?,
-        first_trade_id: row.get(13),
-        last_trade_id: row.get(14),
-        complete: row.get(15),
-        version: row.get(16),
-        series: row.get(17),
-    })
 }

@@ -5,10 +5,9 @@ use std::ops::RangeInclusive;
 use market::Interval;
 use sqlx::{AssertSqlSafe, Sqlite, Transaction};
 
-use super::flush::CANDLE_COLUMNS;
-use super::rows::candle_of;
 use crate::error::StoreError;
 use crate::flush::StoredCandle;
+use crate::plain_rows::{CANDLE_COLUMNS, candle_of};
 use crate::rebuild::{Reach, RebuildTransaction, Removal};
 
 impl RebuildTransaction for Transaction<'static, Sqlite> {

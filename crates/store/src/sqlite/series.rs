@@ -1,11 +1,11 @@
 //! Series on SQLite.
 
-use market::{Market, RESTART_PROOF};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use market::RESTART_PROOF;
+use sqlx::{Sqlite, Transaction};
 
 use super::SqliteDatabase;
 use crate::error::StoreError;
+use crate::plain_rows::begun_series_of;
 use crate::series::{BegunSeries, SeriesTransaction};
 
 impl SqliteDatabase {
@@ -16,11 +16,7 @@ impl SqliteDatabase {
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the series"))?;
-        let begun = |row: &SqliteRow| BegunSeries {
-            market: Market::new(row.get::<&str, _>(0), row.get::<&str, _>(1)),
-            since_us: row.get(2),
-        };
-        Ok(rows.iter().map(begun).collect())
+        Ok(rows.iter().map(begun_series_of).collect())
     }
 
     pub(crate) async fn note_restart(

@@ -9,9 +9,11 @@ fn owner(uid: &str) -> Owner {
 
 /// By a program that knows version 99.
 async fn pretend_migration(database: &TestDatabase) {
-    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-                 SELECT 99, 'of a newer program', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
-    database.execute(newer).await;
+    let newer = format!(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         SELECT 99, 'of a newer program', success, checksum, 0 FROM _sqlx_migrations WHERE version = {LATEST_SCHEMA_VERSION}"
+    );
+    database.execute(&newer).await;
 }
 
 pub(super) async fn migrating_twice_changes_nothing(database: TestDatabase) {
@@ -35,6 +37,9 @@ pub(super) async fn a_newer_schema_is_refused_and_left_alone(database: TestDatab
 async fn add_to_every_table(database: &TestDatabase) {
     let tables = if database.is_sqlite() {
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name <> '_sqlx_migrations'"
+    } else if database.is_mysql() {
+        "SELECT table_name FROM information_schema.tables
+         WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND table_name <> '_sqlx_migrations'"
     } else {
         "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace
          AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> '_sqlx_migrations'"

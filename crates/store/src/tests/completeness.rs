@@ -26,7 +26,8 @@ pub(super) async fn ids_that_the_exchange_never_gave_do_not_break_the_chain(data
     let (mut flusher, sender) = (database.flusher(&["1m"]), Sender::new(&database, 0).await);
     sender.flush(&mut flusher, "BTCUSDT", &[trades(1..=13), trades(16..=30)].concat()).await;
     assert_eq!(database.complete_minutes().await, [1, 3, 4]);
-    let times = if database.is_sqlite() { "first_time_us, last_time_us" } else { "first_time, last_time" };
+    let times =
+        if database.has_integer_times() { "first_time_us, last_time_us" } else { "first_time, last_time" };
     database
         .execute(&format!(
             "INSERT INTO trade_ranges (symbol_id, first_id, last_id, kind, {times})

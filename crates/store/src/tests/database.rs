@@ -36,11 +36,15 @@ impl TestDatabase {
     }
 
     pub(super) async fn postgres() -> Option<Self> {
-        let Ok(url) = std::env::var("POSTGRES_URL") else {
-            assert!(std::env::var_os("REQUIRE_SERVICES").is_none(), "POSTGRES_URL is not set");
-            eprintln!("skipped: POSTGRES_URL is not set");
-            return None;
-        };
+        Self::of_service("POSTGRES_URL").await
+    }
+
+    pub(super) async fn mysql() -> Option<Self> {
+        Self::of_service("MYSQL_URL").await
+    }
+
+    async fn of_service(variable: &str) -> Option<Self> {
+        let url = service(variable)?;
         let schema = format!("test_{}", uuid::Uuid::new_v4().simple());
         let store = Store::connect(&url.into(), &schema, ConnectOptions::default()).await.unwrap();
         store.migrate().await.unwrap();
@@ -51,16 +55,28 @@ impl TestDatabase {
         matches!(self.store.backend, Backend::Sqlite(_))
     }
 
+    pub(super) fn is_mysql(&self) -> bool {
+        matches!(self.store.backend, Backend::MySql(_))
+    }
+
+    /// Whether times are integer columns with `_us` in their names.
+    pub(super) fn has_integer_times(&self) -> bool {
+        self.is_sqlite() || self.is_mysql()
+    }
+
     pub(super) fn flusher(&self, intervals: &[&str]) -> Flusher {
         let intervals = intervals.iter().map(|text| text.parse().unwrap()).collect();
         Flusher::new(self.store.clone(), FlushSettings { intervals, store_trades: true })
     }
 
-    /// Runs a statement that both databases understand.
+    /// Runs a statement that the databases understand.
     pub(super) async fn execute(&self, statement: &str) {
         match &self.store.backend {
             Backend::Postgres(database) => {
                 sqlx::query(AssertSqlSafe(statement)).execute(database.pool()).await.unwrap();
+            }
+            Backend::MySql(database) => {
+                sqlx::raw_sql(AssertSqlSafe(statement)).execute(database.pool()).await.unwrap();
             }
             Backend::Sqlite(database) => {
                 sqlx::query(AssertSqlSafe(statement)).execute(database.pool()).await.unwrap();
@@ -85,6 +101,10 @@ impl TestDatabase {
             Backend::Postgres(database) => {
                 sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(database.pool()).await.unwrap()
             }
+            Backend::MySql(database) => {
+                let statement = statement.replace(" AS bigint)", " AS SIGNED)");
+                sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(database.pool()).await.unwrap()
+            }
             Backend::Sqlite(database) => {
                 sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(database.pool()).await.unwrap()
             }
@@ -95,6 +115,9 @@ impl TestDatabase {
     pub(super) async fn texts(&self, statement: &str) -> Vec<String> {
         match &self.store.backend {
             Backend::Postgres(database) => {
+                sqlx::query_scalar(AssertSqlSafe(statement)).fetch_all(database.pool()).await.unwrap()
+            }
+            Backend::MySql(database) => {
                 sqlx::query_scalar(AssertSqlSafe(statement)).fetch_all(database.pool()).await.unwrap()
             }
             Backend::Sqlite(database) => {
@@ -124,15 +147,27 @@ impl Drop for TestDatabase {
             tokio::runtime::Handle::current().block_on(async {
                 // Where a test failed, a transaction of it may still hold locks.
                 let end = async {
-                    if let Backend::Postgres(database) = &store.backend {
-                        let _ = database.drop_schema().await;
-                    }
+                    let _ = match &store.backend {
+                        Backend::Postgres(database) => database.drop_schema().await,
+                        Backend::MySql(database) => database.drop_schema().await,
+                        Backend::Sqlite(_) => Ok(()),
+                    };
                     store.close().await;
                 };
                 let _ = tokio::time::timeout(Duration::from_secs(10), end).await;
             });
         });
     }
+}
+
+/// The address of a server that tests share, where there is one.
+pub(super) fn service(variable: &str) -> Option<String> {
+    let url = std::env::var(variable).ok();
+    if url.is_none() {
+        assert!(std::env::var_os("REQUIRE_SERVICES").is_none(), "{variable} is not set");
+        eprintln!("skipped: {variable} is not set");
+    }
+    url
 }
 
 pub(super) fn market(symbol: &str) -> Market {

@@ -103,7 +103,7 @@ pub(super) async fn largest_and_smallest_decimals_survive_the_round_trip(databas
     assert_eq!((candle.low, candle.high), (smallest, large));
     assert_eq!(candle.volume.to_string(), "100000000000.00000001");
     assert_eq!(candle.quote_volume.to_string(), "9999999999999999998000.0000000000000003");
-    let stored = database.texts("SELECT CAST(quantity AS text) FROM trades ORDER BY trade_id").await;
+    let stored = database.texts("SELECT quantity || '' FROM trades ORDER BY trade_id").await;
     assert_eq!(
         stored.iter().map(|text| text.parse::<Fixed8>().unwrap()).collect::<Vec<_>>(),
         [smallest, large, smallest]

@@ -118,6 +118,7 @@ async fn flush_with(
         Backend::Postgres(database) => {
             flusher.flush_to(&Faulty { database, fault }, batch, None, NOW_US).await
         }
+        Backend::MySql(database) => flusher.flush_to(&Faulty { database, fault }, batch, None, NOW_US).await,
         Backend::Sqlite(database) => flusher.flush_to(&Faulty { database, fault }, batch, None, NOW_US).await,
     }
 }
@@ -158,9 +159,15 @@ async fn await_blocked_writer(database: &TestDatabase) {
     if database.is_sqlite() {
         return;
     }
-    let blocked = "SELECT count(*) FROM pg_stat_activity
-                   WHERE wait_event_type = 'Lock' AND query LIKE '%symbol_head%' AND pid IN
-                     (SELECT pid FROM pg_locks WHERE NOT granted)";
+    let blocked = if database.is_mysql() {
+        // What innodb_trx tells is as old as it was when it was asked last, if that was just now.
+        "SELECT count(*) FROM information_schema.processlist
+         WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%symbol_head%FOR UPDATE'"
+    } else {
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE wait_event_type = 'Lock' AND query LIKE '%symbol_head%' AND pid IN
+           (SELECT pid FROM pg_locks WHERE NOT granted)"
+    };
     let seen = async {
         while database.number(blocked).await == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;

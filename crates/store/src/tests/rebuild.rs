@@ -23,7 +23,8 @@ impl TestDatabase {
     }
 
     async fn rows(&self) -> Vec<String> {
-        let time = if self.is_sqlite() { "trade_time_us" } else { "extract(epoch FROM trade_time)::bigint" };
+        let time =
+            if self.has_integer_times() { "trade_time_us" } else { "extract(epoch FROM trade_time)::bigint" };
         self.texts(&format!(
             "SELECT trade_id || ' ' || {time} || ' ' || price || ' ' || quantity FROM trades ORDER BY trade_id"
         ))

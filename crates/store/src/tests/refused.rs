@@ -118,7 +118,7 @@ pub(super) async fn an_id_far_beyond_the_exchanges_own_is_set_aside_and_makes_no
     assert_eq!(database.holes().await, []);
     // Where the exchange was not asked lately, nobody knows better.
     database
-        .execute(if database.is_sqlite() {
+        .execute(if database.has_integer_times() {
             "UPDATE head_probes SET probed_at_us = probed_at_us - 300000001"
         } else {
             "UPDATE head_probes SET probed_at = probed_at - interval '300.000001 seconds'"

@@ -1,0 +1,157 @@
+//! Rows as JSON arrays, one statement for any number of them: SQLite and MySQL take them apart themselves.
+
+use market::{Candle, CandleKey, Fold, Interval, Market, Output, TradeRange};
+use serde_json::{Value, json};
+
+use crate::checks::{CandleCheck, differences_to_json};
+use crate::error::StoreError;
+use crate::flush::{MarketWrite, PartitionWrite};
+use crate::model::HeadProbe;
+use crate::names::{kind_names, output_names};
+
+/// Venue and symbol.
+pub(crate) fn market_rows(markets: &[Market]) -> Vec<Value> {
+    markets.iter().map(|market| json!([market.venue, market.symbol])).collect()
+}
+
+/// Symbol id, interval and time.
+pub(crate) fn window_rows(windows: &[(i32, CandleKey)]) -> Vec<Value> {
+    let row = |(symbol_id, (interval, open_time_us)): &(i32, CandleKey)| {
+        json!([symbol_id, interval.seconds(), open_time_us])
+    };
+    windows.iter().map(row).collect()
+}
+
+/// Id, time, version, price, quantity and whether the buyer is the maker, behind the symbol id.
+pub(crate) fn trade_rows(markets: &[MarketWrite]) -> Vec<Value> {
+    let row = |market: &MarketWrite, trade: &market::Trade| {
+        json!([
+            market.symbol_id,
+            trade.trade_id,
+            trade.trade_time_us,
+            market.version,
+            trade.price,
+            trade.quantity,
+            i32::from(trade.buyer_is_maker)
+        ])
+    };
+    markets.iter().flat_map(|market| market.plan.trades.iter().map(move |trade| row(market, trade))).collect()
+}
+
+/// Symbol id, version, interval, and the candle in the order of its fields.
+pub(crate) fn candle_rows(markets: &[MarketWrite]) -> Vec<Value> {
+    let row = |market: &MarketWrite, interval: Interval, candle: &Candle| {
+        json!([
+            market.symbol_id,
+            market.version,
+            interval.seconds(),
+            candle.open_time_us,
+            candle.open,
+            candle.high,
+            candle.low,
+            candle.close,
+            candle.volume,
+            candle.quote_volume,
+            candle.trade_count,
+            candle.taker_buy_volume,
+            candle.taker_buy_quote_volume,
+            candle.first_trade_id,
+            candle.last_trade_id
+        ])
+    };
+    let of_market = |market| -> Vec<Value> {
+        MarketWrite::candles(market).map(|(interval, candle)| row(market, interval, candle)).collect()
+    };
+    markets.iter().flat_map(of_market).collect()
+}
+
+/// Symbol id, version, trades held, the last trade's id, time and price, the largest step back, and the evidence of a restart.
+pub(crate) fn head_rows(markets: &[MarketWrite]) -> Vec<Value> {
+    let row = |market: &MarketWrite| {
+        json!([
+            market.symbol_id,
+            market.version,
+            market.trades_held,
+            market.last_trade.map(|trade| trade.trade_id),
+            market.last_trade.map(|trade| trade.trade_time_us),
+            market.last_trade.map(|trade| trade.price),
+            market.max_inversion_us,
+            market.restart.map(|restart| restart.since_us),
+            market.restart.map_or(0, |restart| restart.trades)
+        ])
+    };
+    markets.iter().map(row).collect()
+}
+
+/// Symbol id and first id of the ranges that go.
+pub(crate) fn deleted_range_rows(markets: &[MarketWrite]) -> Vec<Value> {
+    let of_market = |market: &MarketWrite| -> Vec<Value> {
+        market.plan.ranges.deleted.iter().map(|first_id| json!([market.symbol_id, first_id])).collect()
+    };
+    markets.iter().flat_map(of_market).collect()
+}
+
+/// Symbol id, first and last id, kind, first and last time, and reason of the ranges that come or change.
+pub(crate) fn written_range_rows(markets: &[MarketWrite]) -> Vec<Value> {
+    let row = |symbol_id: i32, range: &TradeRange| {
+        let TradeRange { first_id, last_id, kind, first_time_us, last_time_us } = *range;
+        let (kind, reason) = kind_names(kind);
+        json!([symbol_id, first_id, last_id, kind, first_time_us, last_time_us, reason])
+    };
+    let of_market = |market: &MarketWrite| -> Vec<Value> {
+        market.plan.ranges.written.values().map(|range| row(market.symbol_id, range)).collect()
+    };
+    markets.iter().flat_map(of_market).collect()
+}
+
+/// Symbol id, output and interval.
+pub(crate) fn closed_fold_rows(markets: &[MarketWrite]) -> Vec<Value> {
+    let of_market = |market: &MarketWrite| -> Vec<Value> {
+        let names = market.plan.closed_folds.iter().map(|output| output_names(*output));
+        names.map(|(name, interval_s)| json!([market.symbol_id, name, interval_s])).collect()
+    };
+    markets.iter().flat_map(of_market).collect()
+}
+
+/// Symbol id, output, interval, and until when it is incomplete.
+pub(crate) fn opened_fold_rows(markets: &[MarketWrite]) -> Vec<Value> {
+    let of_market = |market: &MarketWrite| -> Vec<Value> {
+        let row = |(output, fold): &(Output, Fold)| {
+            let (name, interval_s) = output_names(*output);
+            json!([market.symbol_id, name, interval_s, fold.incomplete_until_us])
+        };
+        market.plan.opened_folds.iter().map(row).collect()
+    };
+    markets.iter().flat_map(of_market).collect()
+}
+
+/// Symbol id, the newest id that the exchange has, and as of when.
+pub(crate) fn probe_rows(probes: &[HeadProbe], symbol_ids: &[i32]) -> Vec<Value> {
+    let row = |(probe, symbol_id): (&HeadProbe, &i32)| json!([symbol_id, probe.last_id, probe.time_us]);
+    probes.iter().zip(symbol_ids).map(row).collect()
+}
+
+/// Time, version, verdict and differences.
+pub(crate) fn check_rows(checks: &[CandleCheck]) -> Result<Vec<Value>, StoreError> {
+    let row = |check: &CandleCheck| {
+        let differences = differences_to_json(&check.differences)?;
+        Ok(json!([check.open_time_us, check.version, check.verdict.as_str(), differences]))
+    };
+    checks.iter().map(row).collect()
+}
+
+/// Partition, next offset, and how many records were read, new, duplicate, set aside and skipped.
+pub(crate) fn offset_rows(partitions: &[PartitionWrite]) -> Vec<Value> {
+    let row = |write: &PartitionWrite| {
+        json!([
+            write.partition,
+            write.next_offset,
+            write.records_read,
+            write.trades_new,
+            write.trades_duplicate,
+            write.records_set_aside,
+            write.offsets_skipped
+        ])
+    };
+    partitions.iter().map(row).collect()
+}
