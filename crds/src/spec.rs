@@ -353,7 +353,7 @@ pub struct WhaleTradeSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseSpec {
-    /// The Secret, in the resource's namespace, that holds the URL: `postgres://user:password@host:port/database`.
+    /// The Secret, in the resource's namespace, that holds the URL: `postgres://user:password@host:port/database`, or `mysql://..`.
     pub connection_secret: SecretKey,
 
     /// A Secret like `connectionSecret`, of a user who may create the schema and its tables. The operator alone uses it; the

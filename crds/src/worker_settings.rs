@@ -84,7 +84,7 @@ pub struct SourceHistorySettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LedgerSettings {
-    /// The schema's name (PostgreSQL); SQLite has none and ignores it.
+    /// The schema's name (on MySQL a database's); SQLite has none and ignores it.
     pub schema: String,
     /// TLS to the database; without it, the URL decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,7 +211,7 @@ pub struct SaslFiles {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DatabaseSettings {
-    /// The schema's name (PostgreSQL); SQLite has none and ignores it.
+    /// The schema's name (on MySQL a database's); SQLite has none and ignores it.
     pub schema: String,
     /// TLS to the database; without it, the URL decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -57,7 +57,7 @@ struct WorkerArguments {
 struct DatabaseArguments {
     #[command(flatten)]
     worker: WorkerArguments,
-    /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite://PATH. Best given by the
+    /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE, mysql:// likewise, or sqlite://PATH. Best given by the
     /// environment, where no process list shows it.
     #[arg(long, value_name = "URL", env = DATABASE_URL_ENV, hide_env_values = true)]
     database_url: String,

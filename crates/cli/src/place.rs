@@ -23,7 +23,7 @@ pub(crate) struct ManifestArguments {
     #[arg(value_name = "FILE")]
     pub(crate) manifest: PathBuf,
     /// The database of a manifest that names one: postgres://USER:PASSWORD@HOST:PORT/DATABASE, with TLS as its sslmode and
-    /// sslrootcert say. Without it, the Secrets that the manifest refers to must stand in the same file.
+    /// sslrootcert say, or mysql:// with ssl-mode and ssl-ca. Without it, the Secrets that the manifest refers to must stand in the same file.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     pub(crate) database_url: Option<String>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct PipelineArguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["pipeline", "namespace"], requires = "database_url")]
     settings: Option<PathBuf>,
     /// The database, where the Secret's address is not to be reached from here, or there is no Secret:
-    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, with TLS as its sslmode and sslrootcert say.
+    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, with TLS as its sslmode and sslrootcert say, or mysql:// with ssl-mode and ssl-ca.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 }

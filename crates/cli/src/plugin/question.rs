@@ -25,7 +25,7 @@ pub(super) struct DatabasePlace {
     #[command(flatten)]
     pub(super) target: Target,
     /// Ask the database from here, not in a pod: postgres://USER:PASSWORD@HOST:PORT/DATABASE, with TLS as its sslmode and
-    /// sslrootcert say.
+    /// sslrootcert say, or mysql:// with ssl-mode and ssl-ca.
     #[arg(long, value_name = "URL", env = "CRYPTOPIPELINE_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 }
