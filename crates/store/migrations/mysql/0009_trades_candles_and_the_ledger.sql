@@ -4,6 +4,7 @@
 -- The first migration here is version 9: the same version is the same tables on every database, and none older than this
 -- one exist on MySQL. Its DDL commits each statement by itself, so a migration may end half-way and is then repeated: every
 -- statement here, and in any later file, must be safe to run again.
+-- Older programs go on: there are none.
 
 CREATE TABLE IF NOT EXISTS owner (
     only_row       TINYINT NOT NULL DEFAULT 1 PRIMARY KEY CHECK (only_row = 1),
