@@ -161,7 +161,7 @@ async fn the_listing_of_the_tables_of_mysql_is_that_of_the_migrations() {
         "CREATE INDEX by_price ON trades (price)",
         "ALTER TABLE symbol_head DROP INDEX symbol_head_current",
         "DROP VIEW holes",
-        "DROP PROCEDURE make_trades_day",
+        "DROP PROCEDURE make_day",
     ] {
         database.execute(statement).await;
     }
@@ -169,7 +169,7 @@ async fn the_listing_of_the_tables_of_mysql_is_that_of_the_migrations() {
         database.store.differences().await.unwrap(),
         [
             "column owner.uid is varchar(80), not varchar(255) not null",
-            "procedure make_trades_day is missing",
+            "procedure make_day is missing",
             "unique index of symbol_head (venue, symbol, is_current) is missing",
             "view holes (symbol_id, first_id, last_id) is missing",
         ]

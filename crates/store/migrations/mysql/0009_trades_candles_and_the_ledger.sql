@@ -80,7 +80,7 @@ CREATE TABLE IF NOT EXISTS floors (
     floor_time_us  BIGINT NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- By day, as make_trades_day makes them; what has no day of its own would stand in the partition of the times between.
+-- By day, as make_day makes them; what has no day of its own would stand in the partition of the times between.
 CREATE TABLE IF NOT EXISTS trades (
     symbol_id       INT NOT NULL,
     trade_id        BIGINT NOT NULL,
@@ -323,11 +323,11 @@ JOIN symbol_head AS head ON head.symbol_id = checks.symbol_id
 LEFT JOIN candles ON candles.symbol_id = checks.symbol_id AND candles.kind = 'trades'
                  AND candles.interval_s = checks.interval_s AND candles.open_time_us = checks.open_time_us;
 
--- The workers' user may be one who can read and write rows and nothing else. The days of `trades` are partitions, so making
+-- The workers' user may be one who can read and write rows and nothing else. The days of a table are partitions, so making
 -- and dropping them is done by these procedures, with the rights of whoever migrated. Days are counted from 1970 (UTC).
 -- Whoever makes or drops one holds a lock, so that two never do it at once.
-DROP PROCEDURE IF EXISTS make_trades_day;
-CREATE PROCEDURE make_trades_day(IN day BIGINT) SQL SECURITY DEFINER MODIFIES SQL DATA
+DROP PROCEDURE IF EXISTS make_day;
+CREATE PROCEDURE make_day(IN of_table VARCHAR(64), IN day BIGINT) SQL SECURITY DEFINER MODIFIES SQL DATA
 BEGIN
     DECLARE day_us BIGINT DEFAULT 86400000000;
     DECLARE lower_us, upper_us BIGINT;
@@ -342,29 +342,32 @@ BEGIN
     END IF;
     -- The partition whose times the day is among, and the times themselves; null where they have no end.
     SELECT max(CAST(partition_description AS SIGNED)) INTO lower_us FROM information_schema.partitions
-    WHERE table_schema = DATABASE() AND table_name = 'trades' AND partition_description <> 'MAXVALUE'
+    WHERE table_schema = DATABASE() AND table_name = of_table AND partition_description <> 'MAXVALUE'
       AND CAST(partition_description AS SIGNED) <= day * day_us;
     SELECT min(CAST(partition_description AS SIGNED)) INTO upper_us FROM information_schema.partitions
-    WHERE table_schema = DATABASE() AND table_name = 'trades' AND partition_description <> 'MAXVALUE'
+    WHERE table_schema = DATABASE() AND table_name = of_table AND partition_description <> 'MAXVALUE'
       AND CAST(partition_description AS SIGNED) > day * day_us;
     SELECT partition_name INTO covering FROM information_schema.partitions
-    WHERE table_schema = DATABASE() AND table_name = 'trades'
+    WHERE table_schema = DATABASE() AND table_name = of_table
       AND partition_description = coalesce(CAST(upper_us AS CHAR), 'MAXVALUE');
+    IF covering IS NULL THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no table of days';
+    END IF;
     IF NOT (lower_us <=> day * day_us AND upper_us <=> (day + 1) * day_us) THEN
-        SET @make_trades_day = CONCAT('ALTER TABLE trades REORGANIZE PARTITION ', covering, ' INTO (');
+        SET @make_day = CONCAT('ALTER TABLE ', of_table, ' REORGANIZE PARTITION ', covering, ' INTO (');
         IF NOT lower_us <=> day * day_us THEN
-            SET @make_trades_day = CONCAT(@make_trades_day, 'PARTITION before_', DATE_FORMAT(FROM_DAYS(719528 + day), '%Y%m%d'),
+            SET @make_day = CONCAT(@make_day, 'PARTITION before_', DATE_FORMAT(FROM_DAYS(719528 + day), '%Y%m%d'),
                                           ' VALUES LESS THAN (', day * day_us, '), ');
         END IF;
-        SET @make_trades_day = CONCAT(@make_trades_day, 'PARTITION day_', DATE_FORMAT(FROM_DAYS(719528 + day), '%Y%m%d'),
+        SET @make_day = CONCAT(@make_day, 'PARTITION day_', DATE_FORMAT(FROM_DAYS(719528 + day), '%Y%m%d'),
                                       ' VALUES LESS THAN (', (day + 1) * day_us, ')');
         IF upper_us IS NULL THEN
-            SET @make_trades_day = CONCAT(@make_trades_day, ', PARTITION later VALUES LESS THAN MAXVALUE');
+            SET @make_day = CONCAT(@make_day, ', PARTITION later VALUES LESS THAN MAXVALUE');
         ELSEIF upper_us <> (day + 1) * day_us THEN
-            SET @make_trades_day = CONCAT(@make_trades_day, ', PARTITION ', covering, ' VALUES LESS THAN (', upper_us, ')');
+            SET @make_day = CONCAT(@make_day, ', PARTITION ', covering, ' VALUES LESS THAN (', upper_us, ')');
         END IF;
-        SET @make_trades_day = CONCAT(@make_trades_day, ')');
-        PREPARE making FROM @make_trades_day;
+        SET @make_day = CONCAT(@make_day, ')');
+        PREPARE making FROM @make_day;
         EXECUTE making;
         DEALLOCATE PREPARE making;
     END IF;
@@ -373,8 +376,8 @@ END;
 
 -- Below the first day that is kept one partition remains, and is empty: the first day would cover all times before it else,
 -- and could not be made a day again without moving its rows.
-DROP PROCEDURE IF EXISTS drop_trades_before;
-CREATE PROCEDURE drop_trades_before(IN first_kept_day BIGINT) SQL SECURITY DEFINER MODIFIES SQL DATA
+DROP PROCEDURE IF EXISTS drop_days_before;
+CREATE PROCEDURE drop_days_before(IN of_table VARCHAR(64), IN first_kept_day BIGINT) SQL SECURITY DEFINER MODIFIES SQL DATA
 BEGIN
     DECLARE day_us BIGINT DEFAULT 86400000000;
     DECLARE upper_us BIGINT;
@@ -390,16 +393,16 @@ BEGIN
     SET SESSION group_concat_max_len = 1000000;
     SELECT GROUP_CONCAT(partition_name ORDER BY partition_ordinal_position), max(CAST(partition_description AS SIGNED))
     INTO names, upper_us FROM information_schema.partitions
-    WHERE table_schema = DATABASE() AND table_name = 'trades' AND partition_description <> 'MAXVALUE'
+    WHERE table_schema = DATABASE() AND table_name = of_table AND partition_description <> 'MAXVALUE'
       AND CAST(partition_description AS SIGNED) <= first_kept_day * day_us;
     IF names LIKE '%day\_%' THEN
-        SET @drop_trades_before = CONCAT('ALTER TABLE trades TRUNCATE PARTITION ', names);
-        PREPARE dropping FROM @drop_trades_before;
+        SET @drop_days = CONCAT('ALTER TABLE ', of_table, ' TRUNCATE PARTITION ', names);
+        PREPARE dropping FROM @drop_days;
         EXECUTE dropping;
-        SET @drop_trades_before = CONCAT(
-            'ALTER TABLE trades REORGANIZE PARTITION ', names, ' INTO (PARTITION before_',
+        SET @drop_days = CONCAT(
+            'ALTER TABLE ', of_table, ' REORGANIZE PARTITION ', names, ' INTO (PARTITION before_',
             DATE_FORMAT(FROM_DAYS(719528 + upper_us DIV day_us), '%Y%m%d'), ' VALUES LESS THAN (', upper_us, '))');
-        PREPARE dropping FROM @drop_trades_before;
+        PREPARE dropping FROM @drop_days;
         EXECUTE dropping;
         DEALLOCATE PREPARE dropping;
     END IF;

@@ -15,7 +15,7 @@ impl MySqlDatabase {
         times_us: &mut (dyn Iterator<Item = i64> + Send),
     ) -> Result<(), StoreError> {
         for day in self.known_days.unknown(times_us) {
-            sqlx::query("CALL make_trades_day(?)")
+            sqlx::query("CALL make_day('trades', ?)")
                 .bind(day)
                 .execute(&self.pool)
                 .await
@@ -61,7 +61,7 @@ impl MySqlDatabase {
 
     async fn drop_days_below(&self, floor_us: i64) -> Result<(), sqlx::Error> {
         let first_kept = floor_us.div_euclid(DAY_US);
-        sqlx::query("CALL drop_trades_before(?)").bind(first_kept).execute(&self.pool).await?;
+        sqlx::query("CALL drop_days_before('trades', ?)").bind(first_kept).execute(&self.pool).await?;
         self.known_days.forget_before(first_kept);
         Ok(())
     }

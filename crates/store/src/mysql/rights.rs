@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_right_is_found_wherever_it_is_granted() {
         let writing = Right { privileges: &["SELECT", "INSERT"], kind: "TABLE", name: "trades".into() };
-        let calling = Right { privileges: &["EXECUTE"], kind: "PROCEDURE", name: "make_trades_day".into() };
+        let calling = Right { privileges: &["EXECUTE"], kind: "PROCEDURE", name: "make_day".into() };
         for (grant, writes, calls) in [
             ("GRANT USAGE ON *.* TO `market`@`%`", false, false),
             ("GRANT ALL PRIVILEGES ON *.* TO `market`@`%` WITH GRANT OPTION", true, true),
@@ -121,7 +121,7 @@ mod tests {
             ("GRANT SELECT, INSERT ON `mar_ket`.`trades` TO `market`@`%`", true, false),
             ("GRANT SELECT, UPDATE ON `mar_ket`.`trades` TO `market`@`%`", false, false),
             ("GRANT SELECT, INSERT ON `mar_ket`.`candles` TO `market`@`%`", false, false),
-            ("GRANT EXECUTE ON PROCEDURE `mar_ket`.`make_trades_day` TO `market`@`%`", false, true),
+            ("GRANT EXECUTE ON PROCEDURE `mar_ket`.`make_day` TO `market`@`%`", false, true),
             ("GRANT ALL PRIVILEGES ON `other`.* TO `market`@`%`", false, false),
         ] {
             let grants = [grant.to_owned()];

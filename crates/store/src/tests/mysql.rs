@@ -14,7 +14,7 @@ async fn a_migration_that_ended_half_way_is_repeated() {
     Sender::new(&database, 0).await.flush(&mut database.flusher(&["1m"]), "BTCUSDT", &trades(1..=9)).await;
     // As the library leaves it behind a program that was killed.
     for statement in
-        ["UPDATE _sqlx_migrations SET success = false", "DROP VIEW holes", "DROP PROCEDURE make_trades_day"]
+        ["UPDATE _sqlx_migrations SET success = false", "DROP VIEW holes", "DROP PROCEDURE make_day"]
     {
         database.execute(statement).await;
     }
