@@ -4,8 +4,8 @@
 usage: sabotage.py --bin FOLDER --out FOLDER
 
 Workers that were built to make one error in 100,000 trades, and sound databases of which one number is changed in each
-column that matters, on SQLite and on PostgreSQL (POSTGRES_URL, a testbed's). Exit 1 where an error goes unnoticed, or
-where the judge complains about what is sound.
+column that matters, on SQLite, on PostgreSQL and on MariaDB (POSTGRES_URL and MYSQL_URL, a testbed's). Exit 1 where an
+error goes unnoticed, or where the judge complains about what is sound.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from chaos.round import play
 from chaos.schedule import Planned, Schedule
 from demo import pipeline as manifest_of
 from judge.judge import judge_everything
+from judge.mysql import MySql
 from judge.postgres import Postgres
 from judge.rows import judge_offsets
 from judge.snapshot import EVERYTHING, OFFSETS, Database
@@ -49,7 +50,7 @@ LONGEST_RUN_S = 600
 RACE_S = 20
 SPOILED_SETTLING_S = 20
 
-# What is changed in a sound database: a table, the column, and its new value. Both databases know these words.
+# What is changed in a sound database: a table, the column, and its new value. Every database knows these words.
 SOME_TRADE = "trade_id = (SELECT max(trade_id) - 100 FROM trades)"
 SOME_CANDLE = "interval_s = 60 AND open_time{us} = (SELECT min(open_time{us}) FROM candles WHERE interval_s = 60 AND trade_count > 1 AND first_trade_id > (SELECT min(trade_id) + 1000 FROM trades))"
 
@@ -101,7 +102,7 @@ class Proof:
         self.made = self.caught = 0
         self.missed: list[str] = []
         self.refused: list[str] = []
-        self._schemas: list[str] = []
+        self._databases: list[Postgres | MySql] = []
 
     def spoil_workers(self) -> None:
         market = write_market(self.out / "large", LARGE_MARKET)
@@ -131,29 +132,32 @@ class Proof:
         market = write_market(self.out / "small", SMALL_MARKET)
         sqlite, true = self.run("small-sqlite", market, "")
         self.expect_sound("SQLite as it is", sqlite, true)
-        for change in changes("_us", lambda seconds: f"{seconds} * 1000000"):
+        for change in changes("_us", microseconds):
             self.expect_caught(f"SQLite: {change.name}", Sqlite(sqlite.path, change.statement), true)
-        postgres, true = self.run("small-postgres", market, "", os.environ["POSTGRES_URL"])
-        self.expect_sound("PostgreSQL as it is", postgres, true)
-        for change in changes("", lambda seconds: f"{seconds} * interval '1 second'"):
-            self.expect_caught(f"PostgreSQL: {change.name}", Postgres(postgres.url, postgres.schema, change.statement), true)
+        postgres = Postgres(os.environ["POSTGRES_URL"], unique_schema())
+        self.change_server("PostgreSQL", market, postgres, changes("", lambda seconds: f"{seconds} * interval '1 second'"))
+        self.change_server("MariaDB", market, MySql(os.environ["MYSQL_URL"], unique_schema()), changes("_us", microseconds))
 
-    def run(self, name: str, market: Path, error: str, postgres_url: str | None = None) -> tuple[Database, dict[str, Truth]]:
-        """Plays a market as fast as it goes; what was stored, and what is true."""
+    def change_server(self, name: str, market: Path, database: Postgres | MySql, spoiling: list[Change]) -> None:
+        _, true = self.run(f"small-{name}", market, "", database)
+        self.expect_sound(f"{name} as it is", database, true)
+        for change in spoiling:
+            self.expect_caught(f"{name}: {change.name}", type(database)(database.url, database.schema, change.statement), true)
+
+    def run(self, name: str, market: Path, error: str, server: Postgres | MySql | None = None) -> tuple[Database, dict[str, Truth]]:
+        """Plays a market as fast as it goes, into a schema of a server or else a file; what was stored, and what is true."""
         folder = self.out / name
         folder.mkdir()
         exchange = Exchange(self.programs / "exchange-sim", folder, ["--speed", "0", "--start", "recorded", "--wait", str(market)])
         manifest = folder / "pipeline.yaml"
         text = manifest_of([SYMBOL], exchange.address)
         environment = os.environ | ({"CRYPTOPIPELINE_SABOTAGE": error} if error else {})
-        database: Database = Sqlite(folder / "market.db")
+        database: Database = server or Sqlite(folder / "market.db")
         line: list[str | Path] = [self.programs / "cryptopipeline", "run", manifest, "--until-idle", "3s"]
-        if postgres_url is not None:
-            schema = f"sabotage_{uuid.uuid4().hex[:8]}"
-            self._schemas.append(schema)
-            text += f"  database:\n    connectionSecret: {{name: postgres, key: uri}}\n    schema: {schema}\n"
-            line += ["--database-url", postgres_url]
-            database = Postgres(postgres_url, schema)
+        if server is not None:
+            self._databases.append(server)
+            text += f"  database:\n    connectionSecret: {{name: market, key: uri}}\n    schema: {server.schema}\n"
+            line += ["--database-url", server.url]
         manifest.write_text(text, encoding="utf-8")
         try:
             with (folder / "run.log").open("wb") as log:
@@ -181,8 +185,17 @@ class Proof:
         print(f"{'caught' if problems else 'NOT CAUGHT'} {name}: {problems[0] if problems else ''}", flush=True)
 
     def clean_up(self) -> None:
-        for schema in self._schemas:
-            Postgres(os.environ["POSTGRES_URL"], schema).execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        for database in self._databases:
+            database.drop()
+
+
+def unique_schema() -> str:
+    return f"sabotage_{uuid.uuid4().hex[:8]}"
+
+
+def microseconds(seconds: int) -> str:
+    """What can be added to a time that is an integer."""
+    return f"{seconds} * 1000000"
 
 
 def judge(database: Database, true: dict[str, Truth]) -> list[str]:

@@ -44,6 +44,10 @@ class Postgres:
         line = ["psql", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-c", f"SET search_path = {self.schema}", "-c", statement, self.url]
         subprocess.run(line, check=True, capture_output=True, text=True, timeout=LONGEST_ANSWER_S)
 
+    def drop(self) -> None:
+        """The schema, and everything in it."""
+        self.execute(f"DROP SCHEMA IF EXISTS {self.schema} CASCADE")
+
     def close(self) -> None:
         if self._psql is not None:
             self._psql.kill()

@@ -1,5 +1,5 @@
-//! The aggregator against librdkafka's in-process broker and SQLite, and against a real Kafka and PostgreSQL
-//! where `KAFKA_BOOTSTRAP` and `POSTGRES_URL` say where they are (`REQUIRE_SERVICES=1`: they must).
+//! The aggregator against librdkafka's in-process broker and SQLite, and against a real Kafka, PostgreSQL and
+//! MariaDB where `KAFKA_BOOTSTRAP`, `POSTGRES_URL` and `MYSQL_URL` say where they are (`REQUIRE_SERVICES=1`: they must).
 
 use market::{Market, Trade};
 use rdkafka::ClientConfig;
@@ -144,27 +144,29 @@ async fn a_topic_that_begins_anew_is_read_from_its_beginning_and_counts_nothing_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_aggregators_share_growing_partitions_and_lose_nothing_when_one_leaves() {
-    let Some(lab) = Lab::real(2).await else { return };
-    let publisher = Publisher::new(&lab);
-    let symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ADAUSDT"];
-    let publish =
-        |ids: std::ops::Range<i64>| symbols.iter().for_each(|symbol| publisher.publish(symbol, ids.clone()));
-    let first = lab.aggregate();
-    publish(0..200);
-    lab.wait_for_held(1_000).await;
-    let second = lab.aggregate();
-    wait_until("both have a partition", async || first.partitions() == 1 && second.partitions() == 1).await;
-    publish(200..400);
-    lab.admin().grow_topic(&lab.topic, 6).await.unwrap();
-    publish(400..600);
-    wait_until("all partitions are assigned", async || first.partitions() + second.partitions() == 6).await;
-    publish(600..800);
-    first.stop().await;
-    publish(800..1_000);
-    lab.wait_for_held(5_000).await;
-    wait_until("the second has them all", async || second.partitions() == 6).await;
-    second.stop().await;
-    lab.assert_counted_once(5_000).await;
+    Lab::on_each_server(2, async |lab: Lab| {
+        let publisher = Publisher::new(&lab);
+        let symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ADAUSDT"];
+        let publish =
+            |ids: std::ops::Range<i64>| symbols.iter().for_each(|symbol| publisher.publish(symbol, ids.clone()));
+        let first = lab.aggregate();
+        publish(0..200);
+        lab.wait_for_held(1_000).await;
+        let second = lab.aggregate();
+        wait_until("both have a partition", async || first.partitions() == 1 && second.partitions() == 1).await;
+        publish(200..400);
+        lab.admin().grow_topic(&lab.topic, 6).await.unwrap();
+        publish(400..600);
+        wait_until("all partitions are assigned", async || first.partitions() + second.partitions() == 6).await;
+        publish(600..800);
+        first.stop().await;
+        publish(800..1_000);
+        lab.wait_for_held(5_000).await;
+        wait_until("the second has them all", async || second.partitions() == 6).await;
+        second.stop().await;
+        lab.assert_counted_once(5_000).await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,23 +190,25 @@ async fn a_real_topic_deleted_and_made_anew_is_noticed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_database_that_is_away_is_said_and_waited_for() {
-    let Some(mut lab) = Lab::real(1).await else { return };
-    let (address, rest) = split_address(&lab.database_url);
-    let proxy = Proxy::start(address).await;
-    lab.database_url = rest.replace("{}", &proxy.address.to_string());
-    let aggregator = lab.aggregate();
-    let publisher = Publisher::new(&lab);
-    publisher.publish("BTCUSDT", 0..100);
-    lab.wait_for_held(100).await;
-    proxy.cut();
-    publisher.publish("BTCUSDT", 100..200);
-    wait_until("the database's absence is told", async || aggregator.complains_of("database")).await;
-    assert_eq!(lab.held().await, 100);
-    proxy.mend();
-    lab.wait_for_held(200).await;
-    aggregator.wait_until_ready().await;
-    aggregator.stop().await;
-    lab.assert_counted_once(200).await;
+    Lab::on_each_server(1, async |mut lab: Lab| {
+        let (address, rest) = split_address(&lab.database_url);
+        let proxy = Proxy::start(address).await;
+        lab.database_url = rest.replace("{}", &proxy.address.to_string());
+        let aggregator = lab.aggregate();
+        let publisher = Publisher::new(&lab);
+        publisher.publish("BTCUSDT", 0..100);
+        lab.wait_for_held(100).await;
+        proxy.cut();
+        publisher.publish("BTCUSDT", 100..200);
+        wait_until("the database's absence is told", async || aggregator.complains_of("database")).await;
+        assert_eq!(lab.held().await, 100);
+        proxy.mend();
+        lab.wait_for_held(200).await;
+        aggregator.wait_until_ready().await;
+        aggregator.stop().await;
+        lab.assert_counted_once(200).await;
+    })
+    .await;
 }
 
 /// `HOST:PORT` of a database URL, and the URL with `{}` in its place.

@@ -216,27 +216,29 @@ async fn history_joins_the_live_trades_on_real_services() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_loader_goes_on_where_it_was_and_doubles_nothing() {
-    let Some(lab) = Lab::real(1).await else { return };
-    let exchange = market_with_a_past(Duration::from_secs(5)).await;
-    let live = LivePipeline::start(&lab, &exchange).await;
-    let wished = midnight(days_ago(2));
-    let brought = async || lab.history().await.trades_brought;
-    let mut kills = 0;
-    while kills < 3 {
-        let before = brought().await;
+    Lab::on_each_server(1, async |lab: Lab| {
+        let exchange = market_with_a_past(Duration::from_secs(5)).await;
+        let live = LivePipeline::start(&lab, &exchange).await;
+        let wished = midnight(days_ago(2));
+        let brought = async || lab.history().await.trades_brought;
+        let mut kills = 0;
+        while kills < 3 {
+            let before = brought().await;
+            let repairer = Repairer::with_history(&lab, &exchange, quick_timings(), from(&exchange, wished));
+            wait_until("more of it is loaded", async || brought().await >= before + 4_000).await;
+            repairer.kill().await;
+            kills += 1;
+        }
+        assert!(brought().await < 2 * 17_280, "it was killed in the middle");
+        assert!(lab.missing().await > 0);
         let repairer = Repairer::with_history(&lab, &exchange, quick_timings(), from(&exchange, wished));
-        wait_until("more of it is loaded", async || brought().await >= before + 4_000).await;
-        repairer.kill().await;
-        kills += 1;
-    }
-    assert!(brought().await < 2 * 17_280, "it was killed in the middle");
-    assert!(lab.missing().await > 0);
-    let repairer = Repairer::with_history(&lab, &exchange, quick_timings(), from(&exchange, wished));
-    lab.wait_until_whole_from(wished).await;
-    lab.assert_held_once().await;
-    lab.assert_candles_equal(&exchange, wished).await;
-    repairer.stop().await;
-    live.stop().await;
+        lab.wait_until_whole_from(wished).await;
+        lab.assert_held_once().await;
+        lab.assert_candles_equal(&exchange, wished).await;
+        repairer.stop().await;
+        live.stop().await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
-//! A topic, a database and aggregators on them, embedded or real: where `KAFKA_BOOTSTRAP` and `POSTGRES_URL` say where
-//! they are (`REQUIRE_SERVICES=1`: they must).
+//! A topic, a database and aggregators on them, embedded or real: where `KAFKA_BOOTSTRAP`, `POSTGRES_URL` and `MYSQL_URL`
+//! say where they are (`REQUIRE_SERVICES=1`: they must).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crds::worker_settings::{
 use runtime::health::Probes;
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::{KafkaAdmin, TopicToCreate};
-use sqlx::Connection as _;
+use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, PgConnection};
 use store::{CandleQuery, ConnectOptions, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,9 @@ use worker::aggregate::{self, AggregateContext, AggregateError, AggregatorState,
 use worker::flow_gate::FlowGate;
 
 use crate::broker::{PATIENCE, TOPIC, TestBroker};
+
+const POSTGRES: &str = "POSTGRES_URL";
+const MYSQL: &str = "MYSQL_URL";
 
 /// Where trades come from and go to in one test.
 pub(crate) struct Lab {
@@ -42,22 +45,39 @@ impl Lab {
         Self { _folder: Some(folder), ..lab }
     }
 
-    /// A topic and a schema of their own on the real services.
+    /// A topic and a schema of their own on a real broker and PostgreSQL.
     pub(crate) async fn real(partitions: i32) -> Option<Self> {
-        let (Ok(bootstrap_servers), Ok(url)) =
-            (std::env::var("KAFKA_BOOTSTRAP"), std::env::var("POSTGRES_URL"))
+        Self::on(POSTGRES, partitions).await
+    }
+
+    async fn on(database: &str, partitions: i32) -> Option<Self> {
+        let (Ok(bootstrap_servers), Ok(url)) = (std::env::var("KAFKA_BOOTSTRAP"), std::env::var(database))
         else {
             assert!(
                 std::env::var_os("REQUIRE_SERVICES").is_none(),
-                "KAFKA_BOOTSTRAP or POSTGRES_URL is not set"
+                "KAFKA_BOOTSTRAP or {database} is not set"
             );
-            eprintln!("skipped: KAFKA_BOOTSTRAP or POSTGRES_URL is not set");
+            eprintln!("skipped: KAFKA_BOOTSTRAP or {database} is not set");
             return None;
         };
         let connection = KafkaConnection { bootstrap_servers, ..KafkaConnection::default() };
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         create_topic(&connection, &name, partitions).await;
         Some(Self::new(connection, name.clone(), TopicId::AskBroker, url, &name).await)
+    }
+
+    /// The same on a real broker and each of the servers, one after the other.
+    pub(crate) async fn on_each_server(partitions: i32, test: impl AsyncFn(Self)) {
+        for database in [POSTGRES, MYSQL] {
+            if let Some(lab) = Self::on(database, partitions).await {
+                eprintln!("on the server of {database}");
+                test(lab).await;
+            }
+        }
+    }
+
+    pub(crate) fn is_mysql(&self) -> bool {
+        self.database_url.starts_with("mysql:")
     }
 
     pub(crate) async fn new(
@@ -122,12 +142,17 @@ impl Lab {
         Aggregator { state, stop, task }
     }
 
-    /// Changes something behind everybody's back; on the real database only.
+    /// Changes something behind everybody's back; on a real server only.
     pub(crate) async fn execute(&self, statement: &str) {
-        let mut connection = sqlx::PgConnection::connect(&self.database_url).await.unwrap();
-        let done = sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
-        assert!(done.rows_affected() > 0, "nothing was changed by {statement}");
-        connection.close().await.unwrap();
+        let query = AssertSqlSafe(statement);
+        let changed = if self.is_mysql() {
+            let mut connection = MySqlConnection::connect(&self.database_url).await.unwrap();
+            sqlx::query(query).execute(&mut connection).await.unwrap().rows_affected()
+        } else {
+            let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
+            sqlx::query(query).execute(&mut connection).await.unwrap().rows_affected()
+        };
+        assert!(changed > 0, "nothing was changed by {statement}");
     }
 
     pub(crate) async fn held(&self) -> i64 {
