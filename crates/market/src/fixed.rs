@@ -100,6 +100,19 @@ impl<const SCALE: u32> Fixed<SCALE> {
 }
 
 impl Fixed8 {
+    /// This sum of `count` numbers divided by their count, half-even to 8 decimals; the sum itself where there are none.
+    #[must_use]
+    pub fn mean_of(self, count: i64) -> Self {
+        if count <= 0 {
+            return self;
+        }
+        let count = i128::from(count);
+        let (below, rest) = (self.0.div_euclid(count), self.0.rem_euclid(count));
+        // The rest is below 2^63, so twice of it fits.
+        let is_above_half = 2 * rest > count || (2 * rest == count && below % 2 != 0);
+        Self(below + i128::from(is_above_half))
+    }
+
     /// The exact product, with 16 decimals.
     ///
     /// # Errors
@@ -275,6 +288,19 @@ mod tests {
         assert_eq!(format!("{:.8}", fixed8("0.2312")), "0.23120000");
         assert_eq!(format!("{:.2}", fixed8("0.2312")), "0.2312");
         assert_eq!(fixed8("-0.5").to_string(), "-0.5");
+    }
+
+    #[test]
+    fn means_are_rounded_half_even() {
+        let mean = |sum: &str, count| fixed8(sum).mean_of(count).to_string();
+        assert_eq!(mean("10", 4), "2.5");
+        assert_eq!(mean("1", 3), "0.33333333");
+        assert_eq!(mean("2", 3), "0.66666667");
+        assert_eq!(
+            ["0.00000001", "0.00000003", "-0.00000001", "-0.00000003"].map(|sum| mean(sum, 2)),
+            ["0", "0.00000002", "0", "-0.00000002"]
+        );
+        assert_eq!(mean("9999999999999999999999.99999999", i64::MAX), "1084.20217249");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The pure heart of the pipeline: trades, candles, the ledger of trade ids, and the step that turns a
+//! The pure heart of the pipeline: trades, price samples, candles, the ledger of trade ids, and the step that turns a
 //! batch and what is stored into what is to be written. No I/O, no clock, no floating point.
 
 mod candle;
@@ -10,8 +10,11 @@ mod refusal;
 mod restart;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
+mod sample_candle;
 #[cfg(test)]
 mod testing;
+mod ticker;
+mod ticker_plan;
 mod trade;
 
 pub use candle::Candle;
@@ -24,4 +27,9 @@ pub use plan::{
 pub use ranges::{RangeChanges, RangeKind, TradeRange, TradeRanges};
 pub use refusal::{RefusalReason, RefusedTrade};
 pub use restart::{IdRestart, LARGEST_INVERSION_US, RESTART_PROOF};
+pub use sample_candle::SampleCandle;
+pub use ticker::{RollingDay, Ticker};
+pub use ticker_plan::{
+    LastSample, StoredTickers, TickerPlan, TickerRecord, add_sample, plan_tickers, sampled_windows,
+};
 pub use trade::{HIGHEST_TRADE_ID, Market, Trade, is_trade_id, is_trade_time};

@@ -120,8 +120,10 @@ pub enum SetAsideReason {
     IdsRestarted,
     /// Its id lies far above the newest one that the exchange has just told of itself.
     IdBeyondExchange,
-    /// Its id, its time, its price or its quantity can be no trade's.
+    /// Its id, its time, its price or its quantity can be no trade's; its time or its price no sample's.
     Impossible,
+    /// A sample from before what is kept: whether it was counted already nobody can tell.
+    BelowFloor,
     /// A product or a sum with it would not fit the columns: the trade is refused for good.
     Overflow,
 }
@@ -135,6 +137,7 @@ impl SetAsideReason {
             Self::IdsRestarted => "ids_restarted",
             Self::IdBeyondExchange => "id_beyond_exchange",
             Self::Impossible => "impossible",
+            Self::BelowFloor => "below_floor",
             Self::Overflow => RefusalReason::Overflow.as_str(),
         }
     }
@@ -143,9 +146,9 @@ impl SetAsideReason {
 /// What became of the records of one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecordCounts {
-    /// Trades that the ledger did not hold.
+    /// Trades that the ledger did not hold, or samples of times that were not stored.
     pub new: i64,
-    /// Trades that it held already.
+    /// Trades or samples that were held already.
     pub duplicate: i64,
     /// Records set aside.
     pub set_aside: i64,

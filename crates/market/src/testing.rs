@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::{Fixed8, Trade};
+use crate::{Fixed8, Ticker, Trade};
 
 /// `count` trades with different ids in random order. Times rise with the ids and often stay equal.
 pub(crate) fn trades(count: usize) -> impl Strategy<Value = Vec<Trade>> {
@@ -30,6 +30,21 @@ pub(crate) fn trades(count: usize) -> impl Strategy<Value = Vec<Trade>> {
                     }
                 })
                 .collect::<Vec<_>>()
+        })
+        .prop_shuffle()
+}
+
+/// `count` samples of different times, in random order.
+pub(crate) fn tickers(count: usize) -> impl Strategy<Value = Vec<Ticker>> {
+    prop::collection::vec((1_i64..10_i64.pow(13), 1..40_000_000_i64), count)
+        .prop_map(|rows| {
+            let mut sample_time_us = 1_767_225_600_000_000;
+            let ticker = |(price, pause_us): (i64, i64)| {
+                sample_time_us += pause_us;
+                let price = Fixed8::from_units(price.into()).unwrap();
+                Ticker { sample_time_us, price, day: None, received_time_us: sample_time_us }
+            };
+            rows.into_iter().map(ticker).collect::<Vec<_>>()
         })
         .prop_shuffle()
 }
