@@ -219,7 +219,8 @@ impl SchemaLook {
     /// Whether workers will get in, and who they are then; `None` where they are who the operator is.
     async fn try_as_worker(&self) -> Result<Option<String>, StoreError> {
         let Some(workers) = &self.key.workers else { return Ok(None) };
-        let store = Store::connect(workers, &self.key.schema, CONNECT).await?;
+        // On MySQL a user has no way into a schema before it has rights there.
+        let store = Store::connect_to_turn(workers, CONNECT.acquire_timeout).await?;
         let user = store.user().await;
         store.close().await;
         user
