@@ -101,7 +101,7 @@ async fn a_rotation_loses_nothing_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_under_full_load_loses_nothing() {
-    const COUNT: i64 = 300_000;
+    const COUNT: i64 = 150_000;
     let exchange = start(as_fast_as_read(vec![even_log(BTC, COUNT, 1_000)])).await;
     let broker = TestBroker::start();
     let topic = TopicReader::start(&broker);
