@@ -109,6 +109,8 @@ pub enum Reason {
 
     /// Trades come from every symbol.
     TradesArriving,
+    /// Tickers of a symbol come, and repeat one price for so long that the exchange may say an old one.
+    PriceFrozen,
     /// Not every symbol has had a trade since its producer started.
     WaitingForTrades,
     /// Trades come, and the aggregators do not keep up with them.
@@ -142,6 +144,8 @@ pub enum Reason {
     ChainUnbroken,
     /// No trade is missing up to the last one held; nobody has asked the exchange for its last id.
     HeadNotProbed,
+    /// Tickers alone are read: they have no ids, and no candles at the exchange to compare with.
+    NotApplicable,
     /// Nobody has compared the candles with the exchange's own.
     NotCompared,
     /// Every candle that was compared follows from the exchange's trades.

@@ -10,6 +10,7 @@ use crate::period::Period;
 use crate::pod_template::PodTemplate;
 use crate::spec::{
     AggregationSpec, CryptoPipeline, CryptoPipelineSpec, DatabaseSpec, KafkaSpec, SourceSpec, TopicSpec,
+    Transport,
 };
 use crate::worker_settings::DATABASE_URL_ENV;
 
@@ -30,6 +31,23 @@ pub(crate) const VENUE_IMMUTABLE_CEL: &str = "(has(self.venue) ? self.venue : se
 pub(crate) const VENUE_IMMUTABLE: &str = "venue may not change: it is part of the key of every trade held";
 
 pub(crate) const DUMPS_REQUIRED: &str = "endpoints.dumps is required for history where the other endpoints are not the exchange's own: other trades must not mix with theirs";
+pub(crate) const REST_OF_TICKERS_CEL: &str =
+    "!has(self.transport) || self.transport == 'websocket' || (has(self.feed) && self.feed == 'tickers')";
+pub(crate) const REST_OF_TICKERS: &str =
+    "transport may be rest for feed tickers only: trades that are asked for now and then would be missed";
+pub(crate) const POLL_INTERVAL_OF_REST_CEL: &str =
+    "!has(self.pollInterval) || (has(self.transport) && self.transport == 'rest')";
+pub(crate) const POLL_INTERVAL_OF_REST: &str =
+    "pollInterval is of transport rest only: the exchange decides how often a stream says a price";
+pub(crate) const POLL_INTERVAL_CEL: &str =
+    "duration(self) >= duration('500ms') && duration(self) <= duration('1h')";
+pub(crate) const POLL_INTERVAL: &str = "pollInterval must be from 500ms to 1h";
+pub(crate) const HISTORY_OF_TRADES_CEL: &str =
+    "!has(self.history) || !has(self.feed) || self.feed == 'trades'";
+pub(crate) const HISTORY_OF_TRADES: &str =
+    "history is of feed trades only: exchanges keep no tickers of the past";
+pub(crate) const SERIES_OF_TRADES_CEL: &str = "!has(self.series) || !has(self.feed) || self.feed == 'trades'";
+pub(crate) const SERIES_OF_TRADES: &str = "series is of feed trades only: tickers have no ids";
 pub(crate) const HISTORY_WITHOUT_REPAIR_CEL: &str = "!has(self.repair) || !has(self.repair.enabled) || self.repair.enabled \
     || !self.sources.exists(source, has(source.history))";
 pub(crate) const HISTORY_WITHOUT_REPAIR: &str =
@@ -197,6 +215,7 @@ pub fn transition_violations(old: &CryptoPipelineSpec, new: &CryptoPipelineSpec)
 }
 
 fn check_source(found: &mut Vec<Violation>, path: &str, source: &SourceSpec) {
+    check_feed(found, path, source);
     let own =
         |address: Option<&String>, pattern: &str| address.is_none_or(|address| matches(address, pattern));
     let Some(endpoints) = &source.endpoints else { return };
@@ -205,6 +224,22 @@ fn check_source(found: &mut Vec<Violation>, path: &str, source: &SourceSpec) {
     refuse_unless(found, source.venue.is_some() || at_home, &format!("{path}.venue"), VENUE_REQUIRED);
     let has_dumps = live || endpoints.dumps.is_some() || source.history.is_none();
     refuse_unless(found, has_dumps, &format!("{path}.endpoints.dumps"), DUMPS_REQUIRED);
+}
+
+fn check_feed(found: &mut Vec<Violation>, path: &str, source: &SourceSpec) {
+    let (of_trades, polled) = (source.reads_trades(), source.transport == Transport::Rest);
+    refuse_unless(found, !polled || !of_trades, &format!("{path}.transport"), REST_OF_TICKERS);
+    let interval = format!("{path}.pollInterval");
+    refuse_unless(found, polled || source.poll_interval.is_none(), &interval, POLL_INTERVAL_OF_REST);
+    let in_bounds = source.poll_interval_ms().is_some_and(|interval| (500..=3_600_000).contains(&interval));
+    refuse_unless(found, !polled || in_bounds, &interval, POLL_INTERVAL);
+    refuse_unless(
+        found,
+        of_trades || source.history.is_none(),
+        &format!("{path}.history"),
+        HISTORY_OF_TRADES,
+    );
+    refuse_unless(found, of_trades || source.series.is_empty(), &format!("{path}.series"), SERIES_OF_TRADES);
 }
 
 fn check_kafka(found: &mut Vec<Violation>, kafka: &KafkaSpec) {

@@ -16,7 +16,7 @@ use crate::roles::{AggregatorsSpec, PodDisruptionBudgetSpec, ProducersSpec, Repa
 use crate::rules;
 use crate::security::{SaslSpec, SecretKey, TlsSpec};
 use crate::status::CryptoPipelineStatus;
-use crate::worker_settings::ExchangeKind;
+use crate::worker_settings::{ExchangeKind, Feed};
 
 /// A pipeline from exchanges through Kafka into a database, whose wished state is an unbroken chain of trade ids.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -116,7 +116,11 @@ pub enum DeletionPolicy {
 #[x_kube(
     validation = Rule::new(rules::venue_required_cel()).message(rules::VENUE_REQUIRED).field_path(".venue"),
     validation = Rule::new(rules::VENUE_IMMUTABLE_CEL).message(rules::VENUE_IMMUTABLE).field_path(".venue"),
-    validation = Rule::new(rules::dumps_required_cel()).message(rules::DUMPS_REQUIRED).field_path(".endpoints")
+    validation = Rule::new(rules::dumps_required_cel()).message(rules::DUMPS_REQUIRED).field_path(".endpoints"),
+    validation = Rule::new(rules::REST_OF_TICKERS_CEL).message(rules::REST_OF_TICKERS).field_path(".transport"),
+    validation = Rule::new(rules::POLL_INTERVAL_OF_REST_CEL).message(rules::POLL_INTERVAL_OF_REST).field_path(".pollInterval"),
+    validation = Rule::new(rules::HISTORY_OF_TRADES_CEL).message(rules::HISTORY_OF_TRADES).field_path(".history"),
+    validation = Rule::new(rules::SERIES_OF_TRADES_CEL).message(rules::SERIES_OF_TRADES).field_path(".series")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SourceSpec {
@@ -140,6 +144,23 @@ pub struct SourceSpec {
     )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub symbols: Vec<String>,
+
+    /// What is read of the symbols: `trades`, every one of them, or `tickers`, the price now and then. Tickers have no ids,
+    /// so nobody can tell whether one is missing; their samples and candles stand in tables of their own. Default `trades`.
+    #[serde(default)]
+    pub feed: Feed,
+
+    /// How tickers come: `websocket`, as a stream of one a second, or `rest`, by asking again and again for the prices of all
+    /// symbols at once. Default `websocket`, and trades come by nothing else.
+    #[serde(default)]
+    pub transport: Transport,
+
+    /// How often prices are asked for with `transport: rest`, from 500ms to 1h, such as `5s`; 1s without. Each sample has the time
+    /// of its turn: a whole multiple of this since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 8), regex(pattern = r"^[1-9][0-9]{0,4}(ms|s|m|h)$"))]
+    #[x_kube(validation = Rule::new(rules::POLL_INTERVAL_CEL).message(rules::POLL_INTERVAL))]
+    pub poll_interval: Option<String>,
 
     /// How many producers read the exchange at the same time. With two, a trade is missed only if both miss it;
     /// what both bring counts once. Default 1, such as 2.
@@ -397,7 +418,50 @@ pub struct RetentionSpec {
     pub candles: Option<Period>,
 }
 
+impl CryptoPipelineSpec {
+    /// The sources of which every trade is wished.
+    pub fn trade_sources(&self) -> impl Iterator<Item = &SourceSpec> {
+        self.sources.iter().filter(|source| source.reads_trades())
+    }
+
+    /// Whether somebody asks the exchanges for what is missing: of tickers nothing can be.
+    #[must_use]
+    pub fn has_repairer(&self) -> bool {
+        self.repair.enabled && self.trade_sources().next().is_some()
+    }
+}
+
+/// How a feed comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// As a stream.
+    #[default]
+    Websocket,
+    /// By asking again and again.
+    Rest,
+}
+
 impl SourceSpec {
+    /// Whether it reads trades, which can be missing, be repaired and be compared with the exchange's candles.
+    #[must_use]
+    pub const fn reads_trades(&self) -> bool {
+        self.feed.is_trades()
+    }
+
+    /// How often prices are asked for, in milliseconds; `None` where they come as a stream, or the text is no such length.
+    #[must_use]
+    pub fn poll_interval_ms(&self) -> Option<u64> {
+        if self.transport == Transport::Websocket {
+            return None;
+        }
+        let text = self.poll_interval.as_deref().unwrap_or("1s");
+        match text.strip_suffix("ms") {
+            Some(count) => count.parse().ok(),
+            None => u64::try_from(Period::from(text).seconds()?).ok()?.checked_mul(1_000),
+        }
+    }
+
     /// Whose trade ids these are: the venue, or the exchange's name where none is set.
     #[must_use]
     pub fn effective_venue(&self) -> &str {

@@ -115,10 +115,35 @@ pub struct SourceSettings {
     pub venue: String,
     /// The symbols as the exchange writes them, sorted.
     pub symbols: Vec<String>,
+    /// What is read of them.
+    #[serde(default, skip_serializing_if = "Feed::is_trades")]
+    pub feed: Feed,
+    /// Prices are asked for so often, in milliseconds; without it they come as a stream. Of tickers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll_interval_ms: Option<u64>,
     /// Base of the WebSocket endpoint, e.g. `wss://stream.binance.com:9443`.
     pub websocket_url: String,
     /// Base of the REST endpoint, e.g. `https://api.binance.com`.
     pub rest_url: String,
+}
+
+/// What is read of a symbol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Feed {
+    /// Every trade: they are numbered, so that a missing one shows.
+    #[default]
+    Trades,
+    /// The price now and then, as the exchange's ticker says it: without ids, so that nobody can tell whether one is missing.
+    Tickers,
+}
+
+impl Feed {
+    /// Whether it is the trades.
+    #[must_use]
+    pub const fn is_trades(&self) -> bool {
+        matches!(self, Self::Trades)
+    }
 }
 
 /// The exchange adapters there are.

@@ -19,6 +19,8 @@ pub struct ProducerStatus {
     pub symbols: BTreeMap<String, SymbolStatus>,
     /// Trades read from the exchange since the start, duplicates of overlapping connections included.
     pub trades_received: u64,
+    /// Samples of prices read from the exchange since the start, duplicates of overlapping connections included.
+    pub samples_received: u64,
     /// Records that the broker acknowledged since the start.
     pub records_published: u64,
     /// Records that could not be delivered since the start; the ids show up as a hole.
@@ -35,9 +37,9 @@ pub struct ProducerStatus {
 pub struct SymbolStatus {
     /// What the exchange says of the symbol, and what the stream does.
     pub state: SymbolState,
-    /// The highest trade id seen.
+    /// The highest trade id seen; samples of prices have none.
     pub last_trade_id: Option<i64>,
-    /// How long ago the last trade came, in milliseconds.
+    /// How long ago the last trade, or the last sample of the price, came, in milliseconds.
     pub last_trade_age_ms: Option<u64>,
 }
 
@@ -52,11 +54,13 @@ pub enum SymbolState {
     Unknown,
     /// Listed, but the exchange does not trade it now (halt, break, delisted).
     NotTrading,
-    /// Subscribed, no trade yet: an acknowledged stream is no proof of data.
+    /// Subscribed, no trade or sample yet: an acknowledged stream is no proof of data.
     Subscribed,
-    /// Trades come.
+    /// Trades or samples come.
     Streaming,
-    /// No trade for longer than this symbol's own rhythm explains; the watchdog subscribes anew.
+    /// Samples come, and say the same price for so long that the exchange may repeat an old one.
+    Frozen,
+    /// No trade or sample for longer than this symbol's own rhythm explains; the watchdog subscribes anew.
     Silent,
 }
 
@@ -86,6 +90,10 @@ pub struct AggregatorStatus {
     pub trades_new: u64,
     /// Trades that the ledger held already since the start.
     pub trades_duplicate: u64,
+    /// Samples of prices of times of which none was held since the start.
+    pub samples_new: u64,
+    /// Samples of prices of times that were held already since the start.
+    pub samples_duplicate: u64,
     /// Records set aside since the start.
     pub records_set_aside: u64,
     /// Committed flushes since the start.

@@ -176,7 +176,7 @@ fn the_schema_refuses_with_field_and_rule() {
             r#"spec.sources[0].exchange: "mtgox" is not one of "binance""#,
         ),
         ("/spec/sources/0/redundancy", json!(3), "spec.sources[0].redundancy: must be at most 2"),
-        ("/spec/sources/0/feed", json!("tickers"), "spec.sources[0].feed: unknown field"),
+        ("/spec/sources/0/feeds", json!("tickers"), "spec.sources[0].feeds: unknown field"),
         (
             "/spec/sources/0/history",
             json!({"from": "yesterday"}),
@@ -251,6 +251,8 @@ fn cel_and_rust_refuse_the_same_by_the_same_words() {
             json!({"security.protocol": "plaintext"}),
             "clientConfig may hold neither",
         ),
+        ("/spec/sources/0/transport", json!("rest"), "transport may be rest for feed tickers only"),
+        ("/spec/sources/0/pollInterval", json!("1s"), "pollInterval is of transport rest only"),
         ("/spec/aggregation", json!({"flushInterval": "9ms"}), "flushInterval must be"),
         ("/spec/aggregation", json!({"flushInterval": "61s"}), "flushInterval must be"),
         ("/spec/aggregation", json!({"whaleTrade": {"minValue": "-1"}}), "minValue must be"),
@@ -263,6 +265,34 @@ fn cel_and_rust_refuse_the_same_by_the_same_words() {
         ),
     ] {
         assert_one_rule(&with(path, value), None, rule);
+    }
+}
+
+#[test]
+fn tickers_have_no_past_and_no_ids_and_are_asked_for_as_often_as_is_allowed() {
+    let tickers = |fields: Value| {
+        let mut changed = with("/spec/sources/0/feed", json!("tickers"));
+        changed["spec"]["sources"][0].as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        changed
+    };
+    for fields in [
+        json!({}),
+        json!({"transport": "rest"}),
+        json!({"transport": "rest", "pollInterval": "500ms"}),
+        json!({"transport": "rest", "pollInterval": "1h"}),
+    ] {
+        assert_eq!(refused_by_cel(&tickers(fields.clone()), None), Vec::<String>::new());
+        assert_eq!(refused_by_rust(&tickers(fields), None), Vec::<String>::new());
+    }
+    let series = json!([{"symbol": "BTCUSDT", "since": "2026-01-01T00:00:00.000001Z"}]);
+    for (fields, rule) in [
+        (json!({"history": {"from": "2026-01-01T00:00:00Z"}}), "history is of feed trades only"),
+        (json!({"series": series}), "series is of feed trades only"),
+        (json!({"transport": "rest", "pollInterval": "499ms"}), "pollInterval must be from 500ms to 1h"),
+        (json!({"transport": "rest", "pollInterval": "61m"}), "pollInterval must be from 500ms to 1h"),
+        (json!({"pollInterval": "5s"}), "pollInterval is of transport rest only"),
+    ] {
+        assert_one_rule(&tickers(fields), None, rule);
     }
 }
 

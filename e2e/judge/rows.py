@@ -43,7 +43,7 @@ def judge_counters(verdict: Verdict, offsets: list[Row], counted: int, held: int
     file, or again after a rebuild."""
     for row in offsets:
         name = f"partition {row['partition']} of {row['topic']}"
-        parts = sum(int(row[counter]) for counter in ("trades_new", "trades_duplicate", "records_set_aside"))
+        parts = sum(int(row[counter]) for counter in ("trades_new", "trades_duplicate", "samples_new", "samples_duplicate", "records_set_aside"))
         if int(row["records_read"]) != parts:
             verdict.wrong(f"{name}: {row['records_read']} records were read, {parts} are in a counter")
     if counted != held:

@@ -24,7 +24,7 @@ def statements(us: Callable[[str], str], truth: Callable[[str], str]) -> dict[st
         of.STARTS: f"SELECT {SYMBOL}, first_id FROM history_starts JOIN symbol_head USING (symbol_id)",
         of.FLOORS: f"SELECT output, {us('floor_time')} AS floor_us FROM floors",
         of.HOLES: f"SELECT {SYMBOL}, first_id, last_id FROM holes JOIN symbol_head USING (symbol_id)",
-        of.OFFSETS: 'SELECT topic, "partition", topic_id, next_offset, records_read, trades_new, trades_duplicate, records_set_aside, offsets_skipped FROM partition_offsets',
+        of.OFFSETS: 'SELECT topic, "partition", topic_id, next_offset, records_read, trades_new, trades_duplicate, samples_new, samples_duplicate, records_set_aside, offsets_skipped FROM partition_offsets',
         of.COUNTED: """SELECT (SELECT coalesce(sum(trades_new), 0) FROM partition_offsets) + (SELECT coalesce(sum(trades_new), 0) FROM history_files)
                            - (SELECT coalesce(sum(trades_removed), 0) FROM rebuilds) AS trades""",
         of.COUNTS: f'SELECT {SYMBOL}, (SELECT count(*) FROM trades WHERE trades.symbol_id = symbol_head.symbol_id) AS "rows" FROM symbol_head',

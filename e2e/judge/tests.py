@@ -75,7 +75,7 @@ def held(symbol: str, log: list[Trade], complete_us: int) -> Snapshot:
         of.STARTS: [],
         of.HOLES: [],
         of.FLOORS: [],
-        of.OFFSETS: [{"topic": "t", "partition": "0", "topic_id": "x", "next_offset": "6", "records_read": "6", "trades_new": "4", "trades_duplicate": "2", "records_set_aside": "0", "offsets_skipped": "0"}],
+        of.OFFSETS: [{"topic": "t", "partition": "0", "topic_id": "x", "next_offset": "6", "records_read": "6", "trades_new": "4", "trades_duplicate": "2", "samples_new": "0", "samples_duplicate": "0", "records_set_aside": "0", "offsets_skipped": "0"}],
         of.COUNTED: [{"trades": count}],
         of.COUNTS: [{"symbol": symbol, "rows": count}],
     }
@@ -94,7 +94,7 @@ class EverythingTest(unittest.TestCase):
 
     def test_every_altered_number_is_found(self):
         rows = {of.TRADES: "trade_id price quantity time_us", of.CANDLES: " ".join(COLUMNS), of.RANGES: "first_id last_id first_us last_us",
-                of.HEADS: "trades_held last_trade_id last_us last_price", of.OFFSETS: "records_read trades_new trades_duplicate records_set_aside", of.COUNTED: "trades"}
+                of.HEADS: "trades_held last_trade_id last_us last_price", of.OFFSETS: "records_read trades_new trades_duplicate samples_new samples_duplicate records_set_aside", of.COUNTED: "trades"}
         for table, columns in rows.items():
             for column in columns.split():
                 def raise_it(changed, table=table, column=column):

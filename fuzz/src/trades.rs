@@ -7,9 +7,9 @@ use jiff::civil::date;
 use market::{Market, Trade, is_trade_id, is_trade_time};
 use worker::exchange::{
     AskedTrade, DumpError, StreamEvent, WantedRows, parse_frame, read_aggregate_trades, read_dump_rows,
-    read_dump_steps, read_exchange_info, read_historical_trades, read_newest_trades,
+    read_dump_steps, read_exchange_info, read_historical_trades, read_newest_trades, read_prices,
 };
-use worker::record::{RecordEncoder, RecordError, decode_value};
+use worker::record::{Content, RecordEncoder, RecordError, decode_value};
 
 use crate::allocation::within;
 
@@ -30,7 +30,11 @@ pub fn frame(data: &[u8]) {
         Ok(StreamEvent::Trade { symbol, trade }) => {
             assert_fit(&trade);
             assert_eq!(trade.received_time_us, RECEIVED_US);
-            assert_survives(&Market::new("binance", &*symbol), &trade);
+            assert_survives(&Market::new("binance", &*symbol), &Content::Trade(trade));
+        }
+        Ok(StreamEvent::Ticker { symbol, ticker }) => {
+            assert_eq!(ticker.received_time_us, RECEIVED_US);
+            assert_survives(&Market::new("binance", &*symbol), &Content::Ticker(ticker));
         }
         Ok(_) => {}
         Err(error) => assert_named(error.reason(), &error),
@@ -59,6 +63,17 @@ pub fn rest_answer(data: &[u8]) {
         }
         Err(error) => assert_named("unreadable", &error),
     }
+    match within(bound(data), || read_prices(data)) {
+        Ok(prices) => {
+            for told in prices {
+                match told.price() {
+                    Ok(price) => assert!(price.is_positive()),
+                    Err(error) => assert_named(error.reason(), &error),
+                }
+            }
+        }
+        Err(error) => assert_named("unreadable", &error),
+    }
     match within(bound(data), || read_exchange_info(data)) {
         Ok(info) => {
             let asked = [String::from("BTCUSDT"), String::new()];
@@ -76,7 +91,7 @@ fn assert_asked(asked: &AskedTrade) {
     assert!(is_trade_time(asked.trade_time_us()));
     if let AskedTrade::Found(trade) = asked {
         assert_fit(trade);
-        assert_survives(&Market::new("binance", "BTCUSDT"), trade);
+        assert_survives(&Market::new("binance", "BTCUSDT"), &Content::Trade(*trade));
     }
 }
 
@@ -111,13 +126,18 @@ pub fn dump(data: &[u8]) {
 pub fn record(data: &[u8]) {
     match within(bound(data), || decode_value(data)) {
         Ok(decoded) => {
-            assert_fit(&decoded.trade);
-            assert!(
-                is_trade_time(decoded.trade.event_time_us) && is_trade_time(decoded.trade.received_time_us)
-            );
             let market = Market::new(&*decoded.venue, &*decoded.symbol);
             assert_storable(&market);
-            let again = encoded(&market, &decoded.trade);
+            match &decoded.content {
+                Content::Trade(trade) => {
+                    assert_fit(trade);
+                    assert!(is_trade_time(trade.event_time_us) && is_trade_time(trade.received_time_us));
+                }
+                Content::Ticker(ticker) => {
+                    assert!(ticker.is_possible() && is_trade_time(ticker.received_time_us), "{ticker:?}");
+                }
+            }
+            let again = encoded(&market, &decoded.content);
             assert_eq!(decode_value(&again).expect("what was read once is read again"), decoded);
         }
         Err(RecordError::Refused(refused, error)) => {
@@ -143,19 +163,19 @@ fn assert_storable(market: &Market) {
 }
 
 /// What is written to the topic is read from it, unless its symbol can be none.
-fn assert_survives(market: &Market, trade: &Trade) {
-    let value = encoded(market, trade);
+fn assert_survives(market: &Market, content: &Content) {
+    let value = encoded(market, content);
     match decode_value(&value) {
         Ok(decoded) => {
-            assert_eq!((&*decoded.symbol, decoded.trade), (market.symbol.as_str(), *trade));
+            assert_eq!((&*decoded.symbol, &decoded.content), (market.symbol.as_str(), content));
         }
-        Err(error) => assert_eq!(error.reason(), "bad_name", "{market} {trade:?}"),
+        Err(error) => assert_eq!(error.reason(), "bad_name", "{market} {content:?}"),
     }
 }
 
-fn encoded(market: &Market, trade: &Trade) -> Vec<u8> {
+fn encoded(market: &Market, content: &Content) -> Vec<u8> {
     let mut value = Vec::new();
-    RecordEncoder::new(market).encode_value(trade, &mut value);
+    RecordEncoder::new(market).encode(content, &mut value);
     value
 }
 

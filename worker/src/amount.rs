@@ -1,6 +1,6 @@
 //! Prices and quantities as exchanges and records write them: decimal text that must be above zero.
 
-use market::{Fixed8, ParseFixedError, RefusalReason};
+use market::{Fixed, Fixed8, ParseFixedError, RefusalReason};
 
 /// Why a text is no price or quantity, as a word that counts and tables can use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +35,12 @@ pub enum AmountError {
     /// A trade of nothing is none.
     #[error("quantity {0} is not above zero")]
     QuantityNotPositive(Fixed8),
+    /// A figure that counts something cannot be below zero.
+    #[error("{field} is below zero")]
+    Negative {
+        /// The field.
+        field: &'static str,
+    },
     /// Each fits, their product does not fit 22 digits before the point.
     #[error("price {price} times quantity {quantity} has more than 22 digits before the decimal point")]
     ValueTooLarge {
@@ -51,6 +57,7 @@ impl AmountError {
     pub const fn reason(&self) -> &'static str {
         match self.refusal() {
             Some(refusal) => refusal.as_str(),
+            None if matches!(self, Self::Negative { .. }) => "negative",
             None => "not_a_number",
         }
     }
@@ -60,7 +67,7 @@ impl AmountError {
     #[must_use]
     pub const fn refusal(&self) -> Option<RefusalReason> {
         match self {
-            Self::NotANumber { .. } => None,
+            Self::NotANumber { .. } | Self::Negative { .. } => None,
             Self::TooManyDecimals { .. } => Some(RefusalReason::TooManyDecimals),
             Self::TooLarge { .. } | Self::ValueTooLarge { .. } => Some(RefusalReason::TooLarge),
             Self::PriceNotPositive(_) => Some(RefusalReason::PriceNotPositive),
@@ -74,11 +81,8 @@ impl AmountError {
 /// # Errors
 /// [`AmountError`] names the field and the rule it breaks.
 pub fn read_amounts(price: &str, quantity: &str) -> Result<(Fixed8, Fixed8), AmountError> {
-    let price = read_decimal("price", price)?;
-    let quantity = read_decimal("quantity", quantity)?;
-    if !price.is_positive() {
-        return Err(AmountError::PriceNotPositive(price));
-    }
+    let price = read_price(price)?;
+    let quantity: Fixed8 = read_decimal("quantity", quantity)?;
     if !quantity.is_positive() {
         return Err(AmountError::QuantityNotPositive(quantity));
     }
@@ -88,7 +92,28 @@ pub fn read_amounts(price: &str, quantity: &str) -> Result<(Fixed8, Fixed8), Amo
     Ok((price, quantity))
 }
 
-fn read_decimal(field: &'static str, text: &str) -> Result<Fixed8, AmountError> {
+/// A price, above zero.
+///
+/// # Errors
+/// [`AmountError`] names the rule that it breaks.
+pub fn read_price(text: &str) -> Result<Fixed8, AmountError> {
+    let price: Fixed8 = read_decimal("price", text)?;
+    if price.is_positive() { Ok(price) } else { Err(AmountError::PriceNotPositive(price)) }
+}
+
+/// A figure that counts something: zero or more.
+///
+/// # Errors
+/// [`AmountError`] names the field and the rule that it breaks.
+pub(crate) fn read_amount<const SCALE: u32>(
+    field: &'static str,
+    text: &str,
+) -> Result<Fixed<SCALE>, AmountError> {
+    let number: Fixed<SCALE> = read_decimal(field, text)?;
+    if number < Fixed::ZERO { Err(AmountError::Negative { field }) } else { Ok(number) }
+}
+
+fn read_decimal<const SCALE: u32>(field: &'static str, text: &str) -> Result<Fixed<SCALE>, AmountError> {
     text.parse().map_err(|source| match source {
         ParseFixedError::NotANumber(_) => AmountError::NotANumber { field, source },
         ParseFixedError::TooManyDecimals { .. } => AmountError::TooManyDecimals { field, source },

@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use market::Trade;
+use crds::worker_settings::Feed;
+use market::{Ticker, Trade};
 
 use crate::amount::AmountError;
 
@@ -20,10 +21,11 @@ pub use binance_dumps::{
 pub use binance_frame::parse_frame;
 pub use binance_rest::{
     AskedAggregate, AskedTrade, BinanceRest, ExchangeInfo, Kline, MOST_KLINES, MOST_TRADES, NewestTrade,
-    RestError, read_aggregate_trades, read_exchange_info, read_historical_trades, read_newest_trades,
+    RestError, ToldPrice, read_aggregate_trades, read_exchange_info, read_historical_trades,
+    read_newest_trades, read_prices,
 };
 
-/// What a frame of a trade stream says.
+/// What a frame of a stream says.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StreamEvent<'a> {
     /// A trade of `symbol`.
@@ -32,6 +34,13 @@ pub enum StreamEvent<'a> {
         symbol: Cow<'a, str>,
         /// The trade.
         trade: Trade,
+    },
+    /// A sample of the price of `symbol`.
+    Ticker {
+        /// The symbol as the exchange writes it.
+        symbol: Cow<'a, str>,
+        /// The sample.
+        ticker: Box<Ticker>,
     },
     /// The request with this id was carried out.
     Acknowledged {
@@ -58,12 +67,15 @@ pub enum FrameError {
     /// A field has another type than the exchange documents.
     #[error("a field of the frame has the wrong type")]
     WrongType(#[source] serde_json::Error),
-    /// A field that a trade must have is absent.
+    /// A field that a trade or a ticker must have is absent.
     #[error("field {0} is missing")]
     MissingField(&'static str),
     /// Another event than was subscribed.
     #[error("event {0:?} was not subscribed")]
     UnexpectedEvent(String),
+    /// A trade where tickers were subscribed, or the other way about.
+    #[error("an event of the feed {0:?}, which was not subscribed")]
+    UnexpectedFeed(Feed),
     /// A symbol that was not subscribed.
     #[error("symbol {0:?} was not subscribed")]
     UnexpectedSymbol(String),
@@ -89,7 +101,7 @@ impl FrameError {
             Self::NotJson(_) => "not_json",
             Self::WrongType(_) => "wrong_type",
             Self::MissingField(_) => "missing_field",
-            Self::UnexpectedEvent(_) => "unexpected_event",
+            Self::UnexpectedEvent(_) | Self::UnexpectedFeed(_) => "unexpected_event",
             Self::UnexpectedSymbol(_) => "unexpected_symbol",
             Self::IdOutOfRange(_) => "id_out_of_range",
             Self::TimeOutOfRange(_) => "time_out_of_range",

@@ -1,7 +1,8 @@
-//! `worker produce`: one source, exchange stream -> Kafka.
+//! `worker produce`: one source, exchange -> Kafka.
 //!
 //! A [`StreamKeeper`](keeper) per thousand symbols keeps a connection to the exchange; the task that reads
-//! it turns frames into trades and hands them to the one [`Publisher`](publisher). What all of them do is
+//! it turns frames into trades or samples of prices and hands them to the one [`Publisher`](publisher). Where prices are
+//! asked for instead, one [`PricePoll`](price_poll) does. What all of them do is
 //! told in one [`ProducerState`], which `/status`, `/readyz` and `/metrics` read.
 
 mod attempt_limiter;
@@ -14,6 +15,7 @@ mod keeper;
 mod listing;
 pub mod metrics;
 mod overlap;
+mod price_poll;
 mod publisher;
 mod requests;
 mod rhythm;
@@ -24,6 +26,7 @@ mod symbol_feed;
 mod timings;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crds::worker_settings::{ExchangeKind, ProducerSettings};
 use rdkafka::error::KafkaError;
@@ -40,6 +43,7 @@ pub use timings::Timings;
 
 use self::attempt_limiter::AttemptLimiter;
 use self::keeper::{Shared, StreamKeeper};
+use self::price_poll::PricePoll;
 use self::publisher::Publisher;
 use crate::exchange::{BinanceRest, RestError, binance};
 use crate::flow_gate::FlowGate;
@@ -73,7 +77,7 @@ pub enum ProduceError {
     PartEnded(String),
 }
 
-/// Brings the trades of one source to its topic until `shutdown`; then it stops reading and waits, within
+/// Brings the trades or the price samples of one source to its topic until `shutdown`; then it stops reading and waits, within
 /// the grace, until the broker has what was read.
 ///
 /// # Errors
@@ -104,9 +108,18 @@ pub async fn run(
     let mut parts = JoinSet::new();
     let (listed_sender, listed) = watch::channel(());
     parts.spawn(listing::keep_listing(Arc::clone(&state), rest, timings, listed_sender));
-    for keeper in keepers(&shared, &settings.source.websocket_url, &listed) {
-        state.set_problem(&keeper.name, "not connected yet".to_owned());
-        parts.spawn(keeper.keep_streaming());
+    match settings.source.poll_interval_ms {
+        Some(interval_ms) => {
+            let rest = BinanceRest::new(&settings.source.rest_url)?;
+            let interval = Duration::from_millis(interval_ms);
+            parts.spawn(PricePoll { shared: Arc::clone(&shared), rest, interval, listed }.keep_polling());
+        }
+        None => {
+            for keeper in keepers(&shared, &settings.source.websocket_url, &listed) {
+                state.set_problem(&keeper.name, "not connected yet".to_owned());
+                parts.spawn(keeper.keep_streaming());
+            }
+        }
     }
     parts.spawn(publisher::send_waiting(Arc::clone(&publisher)));
     let part_ended = tokio::select! {

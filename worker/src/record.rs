@@ -1,16 +1,22 @@
-//! Trade <-> Kafka record, both ways: the one place that knows how a trade looks on the topic.
+//! Trade or price sample <-> Kafka record, both ways: the one place that knows how they look on the topic.
 //!
-//! The key is `venue:symbol`, so that the trades of a market stay in one partition and in order. The
-//! value is a JSON object; prices and quantities are decimal strings, times microseconds since 1970.
+//! The key is `venue:symbol`, so that the records of a market stay in one partition and in order. The
+//! value is a JSON object; prices and quantities are decimal strings, times microseconds since 1970. A value with a
+//! `trade_id` is a trade's, one with a `sample_time_us` a sample's.
 
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use market::{Market, RefusedTrade, Trade, is_trade_id, is_trade_time};
+use crds::worker_settings::Feed;
+use market::{Market, RefusedTrade, Ticker, Trade, is_trade_id, is_trade_time};
 use serde::Deserialize;
+
+use self::ticker::{DayFields, TickerFields};
 
 use crate::amount::{AmountError, read_amounts};
 use crate::json_text::JsonText;
+
+mod ticker;
 
 /// What whoever writes records wants of librdkafka; a role's own settings go over these.
 pub const CLIENT_SETTINGS: &[(&str, &str)] = &[
@@ -30,21 +36,26 @@ pub struct RecordEncoder {
 }
 
 impl RecordEncoder {
-    /// The encoder for the trades of `market`.
+    /// The encoder for the records of `market`.
     #[must_use]
     pub fn new(market: &Market) -> Self {
         let [venue, symbol] =
             [&market.venue, &market.symbol].map(|name| serde_json::Value::from(name.as_str()));
-        Self {
-            key: market.to_string(),
-            value_head: format!(r#"{{"venue":{venue},"symbol":{symbol},"trade_id":"#),
-        }
+        Self { key: market.to_string(), value_head: format!(r#"{{"venue":{venue},"symbol":{symbol},"#) }
     }
 
     /// The record key, which decides the partition.
     #[must_use]
     pub fn key(&self) -> &[u8] {
         self.key.as_bytes()
+    }
+
+    /// Puts the record value of `content` into `value`, in place of what it held.
+    pub fn encode(&self, content: &Content, value: &mut Vec<u8>) {
+        match content {
+            Content::Trade(trade) => self.encode_value(trade, value),
+            Content::Ticker(ticker) => self.encode_ticker(ticker, value),
+        }
     }
 
     /// Puts the record value of `trade` into `value`, in place of what it held. It allocates only
@@ -64,20 +75,56 @@ impl RecordEncoder {
         // Writing to a vector cannot fail.
         let _ = write!(
             value,
-            r#"{trade_id},"price":"{price}","quantity":"{quantity}","trade_time_us":{trade_time_us},"event_time_us":{event_time_us},"received_time_us":{received_time_us},"buyer_is_maker":{buyer_is_maker}}}"#
+            r#""trade_id":{trade_id},"price":"{price}","quantity":"{quantity}","trade_time_us":{trade_time_us},"event_time_us":{event_time_us},"received_time_us":{received_time_us},"buyer_is_maker":{buyer_is_maker}}}"#
         );
+    }
+
+    /// Puts the record value of a price sample into `value`, in place of what it held.
+    fn encode_ticker(&self, ticker: &Ticker, value: &mut Vec<u8>) {
+        value.clear();
+        value.extend_from_slice(self.value_head.as_bytes());
+        ticker::encode(ticker, value);
+    }
+}
+
+/// What a record is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A trade, with a positive price and quantity and an id that is not negative.
+    Trade(Trade),
+    /// A sample of a price, which is positive; twice as large as a trade, and far rarer.
+    Ticker(Box<Ticker>),
+}
+
+impl Content {
+    /// What has to be read for it.
+    #[must_use]
+    pub const fn feed(&self) -> Feed {
+        match self {
+            Self::Trade(_) => Feed::Trades,
+            Self::Ticker(_) => Feed::Tickers,
+        }
+    }
+
+    /// Where it stands among those of its market: the id of a trade, the time of a sample.
+    #[must_use]
+    pub const fn position(&self) -> i64 {
+        match self {
+            Self::Trade(trade) => trade.trade_id,
+            Self::Ticker(ticker) => ticker.sample_time_us,
+        }
     }
 }
 
 /// What a record value says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodedRecord<'a> {
-    /// Whose trade id it is; borrowed from the value unless escapes stand in it.
+    /// Whose market it is; borrowed from the value unless escapes stand in it.
     pub venue: Cow<'a, str>,
     /// The symbol as the exchange writes it; borrowed like the venue.
     pub symbol: Cow<'a, str>,
-    /// The trade, with a positive price and quantity and an id that is not negative.
-    pub trade: Trade,
+    /// The trade or the sample.
+    pub content: Content,
 }
 
 /// Why a record cannot be read. Such a record is set aside with its [`reason`](Self::reason).
@@ -162,12 +209,15 @@ struct RecordFields<'a> {
     event_time_us: Option<i64>,
     received_time_us: Option<i64>,
     buyer_is_maker: Option<bool>,
+    sample_time_us: Option<i64>,
+    #[serde(borrow)]
+    day: Option<DayFields<'a>>,
 }
 
 /// Reads a record value. Unknown fields are left alone: a newer producer may know more.
 ///
 /// # Errors
-/// [`RecordError`] where it is no trade that the pipeline can hold exactly.
+/// [`RecordError`] where it is no trade and no sample that the pipeline can hold exactly.
 pub fn decode_value(value: &[u8]) -> Result<DecodedRecord<'_>, RecordError> {
     let fields: RecordFields<'_> = serde_json::from_slice(value).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => RecordError::WrongType(error),
@@ -179,6 +229,11 @@ pub fn decode_value(value: &[u8]) -> Result<DecodedRecord<'_>, RecordError> {
     }
     let venue = name("venue", fields.venue)?;
     let symbol = name("symbol", fields.symbol)?;
+    if fields.trade_id.is_none() && fields.sample_time_us.is_some() {
+        let RecordFields { sample_time_us, price, received_time_us, day, .. } = fields;
+        let ticker = ticker::decode(TickerFields { sample_time_us, price, received_time_us, day })?;
+        return Ok(DecodedRecord { venue, symbol, content: Content::Ticker(Box::new(ticker)) });
+    }
     let trade_id = present("trade_id", fields.trade_id)?;
     if !is_trade_id(trade_id) {
         return Err(RecordError::IdOutOfRange(trade_id));
@@ -198,7 +253,7 @@ pub fn decode_value(value: &[u8]) -> Result<DecodedRecord<'_>, RecordError> {
     })?;
     let trade =
         Trade { trade_id, price, quantity, trade_time_us, event_time_us, received_time_us, buyer_is_maker };
-    Ok(DecodedRecord { venue, symbol, trade })
+    Ok(DecodedRecord { venue, symbol, content: Content::Trade(trade) })
 }
 
 fn present<T>(field: &'static str, value: Option<T>) -> Result<T, RecordError> {
@@ -254,13 +309,13 @@ mod tests {
         let decoded = decode_value(VALUE.as_bytes()).unwrap();
         assert!(matches!(decoded.venue, Cow::Borrowed("binance")));
         assert!(matches!(decoded.symbol, Cow::Borrowed("BTCUSDT")));
-        assert_eq!(decoded.trade, trade());
+        assert_eq!(decoded.content, Content::Trade(trade()));
     }
 
     #[test]
     fn spaces_other_order_and_unknown_fields_are_fine() {
         let value = VALUE.replace(':', " : ").replace(r#"{"venue""#, r#" {"later":[1],"venue""#);
-        assert_eq!(decode_value(value.as_bytes()).unwrap().trade, trade());
+        assert_eq!(decode_value(value.as_bytes()).unwrap().content, Content::Trade(trade()));
     }
 
     #[test]
@@ -310,7 +365,7 @@ mod tests {
 
     #[test]
     fn other_values_than_objects_are_refused() {
-        let array = r#"["binance","BTCUSDT",1,"1","1",1,1,1,true]"#;
+        let array = r#"["binance","BTCUSDT",1,"1","1",1,1,1,true,null,null]"#;
         assert_eq!(decode_value(array.as_bytes()).unwrap_err().reason(), "not_an_object");
         assert_eq!(decode_value(b"7").unwrap_err().reason(), "wrong_type");
         for not_json in [&b""[..], b"\xff\xfe", b"{\"venue\":\"\xff\"}", b"trade"] {
@@ -340,7 +395,8 @@ mod tests {
             let mut value = Vec::new();
             RecordEncoder::new(&Market::new(venue.as_str(), symbol.as_str())).encode_value(&trade, &mut value);
             let decoded = decode_value(&value).unwrap();
-            prop_assert_eq!((&*decoded.venue, &*decoded.symbol, decoded.trade), (&*venue, &*symbol, trade));
+            let content = Content::Trade(trade);
+            prop_assert_eq!((&*decoded.venue, &*decoded.symbol, decoded.content), (&*venue, &*symbol, content));
         }
 
         #[test]

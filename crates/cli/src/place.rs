@@ -9,7 +9,7 @@ use crds::worker_settings::{SourceSettings, TlsFiles};
 use crds::{CryptoPipeline, CryptoPipelineSpec};
 use market::Market;
 use operator::reconcile::observe::secrets::{SecretProblem, Secrets};
-use operator::reconcile::plan::markets;
+use operator::reconcile::plan::trade_markets;
 use serde::Deserialize;
 use store::{ConnectOptions, DatabaseConnection, LATEST_SCHEMA_VERSION, Store};
 
@@ -105,8 +105,8 @@ pub(crate) async fn open_at(
     let schema = spec.database.as_ref().map_or("market", |database| &database.schema);
     Ok(Opened {
         store: connect_store(connection, schema, hint).await?,
-        markets: markets(spec),
-        has_repairer: spec.repair.enabled,
+        markets: trade_markets(spec),
+        has_repairer: spec.has_repairer(),
         is_in_a_pod: false,
     })
 }

@@ -183,7 +183,7 @@ fn describe(market: &Market, rebuilt: &Rebuilt, step: Step) -> String {
 
 #[cfg(test)]
 mod tests {
-    use operator::reconcile::plan::markets;
+    use operator::reconcile::plan::trade_markets;
 
     use super::*;
 
@@ -191,7 +191,7 @@ mod tests {
         let text = format!(
             "apiVersion: cryptopipeline.dev/v1alpha1\nkind: CryptoPipeline\nmetadata: {{name: market}}\nspec:\n  sources:\n{sources}"
         );
-        markets(&crds::manifest::read(&text).unwrap().spec)
+        trade_markets(&crds::manifest::read(&text).unwrap().spec)
     }
 
     const TWO_VENUES: &str = "  - {name: spot, exchange: binance, symbols: [BTCUSDT, ETHUSDT]}

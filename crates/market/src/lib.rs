@@ -28,8 +28,6 @@ pub use ranges::{RangeChanges, RangeKind, TradeRange, TradeRanges};
 pub use refusal::{RefusalReason, RefusedTrade};
 pub use restart::{IdRestart, LARGEST_INVERSION_US, RESTART_PROOF};
 pub use sample_candle::SampleCandle;
-pub use ticker::{RollingDay, Ticker};
-pub use ticker_plan::{
-    LastSample, StoredTickers, TickerPlan, TickerRecord, add_sample, plan_tickers, sampled_windows,
-};
+pub use ticker::{RollingDay, Sample, Ticker};
+pub use ticker_plan::{StoredTickers, TickerPlan, TickerRecord, add_sample, plan_tickers, sampled_windows};
 pub use trade::{HIGHEST_TRADE_ID, Market, Trade, is_trade_id, is_trade_time};

@@ -1,6 +1,6 @@
 //! A candle of price samples: what a market's price was in a window, as far as it was looked at.
 
-use crate::{Fixed8, Overflow, Ticker};
+use crate::{Fixed8, Overflow, Sample};
 
 /// The samples of one window. Merging two of them is exact, and never depends on an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +28,8 @@ pub struct SampleCandle {
 impl SampleCandle {
     /// The candle of one sample, in the window that opens at `open_time_us`.
     #[must_use]
-    pub const fn of_ticker(ticker: &Ticker, open_time_us: i64) -> Self {
-        let Ticker { price, sample_time_us, .. } = *ticker;
+    pub const fn of_sample(sample: Sample, open_time_us: i64) -> Self {
+        let Sample { time_us, price } = sample;
         Self {
             open_time_us,
             open: price,
@@ -38,8 +38,8 @@ impl SampleCandle {
             close: price,
             price_sum: price,
             sample_count: 1,
-            first_time_us: sample_time_us,
-            last_time_us: sample_time_us,
+            first_time_us: time_us,
+            last_time_us: time_us,
         }
     }
 
@@ -78,14 +78,14 @@ mod tests {
     proptest! {
         #[test]
         fn merge_is_commutative_and_associative(batch in tickers(3)) {
-            let [a, b, c] = [0, 1, 2].map(|index| SampleCandle::of_ticker(&batch[index], 0));
+            let [a, b, c] = [0, 1, 2].map(|index| SampleCandle::of_sample(batch[index].sample(), 0));
             prop_assert_eq!(a.merge(&b).unwrap(), b.merge(&a).unwrap());
             prop_assert_eq!(a.merge(&b).unwrap().merge(&c).unwrap(), a.merge(&b.merge(&c).unwrap()).unwrap());
         }
 
         #[test]
         fn the_average_lies_between_low_and_high(batch in tickers(7)) {
-            let candles = batch.iter().map(|ticker| SampleCandle::of_ticker(ticker, 0));
+            let candles = batch.iter().map(|ticker| SampleCandle::of_sample(ticker.sample(), 0));
             let candle = candles.reduce(|left, right| left.merge(&right).unwrap()).unwrap();
             prop_assert_eq!(candle.sample_count, 7);
             prop_assert!(candle.low <= candle.average() && candle.average() <= candle.high);

@@ -19,6 +19,15 @@ pub struct Ticker {
     pub received_time_us: i64,
 }
 
+/// A market's price at a moment: what candles are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// When it was so: microseconds since 1970, UTC.
+    pub time_us: i64,
+    /// The price, in quote currency.
+    pub price: Fixed8,
+}
+
 /// The 24 hours before a sample. The window rolls: the difference of two of them is not what was traded in between,
 /// since trades leave it at its other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +47,12 @@ pub struct RollingDay {
 }
 
 impl Ticker {
+    /// Its price at its time.
+    #[must_use]
+    pub const fn sample(&self) -> Sample {
+        Sample { time_us: self.sample_time_us, price: self.price }
+    }
+
     /// Whether its time and its price can be a sample's at all. Whoever decodes one has seen to that.
     #[must_use]
     pub const fn is_possible(&self) -> bool {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use hashbrown::{HashMap, HashSet};
 
 use crate::{
-    CandleKey, Fixed8, Interval, Overflow, PlanSettings, RecordCounts, SampleCandle, SetAsideReason, Ticker,
+    CandleKey, Interval, Overflow, PlanSettings, RecordCounts, Sample, SampleCandle, SetAsideReason, Ticker,
 };
 
 /// A sample of a batch, and where in the topic it stood.
@@ -29,21 +29,12 @@ pub struct StoredTickers {
     /// How many samples have ever been stored.
     pub samples_held: i64,
     /// The latest sample.
-    pub last: Option<LastSample>,
+    pub last: Option<Sample>,
     /// Which of the batch's times are held already.
     pub held_times_us: HashSet<i64>,
     /// The candles of the windows that the batch touches. Where a window has no row, its candle is made of the samples
     /// that are held of it, so that an interval that is added later knows them too; no entry where there are none.
     pub candles: HashMap<CandleKey, SampleCandle>,
-}
-
-/// The latest sample of a market.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LastSample {
-    /// When it was, microseconds since 1970, UTC.
-    pub sample_time_us: i64,
-    /// Its price.
-    pub price: Fixed8,
 }
 
 /// What one market's samples write in a flush.
@@ -77,10 +68,10 @@ pub fn sampled_windows(times_us: impl Iterator<Item = i64>, intervals: &[Interva
 pub fn add_sample(
     candles: &mut HashMap<CandleKey, SampleCandle>,
     interval: Interval,
-    ticker: &Ticker,
+    sample: Sample,
 ) -> Result<(), Overflow> {
-    let open_time_us = interval.open_time_us(ticker.sample_time_us);
-    let sample = SampleCandle::of_ticker(ticker, open_time_us);
+    let open_time_us = interval.open_time_us(sample.time_us);
+    let sample = SampleCandle::of_sample(sample, open_time_us);
     let key = (interval, open_time_us);
     let candle = match candles.get(&key) {
         Some(candle) => candle.merge(&sample)?,
@@ -115,9 +106,8 @@ pub fn plan_tickers(
                 counts.new += 1;
                 stored.held_times_us.insert(ticker.sample_time_us);
                 stored.samples_held += 1;
-                let Ticker { sample_time_us, price, .. } = ticker;
-                if stored.last.is_none_or(|last| last.sample_time_us < sample_time_us) {
-                    stored.last = Some(LastSample { sample_time_us, price });
+                if stored.last.is_none_or(|last| last.time_us < ticker.sample_time_us) {
+                    stored.last = Some(ticker.sample());
                 }
                 plan.tickers.push(ticker);
             }
@@ -161,7 +151,7 @@ fn add_to_all(
             continue;
         }
         candles.extend(stored.candles.get(&key).map(|candle| (key, *candle)));
-        add_sample(&mut candles, *interval, ticker).map_err(|Overflow| SetAsideReason::Overflow)?;
+        add_sample(&mut candles, *interval, ticker.sample()).map_err(|Overflow| SetAsideReason::Overflow)?;
     }
     changed.extend(candles.keys().copied());
     stored.candles.extend(candles);
@@ -235,7 +225,7 @@ mod tests {
             (candle.sample_count, candle.first_time_us, candle.last_time_us),
             (3, 61_000_000, 90_000_000)
         );
-        assert_eq!(stored.last, Some(LastSample { sample_time_us: 90_000_000, price: candle.close }));
+        assert_eq!(stored.last, Some(Sample { time_us: 90_000_000, price: candle.close }));
     }
 
     #[test]

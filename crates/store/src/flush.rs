@@ -20,9 +20,13 @@ use crate::series::{SeriesBatch, SeriesOfMarkets};
 use crate::{Backend, PROBE_STANDS, Store};
 
 mod database;
+mod tickers;
 mod writes;
 
-pub(crate) use database::{Floors, FlushDatabase, FlushTransaction, StoredCandle, StoredHead, StoredOffset};
+pub(crate) use database::{
+    DayTable, Floors, FlushDatabase, FlushTransaction, StoredCandle, StoredHead, StoredOffset,
+};
+pub(crate) use tickers::{SampleSpan, StoredSampleCandle, StoredTickerHead, TickerTransaction, TickerWrite};
 pub(crate) use writes::{FlushWrites, MarketWrite, PartitionWrite, SetAsideRow};
 
 /// How far ahead of the clock a trade's time may be: clocks differ, but nobody trades in the future.
@@ -43,6 +47,8 @@ pub struct Flusher {
     store: Store,
     settings: FlushSettings,
     series: SeriesOfMarkets,
+    /// The ids of markets with tickers.
+    ticker_markets: HashMap<Market, i32>,
     /// By symbol id, as they were committed last.
     cache: HashMap<i32, StoredMarket>,
     /// As they were read last, and when.
@@ -53,12 +59,20 @@ impl Flusher {
     /// A flusher that remembers nothing yet.
     #[must_use]
     pub fn new(store: Store, settings: FlushSettings) -> Self {
-        Self { store, settings, series: SeriesOfMarkets::default(), cache: HashMap::new(), floors: None }
+        Self {
+            store,
+            settings,
+            series: SeriesOfMarkets::default(),
+            ticker_markets: HashMap::new(),
+            cache: HashMap::new(),
+            floors: None,
+        }
     }
 
     /// Forgets everything cached. Called by itself after every error.
     pub fn forget(&mut self) {
         self.series.clear();
+        self.ticker_markets.clear();
         self.cache.clear();
         self.floors = None;
     }
@@ -118,13 +132,14 @@ impl Flusher {
         now_us: i64,
     ) -> Result<FlushReport, FlushError> {
         let markets = self.identify(database, batch.markets).await?;
+        let tickers = self.identify_tickers(database, batch.tickers).await?;
         let settings = self.plan_settings(database, now_us).await?;
         if settings.store_trades {
             let trades = markets.iter().flat_map(|market| &market.records).map(|record| record.trade);
             let times_us = trades.filter(market::Trade::is_possible).map(|trade| trade.trade_time_us);
-            let stored = settings.trades_floor_us..=settings.latest_time_us;
-            database.prepare_trade_days(&mut times_us.filter(|time_us| stored.contains(time_us))).await?;
+            prepare_days(database, DayTable::Trades, &settings, times_us).await?;
         }
+        prepare_days(database, DayTable::Tickers, &settings, tickers::times_us(&tickers)).await?;
         let partitions: Vec<i32> = batch.partitions.iter().map(|progress| progress.partition).collect();
 
         let mut transaction = database.begin().await?;
@@ -142,6 +157,7 @@ impl Flusher {
             let planned = self.plan(&mut transaction, market, &settings).await?;
             writes.markets.push(planned);
         }
+        writes.tickers = tickers::plan_all(&mut transaction, tickers, &settings).await?;
         let report = account_for_records(batch.partitions, &mut writes);
         writes.history = file.zip(counted_under).map(|(file, symbol_id)| {
             let counted = std::mem::take(&mut writes.partitions).pop().unwrap_or_default();
@@ -352,6 +368,17 @@ impl Flusher {
     }
 }
 
+/// Makes ready what rows of these times need, as far as they will be stored.
+async fn prepare_days<D: FlushDatabase>(
+    database: &D,
+    table: DayTable,
+    settings: &PlanSettings,
+    times_us: impl Iterator<Item = i64> + Send,
+) -> Result<(), StoreError> {
+    let stored = settings.trades_floor_us..=settings.latest_time_us;
+    database.prepare_days(table, &mut times_us.filter(|time_us| stored.contains(time_us))).await
+}
+
 /// The highest id that a trade can have now; `None` where the exchange was not asked lately.
 fn highest_id(exchange: Option<HeadState>, now_us: i64) -> Option<i64> {
     let HeadState { last_id, probed_at_us } = exchange?;
@@ -402,6 +429,26 @@ fn account_for_records(partitions: Vec<PartitionProgress>, writes: &mut FlushWri
         }
         by_partition.insert(partition, write);
     }
+    for tickers in &writes.tickers {
+        for (partition, counts) in &tickers.plan.counts {
+            let write = by_partition.entry(*partition).or_default();
+            write.samples_new += counts.new;
+            write.samples_duplicate += counts.duplicate;
+            write.records_set_aside += counts.set_aside;
+        }
+        for (record, reason) in &tickers.plan.set_aside {
+            *set_aside.entry(reason.as_str()).or_default() += 1;
+            let Market { venue, symbol } = &tickers.market;
+            let ticker = serde_json::json!({ "venue": venue, "symbol": symbol, "ticker": record.ticker });
+            let row = SetAsideRow {
+                partition: record.partition,
+                offset: record.offset,
+                reason: reason.as_str(),
+                payload: ticker.to_string().into_bytes(),
+            };
+            writes.set_aside.push(row);
+        }
+    }
     for market in &writes.markets {
         for (partition, counts) in &market.plan.counts {
             let write = by_partition.entry(*partition).or_default();
@@ -429,6 +476,8 @@ fn account_for_records(partitions: Vec<PartitionProgress>, writes: &mut FlushWri
         records_read: total(|partition| partition.records_read),
         trades_new: total(|partition| partition.trades_new),
         trades_duplicate: total(|partition| partition.trades_duplicate),
+        samples_new: total(|partition| partition.samples_new),
+        samples_duplicate: total(|partition| partition.samples_duplicate),
         set_aside: set_aside.into_iter().collect(),
     }
 }

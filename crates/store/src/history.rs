@@ -98,6 +98,7 @@ impl HistoryStep {
             topic: file_name,
             topic_id: sha256.clone(),
             partitions: Vec::new(),
+            tickers: Vec::new(),
             markets: vec![MarketBatch { market, records, refused: Vec::new() }],
         };
         (batch, FileOfStep { day, sha256 })

@@ -1,11 +1,11 @@
 //! Rows as JSON arrays, one statement for any number of them: SQLite and MySQL take them apart themselves.
 
-use market::{Candle, CandleKey, Fold, Interval, Market, Output, TradeRange};
+use market::{Candle, CandleKey, Fold, Interval, Market, Output, SampleCandle, Ticker, TradeRange};
 use serde_json::{Value, json};
 
 use crate::checks::{CandleCheck, differences_to_json};
 use crate::error::StoreError;
-use crate::flush::{MarketWrite, PartitionWrite};
+use crate::flush::{MarketWrite, PartitionWrite, SampleSpan, TickerWrite};
 use crate::model::HeadProbe;
 use crate::names::{kind_names, output_names};
 
@@ -140,7 +140,8 @@ pub(crate) fn check_rows(checks: &[CandleCheck]) -> Result<Vec<Value>, StoreErro
     checks.iter().map(row).collect()
 }
 
-/// Partition, next offset, and how many records were read, new, duplicate, set aside and skipped.
+/// Partition, next offset, how many records were read, new, duplicate, set aside and skipped, and how many samples were new and
+/// duplicate.
 pub(crate) fn offset_rows(partitions: &[PartitionWrite]) -> Vec<Value> {
     let row = |write: &PartitionWrite| {
         json!([
@@ -150,8 +151,74 @@ pub(crate) fn offset_rows(partitions: &[PartitionWrite]) -> Vec<Value> {
             write.trades_new,
             write.trades_duplicate,
             write.records_set_aside,
-            write.offsets_skipped
+            write.offsets_skipped,
+            write.samples_new,
+            write.samples_duplicate
         ])
     };
     partitions.iter().map(row).collect()
+}
+
+/// Market id, first and last moment: from the one to before the other.
+pub(crate) fn span_rows(spans: &[SampleSpan]) -> Vec<Value> {
+    spans.iter().map(|span| json!([span.market_id, span.from_us, span.until_us])).collect()
+}
+
+/// Market id, time, version, price, time of receipt, and what the exchange says of the day before: open, high, low, volume, quote
+/// volume and how many trades.
+pub(crate) fn ticker_rows(markets: &[TickerWrite]) -> Vec<Value> {
+    let row = |market: &TickerWrite, ticker: &Ticker| {
+        let Ticker { sample_time_us, price, day, received_time_us } = ticker;
+        json!([
+            market.market_id,
+            sample_time_us,
+            market.version,
+            price,
+            received_time_us,
+            day.map(|day| day.open),
+            day.map(|day| day.high),
+            day.map(|day| day.low),
+            day.map(|day| day.volume),
+            day.map(|day| day.quote_volume),
+            day.map(|day| day.trade_count)
+        ])
+    };
+    markets
+        .iter()
+        .flat_map(|market| market.plan.tickers.iter().map(move |ticker| row(market, ticker)))
+        .collect()
+}
+
+/// Market id, version, interval, and the candle in the order of its fields, its average behind the sum.
+pub(crate) fn sample_candle_rows(markets: &[TickerWrite]) -> Vec<Value> {
+    let row = |market: &TickerWrite, interval: Interval, candle: &SampleCandle| {
+        json!([
+            market.market_id,
+            market.version,
+            interval.seconds(),
+            candle.open_time_us,
+            candle.open,
+            candle.high,
+            candle.low,
+            candle.close,
+            candle.price_sum,
+            candle.average(),
+            candle.sample_count,
+            candle.first_time_us,
+            candle.last_time_us
+        ])
+    };
+    let of_market = |market| -> Vec<Value> {
+        TickerWrite::candles(market).map(|(interval, candle)| row(market, interval, candle)).collect()
+    };
+    markets.iter().flat_map(of_market).collect()
+}
+
+/// Market id, version, samples held, and the last sample's time and price.
+pub(crate) fn ticker_head_rows(markets: &[TickerWrite]) -> Vec<Value> {
+    let row = |market: &TickerWrite| {
+        let TickerWrite { market_id, version, samples_held, last, .. } = market;
+        json!([market_id, version, samples_held, last.map(|last| last.time_us), last.map(|last| last.price)])
+    };
+    markets.iter().map(row).collect()
 }

@@ -38,7 +38,7 @@ pub use hole_watch::{HoleReport, HoleWatch, LedgerLook, Missing, known_of_hole};
 pub use model::{
     CandleQuery, CandleRow, Claim, ConnectOptions, DatabaseRoom, FlushBatch, FlushReport, FlushSettings,
     HeadProbe, HeadState, Hole, MAX_HOLES, MarketBatch, MarketLedger, Owner, PartitionPosition,
-    PartitionProgress, RefusedIds, RefusedTrades, Retention, UnreadableRecord,
+    PartitionProgress, RefusedIds, RefusedTrades, Retention, TickerBatch, UnreadableRecord,
 };
 
 pub use rebuild::Rebuilt;
@@ -46,6 +46,7 @@ pub use series::BegunSeries;
 pub use unheld::IdsWithoutTrade;
 
 use connection::Scheme;
+use flush::DayTable;
 use ledgers::HeadRow;
 use market::{Interval, Market, RefusedTrade, TradeRange};
 use mysql::MySqlDatabase;
@@ -54,7 +55,7 @@ use rebuild::RebuildMode;
 use sqlite::SqliteDatabase;
 
 /// The newest schema version that this program knows.
-pub const LATEST_SCHEMA_VERSION: i64 = 9;
+pub const LATEST_SCHEMA_VERSION: i64 = 10;
 
 /// How long the exchange's word of its newest id stands.
 pub const PROBE_STANDS: Duration = Duration::from_mins(5);
@@ -316,6 +317,14 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn ledgers(&self) -> Result<Vec<MarketLedger>, StoreError> {
         self.ledgers_of(|head| !head.has_ended).await
+    }
+
+    /// How many samples of prices are held, of all markets.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn samples_held(&self) -> Result<i64, StoreError> {
+        on_backend!(self, database => database.samples_held().await)
     }
 
     /// Holes of a market below those that its ledger names: with ids below `below_id`, the newest first, `most` of them.
@@ -583,14 +592,17 @@ impl Store {
         on_backend!(self, database => database.candles(query).await)
     }
 
-    /// Makes ready what the trades of today and the next day need, so that no flush has to wait for it.
+    /// Makes ready what the trades and tickers of today and the next day need, so that no flush has to wait for it.
     ///
     /// # Errors
     /// Where the database cannot be written.
     pub async fn prepare_days(&self, now_us: i64) -> Result<(), StoreError> {
         const DAY_US: i64 = 86_400_000_000;
-        let mut times_us = [now_us, now_us.saturating_add(DAY_US)].into_iter();
-        on_backend!(self, database => database.make_days(&mut times_us).await)
+        for table in DayTable::ALL {
+            let mut times_us = [now_us, now_us.saturating_add(DAY_US)].into_iter();
+            on_backend!(self, database => database.make_days(table, &mut times_us).await)?;
+        }
+        Ok(())
     }
 
     /// Moves the floors up to what `retention` keeps, first, and then drops what lies below them.

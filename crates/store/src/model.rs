@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use market::{IdRestart, Interval, Market, Record, RefusalReason, RefusedTrade};
+use market::{IdRestart, Interval, Market, Record, RefusalReason, RefusedTrade, TickerRecord};
 
 /// How to connect.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ pub struct PartitionPosition {
     pub topic_id: String,
     /// The offset of the next record.
     pub next_offset: i64,
-    /// Records read; the sum of the next three.
+    /// Records read: the next three, and the price samples.
     pub records_read: i64,
     /// Trades that were new to the ledger.
     pub trades_new: i64,
@@ -276,6 +276,8 @@ pub struct FlushBatch {
     pub partitions: Vec<PartitionProgress>,
     /// The trades, by market; each market once.
     pub markets: Vec<MarketBatch>,
+    /// The price samples, by market; each market once.
+    pub tickers: Vec<TickerBatch>,
 }
 
 /// How far a batch moves one partition.
@@ -295,7 +297,7 @@ pub struct PartitionProgress {
     pub unreadable: Vec<UnreadableRecord>,
 }
 
-/// A record that is no trade.
+/// A record that is neither a trade nor a price sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadableRecord {
     /// Its offset.
@@ -317,6 +319,15 @@ pub struct MarketBatch {
     pub refused: Vec<RefusedTrade>,
 }
 
+/// The price samples of one market in a batch.
+#[derive(Clone, Debug)]
+pub struct TickerBatch {
+    /// The market.
+    pub market: Market,
+    /// Its samples, in no order.
+    pub records: Vec<TickerRecord>,
+}
+
 /// What a committed flush did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlushReport {
@@ -326,6 +337,10 @@ pub struct FlushReport {
     pub trades_new: i64,
     /// Trades that the ledger held already.
     pub trades_duplicate: i64,
+    /// Price samples that were new.
+    pub samples_new: i64,
+    /// Price samples of times that were held already.
+    pub samples_duplicate: i64,
     /// Records set aside, by reason.
     pub set_aside: Vec<(&'static str, i64)>,
 }

@@ -13,6 +13,7 @@ mod rights;
 mod room;
 mod rows;
 mod series;
+mod tickers;
 
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};

@@ -1,12 +1,12 @@
 //! What the rows mean, column by column, where times are integers and decimals are text: on SQLite and MySQL.
 
-use market::{Candle, Fixed, Fold, IdRestart, LastTrade, Market, Output, TradeRange};
+use market::{Candle, Fixed, Fold, IdRestart, LastTrade, Market, Output, Sample, SampleCandle, TradeRange};
 
 use crate::checks::{
     CheckCount, CheckVerdict, CheckableWindow, DifferingCandle, content_of, differences_of_json,
 };
 use crate::error::StoreError;
-use crate::flush::{Floors, StoredCandle, StoredHead, StoredOffset};
+use crate::flush::{Floors, StoredCandle, StoredHead, StoredOffset, StoredSampleCandle, StoredTickerHead};
 use crate::history::{HistoryStart, LoadedFile, TradeChain};
 use crate::ledgers::{HeadRow, HoleRow, RefusedRow};
 use crate::model::{CandleRow, HeadState, Hole, PartitionPosition, RefusedIds};
@@ -252,4 +252,46 @@ pub(crate) fn chain_of(row: &impl PlainRow) -> TradeChain {
         first_time_us: row.long(2),
         last_time_us: row.long(3),
     }
+}
+
+/// Of venue, symbol and id.
+pub(crate) fn ticker_market_of(row: &impl PlainRow) -> (Market, i32) {
+    (market_of(row, 0), row.int(2))
+}
+
+pub(crate) fn ticker_head_of(row: &impl PlainRow) -> Result<StoredTickerHead, StoreError> {
+    let last = match row.any_long(3) {
+        Some(time_us) => Some(Sample { time_us, price: fixed(row, 4)? }),
+        None => None,
+    };
+    Ok(StoredTickerHead { market_id: row.int(0), version: row.long(1), samples_held: row.long(2), last })
+}
+
+/// The columns of [`sample_candle_of`].
+pub(crate) const SAMPLE_CANDLE_COLUMNS: &str = "candles.market_id, candles.interval_s, candles.open_time_us, candles.open, candles.high, \
+     candles.low, candles.close, candles.price_sum, candles.sample_count, candles.first_time_us, candles.last_time_us";
+
+pub(crate) fn sample_candle_of(row: &impl PlainRow) -> Result<StoredSampleCandle, StoreError> {
+    let candle = SampleCandle {
+        open_time_us: row.long(2),
+        open: fixed(row, 3)?,
+        high: fixed(row, 4)?,
+        low: fixed(row, 5)?,
+        close: fixed(row, 6)?,
+        price_sum: fixed(row, 7)?,
+        sample_count: row.long(8),
+        first_time_us: row.long(9),
+        last_time_us: row.long(10),
+    };
+    Ok(StoredSampleCandle { market_id: row.int(0), interval: interval_of(row.int(1))?, candle })
+}
+
+/// Of market id and time.
+pub(crate) fn sample_time_of(row: &impl PlainRow) -> (i32, i64) {
+    (row.int(0), row.long(1))
+}
+
+/// Of market id, time and price.
+pub(crate) fn sample_of(row: &impl PlainRow) -> Result<(i32, Sample), StoreError> {
+    Ok((row.int(0), Sample { time_us: row.long(1), price: fixed(row, 2)? }))
 }

@@ -12,6 +12,7 @@ mod rights;
 mod room;
 mod rows;
 mod series;
+mod tickers;
 mod types;
 
 use std::str::FromStr;

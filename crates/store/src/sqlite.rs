@@ -8,6 +8,7 @@ mod rebuild;
 mod room;
 mod rows;
 mod series;
+mod tickers;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::error::StoreError;
-use crate::flush::Floors;
+use crate::flush::{DayTable, Floors};
 use crate::model::{Claim, ConnectOptions, Owner, Retention};
 use crate::plain_rows::floors_of;
 
@@ -155,6 +156,7 @@ impl SqliteDatabase {
     #[expect(clippy::unused_async, reason = "the same shape as on the databases that have them")]
     pub(crate) async fn make_days(
         &self,
+        _table: DayTable,
         _times_us: &mut (dyn Iterator<Item = i64> + Send),
     ) -> Result<(), StoreError> {
         Ok(())
@@ -185,6 +187,8 @@ impl SqliteDatabase {
         let floors = self.read_floors().await?;
         for (statement, floor_us) in [
             ("DELETE FROM trades WHERE trade_time_us < $1", floors.trades_us),
+            ("DELETE FROM tickers WHERE sample_time_us < $1", floors.trades_us),
+            ("DELETE FROM sample_candles WHERE open_time_us < $1", floors.candles_us),
             ("DELETE FROM candles WHERE open_time_us < $1", floors.candles_us),
             ("DELETE FROM candle_checks WHERE open_time_us < $1", floors.candles_us),
         ] {

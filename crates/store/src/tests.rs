@@ -17,6 +17,7 @@ mod refused;
 mod retention;
 mod room;
 mod series;
+mod tickers;
 mod turns;
 
 use std::time::Duration;
@@ -125,6 +126,12 @@ suite! {
     retention::days_below_the_floor_are_dropped_and_claim_nothing,
     retention::trades_below_the_floor_enter_the_ledger_only,
     room::days_count_as_their_table,
+    tickers::samples_candles_and_offsets_are_committed_together,
+    tickers::a_sample_counts_once_whoever_sends_it_and_however_often,
+    tickers::an_interval_added_later_knows_the_samples_of_its_windows,
+    tickers::what_the_exchange_says_of_the_day_is_kept_as_it_is,
+    tickers::samples_and_their_candles_go_with_their_floors,
+    tickers::trades_and_samples_of_one_batch_do_not_touch_each_other,
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,7 @@ use super::apply::Applied;
 use super::holes::HoleReport;
 use super::lag::LagReport;
 use super::observe::{Observed, Workload};
-use super::plan::{Complaint, PipelinePlan, TopicStep, WorkloadStep, markets};
+use super::plan::{Complaint, PipelinePlan, TopicStep, WorkloadStep, markets, trade_markets};
 
 pub use deletion::describe_deletion;
 pub use events::{EventDraft, deeds, turns};
@@ -169,10 +169,10 @@ impl Figures {
             // Partitions do not go away while nobody looks.
             partitions: partitions.or_else(|| previous?.partitions),
             lag: findings.lag.map(LagReport::total),
-            missing_trades: findings.holes.map(|holes| {
-                let wished = markets(&findings.pipeline.spec);
+            missing_trades: findings.holes.and_then(|holes| {
+                let wished = trade_markets(&findings.pipeline.spec);
                 let missing = holes.missing.iter().filter(|(market, _)| wished.contains(*market));
-                missing.map(|(_, missing)| missing.trades).sum()
+                (!wished.is_empty()).then(|| missing.map(|(_, missing)| missing.trades).sum())
             }),
         }
     }

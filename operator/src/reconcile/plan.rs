@@ -16,6 +16,7 @@ use crds::history;
 use crds::pod_template::PodTemplate;
 use crds::rules::{Violation, violations};
 use crds::security::SecretKey;
+use crds::spec::SourceSpec;
 use crds::worker_settings::{AggregatorSettings, PipelineId, ProducerSettings, RepairerSettings};
 use crds::{CryptoPipeline, CryptoPipelineSpec};
 use jiff::Timestamp;
@@ -253,11 +254,17 @@ pub fn plan(
 /// The markets that `spec` names.
 #[must_use]
 pub fn markets(spec: &CryptoPipelineSpec) -> BTreeSet<Market> {
-    let of_source = |source: &crds::spec::SourceSpec| {
-        let venue = source.effective_venue().to_owned();
-        source.symbols.clone().into_iter().map(move |symbol| Market::new(venue.clone(), symbol))
-    };
-    spec.sources.iter().flat_map(of_source).collect()
+    spec.sources.iter().flat_map(markets_of).collect()
+}
+
+/// The markets of which `spec` wishes every trade.
+#[must_use]
+pub fn trade_markets(spec: &CryptoPipelineSpec) -> BTreeSet<Market> {
+    spec.trade_sources().flat_map(markets_of).collect()
+}
+
+fn markets_of(source: &SourceSpec) -> impl Iterator<Item = Market> {
+    source.symbols.iter().map(|symbol| Market::new(source.effective_venue(), symbol.as_str()))
 }
 
 /// What a cluster needs and this machine has built in.

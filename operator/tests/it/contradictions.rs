@@ -147,6 +147,7 @@ const CIRCUMSTANCES: &[Circumstance] = &[
     ("symbol not listed", |world| symbol(world, SymbolState::Unknown)),
     ("symbol halted", |world| symbol(world, SymbolState::NotTrading)),
     ("symbol silent", |world| symbol(world, SymbolState::Silent)),
+    ("price frozen", |world| symbol(world, SymbolState::Frozen)),
     ("no trade yet", |world| symbol(world, SymbolState::Subscribed)),
     ("hole unavailable", |world| {
         let (venue, symbol, reason) = ("binance".to_owned(), "BTCUSDT".to_owned(), "gone".to_owned());

@@ -1,6 +1,7 @@
 //! What is said of the data: whether trades come, whether any is missing, whether the candles are right.
 
 use crds::candle_interval::CandleInterval;
+use crds::worker_settings::Feed;
 use crds::worker_status::{
     DependencyStatus, SourceHistoryStatus, SymbolHistoryStatus, SymbolState, UnavailableFile,
     UnavailableHole, UndecidedCheck,
@@ -42,12 +43,30 @@ fn data_flows_only_if_every_symbol_streams() {
         (SymbolState::Subscribed, "Unknown/WaitingForTrades"),
         (SymbolState::Unchecked, "Unknown/WaitingForTrades"),
         (SymbolState::Silent, "False/SymbolSilent"),
+        (SymbolState::Frozen, "False/PriceFrozen"),
         (SymbolState::NotTrading, "False/SymbolNotTrading"),
         (SymbolState::Unknown, "False/UnknownSymbol"),
     ] {
         let status = status(&pipeline, &with_symbol(&pipeline, state), &Applied::default());
         assert_eq!(said(&status, "DataFlowing"), expected, "{state:?}");
     }
+}
+
+#[test]
+fn of_tickers_nobody_can_tell_whether_one_is_missing() {
+    let mut pipeline = fixture("minimal");
+    pipeline.spec.sources[0].feed = Feed::Tickers;
+    let observed = running_world(&pipeline);
+    let plan = plan(&pipeline, &observed, Place::Cluster, second(NOW)).unwrap();
+    assert!(plan.workloads.repairer.is_none(), "nothing can be repaired");
+    assert_eq!(plan.workloads.producers[0].settings.source.feed, Feed::Tickers);
+    let tickers = status(&pipeline, &observed, &Applied::default());
+    assert_eq!(said(&tickers, "Ready"), "True/AllReady");
+    assert_eq!(said(&tickers, "DataFlowing"), "True/TradesArriving");
+    assert_eq!(said(&tickers, "DataContinuous"), "Unknown/NotApplicable");
+    assert_eq!(said(&tickers, "DataVerified"), "Unknown/NotApplicable");
+    assert_eq!(tickers.missing_trades, None);
+    assert_eq!(tickers.symbols, status(&fixture("minimal"), &observed, &Applied::default()).symbols);
 }
 
 #[test]

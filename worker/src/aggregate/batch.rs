@@ -5,11 +5,11 @@ use std::hash::Hash;
 use std::time::Instant;
 
 use hashbrown::{Equivalent, HashMap};
-use market::{Market, Record};
-use store::{FlushBatch, MarketBatch, PartitionPosition, PartitionProgress, UnreadableRecord};
+use market::{Market, Record, Ticker, TickerRecord, Trade};
+use store::{FlushBatch, MarketBatch, PartitionPosition, PartitionProgress, TickerBatch, UnreadableRecord};
 
 use super::batch_trace::BatchTrace;
-use crate::record::{DecodedRecord, RecordError, decode_value};
+use crate::record::{Content, DecodedRecord, RecordError, decode_value};
 
 /// One record as the broker gave it.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,8 @@ pub(super) struct BatchBuilder {
     partitions: BTreeMap<i32, PartitionProgress>,
     indexes: HashMap<Market, usize>,
     markets: Vec<MarketBatch>,
+    /// Samples come once a second and market: nothing is made ready for the next ones.
+    tickers: HashMap<Market, Vec<TickerRecord>>,
     /// Index of the market of the last record: the next one is often of the same.
     last_market: usize,
     records: usize,
@@ -71,6 +73,7 @@ impl BatchBuilder {
             partitions: BTreeMap::new(),
             indexes: HashMap::new(),
             markets: Vec::new(),
+            tickers: HashMap::new(),
             last_market: 0,
             records: 0,
             bytes: 0,
@@ -119,7 +122,7 @@ impl BatchBuilder {
         self.begun
     }
 
-    /// Adds a record; a record that is no trade becomes an unreadable one.
+    /// Adds a record; one that is neither a trade nor a price sample becomes an unreadable one.
     pub(super) fn add(&mut self, record: RawRecord<'_>) -> Added {
         let Some(progress) = self.partitions.get_mut(&record.partition) else { return Added::NotOurs };
         if record.offset < progress.next_offset {
@@ -132,7 +135,7 @@ impl BatchBuilder {
         progress.records_read += 1;
         let value = record.value.unwrap_or_default();
         match decode_value(value) {
-            Ok(decoded) => self.add_trade(&record, &decoded),
+            Ok(decoded) => self.add_decoded(&record, &decoded),
             Err(error) => {
                 let reason = error.reason();
                 progress.unreadable.push(UnreadableRecord {
@@ -161,13 +164,29 @@ impl BatchBuilder {
         }
     }
 
-    fn add_trade(&mut self, record: &RawRecord<'_>, decoded: &DecodedRecord<'_>) {
+    fn add_decoded(&mut self, record: &RawRecord<'_>, decoded: &DecodedRecord<'_>) {
         let name = MarketName { venue: &decoded.venue, symbol: &decoded.symbol };
+        match &decoded.content {
+            Content::Trade(trade) => self.add_trade(record, &name, *trade),
+            Content::Ticker(ticker) => self.add_ticker(record, &name, **ticker),
+        }
+    }
+
+    fn add_trade(&mut self, record: &RawRecord<'_>, name: &MarketName<'_>, trade: Trade) {
         let RawRecord { partition, offset, .. } = *record;
-        self.batch_of(&name).records.push(Record { trade: decoded.trade, partition, offset });
-        let event_time_us = decoded.trade.event_time_us;
+        self.batch_of(name).records.push(Record { trade, partition, offset });
+        let event_time_us = trade.event_time_us;
         let first_us = self.event_times_us.map_or(event_time_us, |(first_us, _)| first_us);
         self.event_times_us = Some((first_us, event_time_us));
+    }
+
+    fn add_ticker(&mut self, record: &RawRecord<'_>, name: &MarketName<'_>, ticker: Ticker) {
+        let RawRecord { partition, offset, .. } = *record;
+        let record = TickerRecord { ticker, partition, offset };
+        match self.tickers.get_mut(name) {
+            Some(records) => records.push(record),
+            None => drop(self.tickers.insert(Market::new(name.venue, name.symbol), vec![record])),
+        }
     }
 
     fn batch_of(&mut self, name: &MarketName<'_>) -> &mut MarketBatch {
@@ -214,6 +233,7 @@ impl BatchBuilder {
             topic_id: self.topic_id.clone(),
             partitions,
             markets: moved.collect(),
+            tickers: self.tickers.drain().map(|(market, records)| TickerBatch { market, records }).collect(),
         };
         self.records = 0;
         self.begun = None;
@@ -307,6 +327,27 @@ mod tests {
         assert!(builder.take().is_none());
         builder.add(record(0, 8, &btc));
         assert_eq!(builder.take().unwrap().batch.partitions[0].expected_offset, 8);
+    }
+
+    #[test]
+    fn price_samples_are_gathered_beside_the_trades_of_their_market() {
+        let mut builder = builder(&[position(0, 0)]);
+        let ticker =
+            Ticker { sample_time_us: 7, price: "5".parse().unwrap(), day: None, received_time_us: 8 };
+        let mut sampled = Vec::new();
+        RecordEncoder::new(&Market::new("binance", "BTCUSDT"))
+            .encode(&Content::Ticker(Box::new(ticker)), &mut sampled);
+        for (offset, value) in [(0, &value("BTCUSDT", 1)), (1, &sampled), (2, &sampled)] {
+            assert_eq!(builder.add(record(0, offset, value)), Added::Yes);
+        }
+        let taken = builder.take().unwrap().batch;
+        assert_eq!((taken.markets[0].records.len(), taken.tickers.len()), (1, 1));
+        let expected = [1, 2].map(|offset| TickerRecord { ticker, partition: 0, offset });
+        assert_eq!(
+            (taken.tickers[0].market.to_string().as_str(), &taken.tickers[0].records[..]),
+            ("binance:BTCUSDT", &expected[..])
+        );
+        assert!(builder.take().is_none(), "they are in one batch only");
     }
 
     #[test]

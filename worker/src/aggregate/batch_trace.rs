@@ -44,6 +44,8 @@ impl BatchTrace {
             cryptopipeline.offsets = offsets(batch),
             cryptopipeline.trades_new = Empty,
             cryptopipeline.trades_duplicate = Empty,
+            cryptopipeline.samples_new = Empty,
+            cryptopipeline.samples_duplicate = Empty,
             cryptopipeline.records_set_aside = Empty,
         );
         traces::begin(&span);
@@ -58,6 +60,8 @@ impl BatchTrace {
         let set_aside: i64 = report.set_aside.iter().map(|(_, records)| records).sum();
         flush.record("cryptopipeline.trades_new", report.trades_new);
         flush.record("cryptopipeline.trades_duplicate", report.trades_duplicate);
+        flush.record("cryptopipeline.samples_new", report.samples_new);
+        flush.record("cryptopipeline.samples_duplicate", report.samples_duplicate);
         flush.record("cryptopipeline.records_set_aside", set_aside);
         if !flush.is_none() {
             traces::note(flush, "committed");

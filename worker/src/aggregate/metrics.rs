@@ -32,10 +32,20 @@ const TRADES_DUPLICATE: Metric = Metric::counter(
     &[],
     "Trades left out because the ledger held them",
 );
+const SAMPLES_NEW: Metric = Metric::counter(
+    "cryptopipeline_aggregator_samples_new_total",
+    &[],
+    "Samples of prices stored: those of a time of which none was held",
+);
+const SAMPLES_DUPLICATE: Metric = Metric::counter(
+    "cryptopipeline_aggregator_samples_duplicate_total",
+    &[],
+    "Samples of prices left out because one of their time was held",
+);
 const RECORDS_SET_ASIDE: Metric = Metric::counter(
     "cryptopipeline_aggregator_records_set_aside_total",
     &["reason"],
-    "Records kept in the table set_aside because they are no valid trade",
+    "Records kept in the table set_aside because they are no valid trade or sample",
 );
 const FLUSHES_RETRIED: Metric = Metric::counter(
     "cryptopipeline_aggregator_flushes_retried_total",
@@ -72,6 +82,8 @@ pub const METRICS: &[Metric] = &[
     RECORDS_READ,
     TRADES_NEW,
     TRADES_DUPLICATE,
+    SAMPLES_NEW,
+    SAMPLES_DUPLICATE,
     RECORDS_SET_ASIDE,
     FLUSHES_RETRIED,
     LAG,
@@ -88,6 +100,8 @@ pub(super) struct Figures {
     pub(super) records_read: Counter,
     pub(super) trades_new: Counter,
     pub(super) trades_duplicate: Counter,
+    pub(super) samples_new: Counter,
+    pub(super) samples_duplicate: Counter,
     pub(super) records_set_aside: Family<ReasonLabel, Counter>,
     pub(super) flushes_retried: Family<ReasonLabel, Counter>,
     pub(super) lag: Family<PartitionLabel, Gauge>,
@@ -117,6 +131,8 @@ impl Figures {
             records_read: Counter::default(),
             trades_new: Counter::default(),
             trades_duplicate: Counter::default(),
+            samples_new: Counter::default(),
+            samples_duplicate: Counter::default(),
             records_set_aside: Family::default(),
             flushes_retried,
             lag: Family::default(),
@@ -133,6 +149,8 @@ pub fn register(registry: &mut Registry, state: Arc<AggregatorState>) {
     RECORDS_READ.register(registry, figures.records_read.clone());
     TRADES_NEW.register(registry, figures.trades_new.clone());
     TRADES_DUPLICATE.register(registry, figures.trades_duplicate.clone());
+    SAMPLES_NEW.register(registry, figures.samples_new.clone());
+    SAMPLES_DUPLICATE.register(registry, figures.samples_duplicate.clone());
     RECORDS_SET_ASIDE.register(registry, figures.records_set_aside.clone());
     FLUSHES_RETRIED.register(registry, figures.flushes_retried.clone());
     LAG.register(registry, figures.lag.clone());

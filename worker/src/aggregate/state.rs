@@ -63,11 +63,15 @@ impl AggregatorState {
             status.records_read += unsigned(report.records_read);
             status.trades_new += unsigned(report.trades_new);
             status.trades_duplicate += unsigned(report.trades_duplicate);
+            status.samples_new += unsigned(report.samples_new);
+            status.samples_duplicate += unsigned(report.samples_duplicate);
             status.records_set_aside += unsigned(set_aside);
         }
         self.figures.records_read.inc_by(unsigned(report.records_read));
         self.figures.trades_new.inc_by(unsigned(report.trades_new));
         self.figures.trades_duplicate.inc_by(unsigned(report.trades_duplicate));
+        self.figures.samples_new.inc_by(unsigned(report.samples_new));
+        self.figures.samples_duplicate.inc_by(unsigned(report.samples_duplicate));
         for (reason, count) in &report.set_aside {
             let label = ReasonLabel { reason: (*reason).to_owned() };
             self.figures.records_set_aside.get_or_create(&label).inc_by(unsigned(*count));

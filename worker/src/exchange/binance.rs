@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crds::worker_settings::Feed;
 use serde_json::json;
 
 /// Streams of one connection. The exchange allows 1024.
@@ -20,9 +21,13 @@ pub(crate) fn stream_url(websocket_url: &str) -> String {
     format!("{}/stream?timeUnit=MICROSECOND", websocket_url.trim_end_matches('/'))
 }
 
-/// The message that subscribes the trades of `symbols`; the answer carries `id`.
-pub(crate) fn subscribe_message<'a>(id: i64, symbols: impl Iterator<Item = &'a str>) -> String {
-    let streams: Vec<String> = symbols.map(|symbol| format!("{}@trade", symbol.to_lowercase())).collect();
+/// The message that subscribes the `feed` of `symbols`; the answer carries `id`.
+pub(crate) fn subscribe_message<'a>(id: i64, feed: Feed, symbols: impl Iterator<Item = &'a str>) -> String {
+    let stream = match feed {
+        Feed::Trades => "trade",
+        Feed::Tickers => "ticker",
+    };
+    let streams: Vec<String> = symbols.map(|symbol| format!("{}@{stream}", symbol.to_lowercase())).collect();
     json!({"method": "SUBSCRIBE", "params": streams, "id": id}).to_string()
 }
 
@@ -33,8 +38,12 @@ mod tests {
     #[test]
     fn stream_names_are_lowercase_and_times_in_microseconds() {
         assert_eq!(
-            subscribe_message(7, ["BTCUSDT", "ETHUSDT"].into_iter()),
+            subscribe_message(7, Feed::Trades, ["BTCUSDT", "ETHUSDT"].into_iter()),
             r#"{"id":7,"method":"SUBSCRIBE","params":["btcusdt@trade","ethusdt@trade"]}"#
+        );
+        assert_eq!(
+            subscribe_message(8, Feed::Tickers, ["BTCUSDT"].into_iter()),
+            r#"{"id":8,"method":"SUBSCRIBE","params":["btcusdt@ticker"]}"#
         );
         assert_eq!(
             stream_url("wss://stream.binance.com:9443/"),

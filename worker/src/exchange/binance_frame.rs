@@ -1,12 +1,16 @@
 //! A frame of Binance's combined streams -> what it says. Pure.
 
-use market::{Trade, is_trade_id, is_trade_time};
+use market::{Fixed, RollingDay, Ticker, Trade, is_trade_id, is_trade_time};
 use serde::Deserialize;
 use serde_json::error::Category;
 
 use super::{FrameError, StreamEvent};
-use crate::amount::read_amounts;
+use crate::amount::{read_amount, read_amounts, read_price};
 use crate::json_text::JsonText;
+
+/// The events that are subscribed, by their names.
+const TRADE_EVENT: &str = "trade";
+const TICKER_EVENT: &str = "24hrTicker";
 
 /// Times below are milliseconds: 10^14 microseconds were in 1973, 10^14 milliseconds are in 5138.
 /// Servers that do not know `timeUnit` send milliseconds whatever is asked.
@@ -67,17 +71,54 @@ struct BinanceEvent<'a> {
     buyer_is_maker: Option<bool>,
 }
 
+/// A frame whose event is a ticker.
+#[derive(Deserialize)]
+struct BinanceTickerFrame<'a> {
+    #[serde(borrow)]
+    data: BinanceTicker<'a>,
+}
+
+/// The event of `<symbol>@ticker`. `c` is the last price; `o`, `h`, `l`, `v`, `q` and `n` are of the 24 hours before:
+/// ```json
+/// {"e":"24hrTicker","E":1767225603000123,"s":"BTCUSDT","p":"460.00000000","c":"94260.00000000","o":"93800.00000000",
+///  "h":"95010.00000000","l":"93550.00000000","v":"18000.00000000","q":"1695600000.00000000","n":1300041, ...}
+/// ```
+#[derive(Deserialize)]
+struct BinanceTicker<'a> {
+    #[serde(rename = "E")]
+    event_time: Option<i64>,
+    #[serde(borrow, rename = "s")]
+    symbol: Option<JsonText<'a>>,
+    #[serde(borrow, rename = "c")]
+    last_price: Option<JsonText<'a>>,
+    #[serde(borrow, rename = "o")]
+    open: Option<JsonText<'a>>,
+    #[serde(borrow, rename = "h")]
+    high: Option<JsonText<'a>>,
+    #[serde(borrow, rename = "l")]
+    low: Option<JsonText<'a>>,
+    #[serde(borrow, rename = "v")]
+    volume: Option<JsonText<'a>>,
+    #[serde(borrow, rename = "q")]
+    quote_volume: Option<JsonText<'a>>,
+    #[serde(rename = "n")]
+    trade_count: Option<i64>,
+}
+
 /// Reads one text message that came at `received_time_us` by our own clock.
 ///
 /// # Errors
-/// [`FrameError`] where it is none that a subscriber of trades can expect.
+/// [`FrameError`] where it is none that a subscriber of trades or tickers can expect.
 pub fn parse_frame(text: &str, received_time_us: i64) -> Result<StreamEvent<'_>, FrameError> {
-    let frame: BinanceFrame<'_> = serde_json::from_str(text).map_err(|error| match error.classify() {
-        Category::Data => FrameError::WrongType(error),
-        _ => FrameError::NotJson(error),
-    })?;
+    let frame: BinanceFrame<'_> = read_json(text)?;
     if let Some(event) = frame.data {
-        return read_event(event, received_time_us);
+        let JsonText(name) = present("e", event.event.as_ref())?;
+        return match name.as_ref() {
+            TRADE_EVENT => read_trade(event, received_time_us),
+            // Letters mean something else in every event.
+            TICKER_EVENT => read_ticker(read_json::<BinanceTickerFrame<'_>>(text)?.data, received_time_us),
+            name => unnamed_event(name),
+        };
     }
     if let Some(JsonText(event)) = frame.event {
         return unnamed_event(&event);
@@ -92,11 +133,14 @@ pub fn parse_frame(text: &str, received_time_us: i64) -> Result<StreamEvent<'_>,
     }
 }
 
-fn read_event(event: BinanceEvent<'_>, received_time_us: i64) -> Result<StreamEvent<'_>, FrameError> {
-    let JsonText(name) = present("e", event.event)?;
-    if name != "trade" {
-        return unnamed_event(&name);
-    }
+fn read_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, FrameError> {
+    serde_json::from_str(text).map_err(|error| match error.classify() {
+        Category::Data => FrameError::WrongType(error),
+        _ => FrameError::NotJson(error),
+    })
+}
+
+fn read_trade(event: BinanceEvent<'_>, received_time_us: i64) -> Result<StreamEvent<'_>, FrameError> {
     let JsonText(symbol) = present("s", event.symbol)?;
     let trade_id = present("t", event.trade_id)?;
     if !is_trade_id(trade_id) {
@@ -113,6 +157,33 @@ fn read_event(event: BinanceEvent<'_>, received_time_us: i64) -> Result<StreamEv
         buyer_is_maker: present("m", event.buyer_is_maker)?,
     };
     Ok(StreamEvent::Trade { symbol, trade })
+}
+
+fn read_ticker(event: BinanceTicker<'_>, received_time_us: i64) -> Result<StreamEvent<'_>, FrameError> {
+    let JsonText(symbol) = present("s", event.symbol)?;
+    let day = RollingDay {
+        open: figure("o", event.open)?,
+        high: figure("h", event.high)?,
+        low: figure("l", event.low)?,
+        volume: figure("v", event.volume)?,
+        quote_volume: figure("q", event.quote_volume)?,
+        trade_count: present("n", event.trade_count)?,
+    };
+    let ticker = Ticker {
+        sample_time_us: in_microseconds(present("E", event.event_time)?)?,
+        price: read_price(&present("c", event.last_price)?.0)?,
+        day: Some(day),
+        received_time_us,
+    };
+    Ok(StreamEvent::Ticker { symbol, ticker: Box::new(ticker) })
+}
+
+/// A figure of the 24 hours; zero where nothing was traded.
+fn figure<const SCALE: u32>(
+    field: &'static str,
+    text: Option<JsonText<'_>>,
+) -> Result<Fixed<SCALE>, FrameError> {
+    Ok(read_amount(field, &present(field, text)?.0)?)
 }
 
 /// An event that belongs to no symbol.
@@ -173,6 +244,38 @@ mod tests {
                 buyer_is_maker: false,
             }
         );
+    }
+
+    const TICKER: &str = r#"{"stream":"btcusdt@ticker","data":{"e":"24hrTicker","E":1767225603000123,"s":"BTCUSDT","p":"-460.00000000","P":"-0.490","w":"94200.00000000","x":"93799.99000000","c":"94260.00000000","Q":"0.02000000","b":"94259.99000000","B":"1.10000000","a":"94260.00000000","A":"0.70000000","o":"93800.00000000","h":"95010.00000000","l":"93550.00000000","v":"18000.00000000","q":"1695600000.00000000","O":1767139203000,"C":1767225603000,"F":5411000000,"L":5412300040,"n":1300041}}"#;
+
+    #[test]
+    fn a_ticker_frame_becomes_the_sample_it_says() {
+        let event = parse_frame(TICKER, RECEIVED_US).unwrap();
+        let StreamEvent::Ticker { symbol, ticker } = event else { panic!("{event:?}") };
+        assert_eq!(symbol, "BTCUSDT");
+        let day = RollingDay {
+            open: "93800".parse().unwrap(),
+            high: "95010".parse().unwrap(),
+            low: "93550".parse().unwrap(),
+            volume: "18000".parse().unwrap(),
+            quote_volume: "1695600000".parse().unwrap(),
+            trade_count: 1_300_041,
+        };
+        let price = "94260".parse().unwrap();
+        let sample_time_us = 1_767_225_603_000_123;
+        assert_eq!(*ticker, Ticker { sample_time_us, price, day: Some(day), received_time_us: RECEIVED_US });
+        for (found, put, reason) in [
+            (r#""c":"94260.00000000""#, r#""c":"0.00000000""#, "price_not_positive"),
+            (r#""c":"94260.00000000","#, "", "missing_field"),
+            (r#""c":"94260.00000000""#, r#""c":94260"#, "wrong_type"),
+            (r#""v":"18000.00000000""#, r#""v":"-1""#, "negative"),
+            (r#""E":1767225603000123"#, r#""E":0"#, "time_out_of_range"),
+            (r#""n":1300041"#, r#""n":"1300041""#, "wrong_type"),
+        ] {
+            let damaged = TICKER.replace(found, put);
+            assert_ne!(damaged, TICKER);
+            assert_eq!(reason_of(&damaged), reason, "{damaged}");
+        }
     }
 
     #[test]

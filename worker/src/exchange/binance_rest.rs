@@ -6,6 +6,7 @@ mod first_trade;
 mod head;
 mod klines;
 mod listing;
+mod prices;
 mod symbol_batches;
 mod trades;
 
@@ -16,7 +17,6 @@ use market::is_trade_id;
 use runtime::error_chain::error_chain;
 use runtime::telemetry::traces;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
@@ -29,6 +29,7 @@ pub use aggregates::{AskedAggregate, read_aggregate_trades};
 pub use head::{NewestTrade, read_newest_trades};
 pub use klines::{Kline, MOST_KLINES};
 pub use listing::{ExchangeInfo, read_exchange_info};
+pub use prices::{ToldPrice, read_prices};
 pub use trades::{AskedTrade, MOST_TRADES, read_historical_trades};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -260,7 +261,7 @@ impl BinanceRest {
     }
 }
 
-fn read_json<T: DeserializeOwned>(path: &'static str, body: &[u8]) -> Result<T, RestError> {
+fn read_json<'a, T: Deserialize<'a>>(path: &'static str, body: &'a [u8]) -> Result<T, RestError> {
     serde_json::from_slice(body).map_err(|source| RestError::Unreadable { path, source })
 }
 

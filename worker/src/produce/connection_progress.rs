@@ -17,23 +17,24 @@ pub(crate) struct ConnectionProgress {
     held_back: AtomicBool,
     /// When the reader last waited for the publisher, in milliseconds since `began`.
     last_held_back_ms: AtomicU64,
-    /// By place in the connection's symbols: the first and the highest trade id it delivered.
+    /// By place in the connection's symbols: the first and the highest position it delivered, of trades their ids, of
+    /// samples their times.
     delivered: Box<[Delivered]>,
 }
 
 #[derive(Debug)]
 struct Delivered {
-    first_id: AtomicI64,
-    highest_id: AtomicI64,
+    first: AtomicI64,
+    highest: AtomicI64,
 }
 
-/// Stands for "none yet": trade ids are never negative.
-const NO_ID: i64 = -1;
+/// Stands for "none yet": neither ids nor times are negative.
+const NONE: i64 = -1;
 
 impl ConnectionProgress {
     /// Nothing yet, of a connection with so many symbols.
     pub(crate) fn new(symbols: usize) -> Self {
-        let none = || Delivered { first_id: AtomicI64::new(NO_ID), highest_id: AtomicI64::new(NO_ID) };
+        let none = || Delivered { first: AtomicI64::new(NONE), highest: AtomicI64::new(NONE) };
         Self {
             began: Instant::now(),
             last_frame_ms: AtomicU64::new(0),
@@ -43,19 +44,21 @@ impl ConnectionProgress {
         }
     }
 
-    /// The reader delivered trade `trade_id` of the symbol at `place`.
-    pub(crate) fn note_trade(&self, place: usize, trade_id: i64) {
-        let Delivered { first_id, highest_id } = &self.delivered[place];
-        if first_id.load(Ordering::Relaxed) == NO_ID {
-            first_id.store(trade_id, Ordering::Relaxed);
+    /// The reader delivered what stands at `position` of the symbol at `place`.
+    pub(crate) fn note_delivered(&self, place: usize, position: i64) {
+        let Delivered { first, highest } = &self.delivered[place];
+        if first.load(Ordering::Relaxed) == NONE {
+            first.store(position, Ordering::Relaxed);
         }
-        highest_id.fetch_max(trade_id, Ordering::Relaxed);
+        highest.fetch_max(position, Ordering::Relaxed);
     }
 
-    /// The first trade id of each symbol, and the highest.
+    /// The first position of each symbol, and the highest.
     pub(crate) fn delivered(&self) -> Vec<FirstAndHighest> {
-        let known = |id: &AtomicI64| Some(id.load(Ordering::Relaxed)).filter(|id| *id != NO_ID);
-        self.delivered.iter().map(|one| (known(&one.first_id), known(&one.highest_id))).collect()
+        let known = |position: &AtomicI64| {
+            Some(position.load(Ordering::Relaxed)).filter(|position| *position != NONE)
+        };
+        self.delivered.iter().map(|one| (known(&one.first), known(&one.highest))).collect()
     }
 
     /// How long ago at `now` the last frame came; `None` while the reader itself does not read.
@@ -107,10 +110,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_the_first_and_the_highest_id_of_each_symbol() {
+    fn knows_the_first_and_the_highest_of_each_symbol() {
         let progress = ConnectionProgress::new(2);
-        for trade_id in [0, 5, 3] {
-            progress.note_trade(1, trade_id);
+        for position in [0, 5, 3] {
+            progress.note_delivered(1, position);
         }
         assert_eq!(progress.delivered(), [(None, None), (Some(0), Some(5))]);
     }

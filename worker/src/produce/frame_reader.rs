@@ -1,6 +1,7 @@
-//! Messages of one connection -> trades to the publisher, notices to the connection's owner, and
+//! Messages of one connection -> trades or price samples to the publisher, notices to the connection's owner, and
 //! malformed frames to the counters. Nothing in here waits.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use super::frame_trace::frame_span;
 use super::publisher::Publisher;
 use super::state::ProducerState;
 use crate::exchange::{FrameError, StreamEvent, parse_frame};
+use crate::record::Content;
 
 /// What a connection says apart from trades.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl FrameReader {
             }
             _ => return None,
         };
-        let frame = frame_span();
+        let frame = frame_span("websocket");
         let _within = frame.enter();
         match self.read(text, now, &frame) {
             Ok(notice) => notice,
@@ -67,27 +69,43 @@ impl FrameReader {
         let received_time_us = Timestamp::now().as_microsecond();
         match parse_frame(text, received_time_us)? {
             StreamEvent::Trade { symbol, trade } => {
-                frame.record("cryptopipeline.symbol", symbol.as_ref());
                 frame.record("cryptopipeline.trade_id", trade.trade_id);
-                let place = self
-                    .state
-                    .feeds
-                    .place_of(&symbol)
-                    .filter(|place| self.places.contains(place))
-                    .ok_or_else(|| FrameError::UnexpectedSymbol(symbol.into_owned()))?;
-                self.state.trades_received.add(1);
-                self.progress.note_trade(place - self.places.start, trade.trade_id);
-                let mut is_new = false;
-                self.state.feeds.all()[place].take(&trade, now, || {
-                    is_new = true;
-                    self.publisher.publish(place, &trade, frame);
-                });
-                frame.record("cryptopipeline.trade.duplicate", !is_new);
+                self.take_content(symbol, Content::Trade(trade), now, frame)?;
+                Ok(None)
+            }
+            StreamEvent::Ticker { symbol, ticker } => {
+                self.take_content(symbol, Content::Ticker(ticker), now, frame)?;
                 Ok(None)
             }
             StreamEvent::Acknowledged { id } => Ok(Some(Notice::Acknowledged(id))),
             StreamEvent::Refused { id, message } => Ok(Some(Notice::Refused(id, message))),
             StreamEvent::ShutdownNotice => Ok(Some(Notice::Shutdown)),
         }
+    }
+
+    fn take_content(
+        &self,
+        symbol: Cow<'_, str>,
+        content: Content,
+        now: Instant,
+        frame: &Span,
+    ) -> Result<(), FrameError> {
+        frame.record("cryptopipeline.symbol", symbol.as_ref());
+        if content.feed() != self.state.feed {
+            return Err(FrameError::UnexpectedFeed(content.feed()));
+        }
+        let place = self
+            .state
+            .feeds
+            .place_of(&symbol)
+            .filter(|place| self.places.contains(place))
+            .ok_or_else(|| FrameError::UnexpectedSymbol(symbol.into_owned()))?;
+        self.state.received.add(1);
+        self.progress.note_delivered(place - self.places.start, content.position());
+        let is_new = self.state.feeds.all()[place].take(content, now, |content| {
+            self.publisher.publish(place, content, frame);
+        });
+        frame.record("cryptopipeline.trade.duplicate", !is_new);
+        Ok(())
     }
 }

@@ -12,14 +12,14 @@ use tracing::field::Empty;
 /// While the broker is away, records wait and their spans with them: so many are some 2 MB, further records are not traced.
 const MOST_OPEN_SPANS: usize = 1_024;
 
-/// The span of a frame that has just come; none unless it is drawn.
-pub(super) fn frame_span() -> Span {
+/// The span of what has just come by this protocol; none unless it is drawn.
+pub(super) fn frame_span(protocol: &'static str) -> Span {
     if !traces::draw_frame() {
         return Span::none();
     }
     let span = tracing::info_span!(
         "exchange frame received",
-        network.protocol.name = "websocket",
+        network.protocol.name = protocol,
         cryptopipeline.symbol = Empty,
         cryptopipeline.trade_id = Empty,
         cryptopipeline.trade.duplicate = Empty,
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn without_an_exporter_no_frame_is_drawn_and_no_record_gets_a_header() {
         let traces = PublishTraces::default();
-        let frame = frame_span();
+        let frame = frame_span("websocket");
         assert!(frame.is_none());
         let key = begin(&traces, &frame);
         assert_eq!(key, TraceKey::NONE);

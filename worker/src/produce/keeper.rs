@@ -276,7 +276,7 @@ impl StreamKeeper {
     async fn advance(&self, link: &mut Link) -> Result<(), String> {
         if let Some((id, places)) = link.requests.take_due(Instant::now()) {
             let symbols = places.iter().map(|place| self.feed(*place).symbol.as_str());
-            link.connection.send(binance::subscribe_message(id, symbols));
+            link.connection.send(binance::subscribe_message(id, self.shared.state.feed, symbols));
         }
         let wake_at = link.requests.wake_at();
         let wake = async {

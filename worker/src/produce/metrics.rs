@@ -3,6 +3,7 @@
 use std::fmt::Error;
 use std::sync::Arc;
 
+use crds::worker_settings::Feed;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
@@ -15,6 +16,11 @@ const TRADES_RECEIVED: Metric = Metric::counter(
     "cryptopipeline_producer_trades_received_total",
     &[],
     "Trades read from the exchange, those that two overlapping connections both brought included",
+);
+const SAMPLES_RECEIVED: Metric = Metric::counter(
+    "cryptopipeline_producer_samples_received_total",
+    &[],
+    "Samples of prices read from the exchange, those that two overlapping connections both brought included",
 );
 const RECORDS_PUBLISHED: Metric = Metric::counter(
     "cryptopipeline_producer_records_published_total",
@@ -49,7 +55,7 @@ const LAST_FRAME_AGE: Metric = Metric::gauge(
 const LAST_TRADE_AGE: Metric = Metric::gauge(
     "cryptopipeline_producer_last_trade_age_seconds",
     &["symbol"],
-    "Seconds since the symbol's last trade came; none before the first",
+    "Seconds since the symbol's last trade, or the last sample of its price, came; none before the first",
 );
 const REQUEST_WEIGHT: Metric = Metric::gauge(
     "cryptopipeline_producer_request_weight_used",
@@ -67,6 +73,7 @@ const BROKER_AVAILABLE: Metric =
 /// What a producer exposes.
 pub const METRICS: &[Metric] = &[
     TRADES_RECEIVED,
+    SAMPLES_RECEIVED,
     RECORDS_PUBLISHED,
     RECORDS_DROPPED,
     RECORDS_BUFFERED,
@@ -90,7 +97,8 @@ struct Figures(Arc<ProducerState>);
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let (state, now) = (&self.0, Instant::now());
-        TRADES_RECEIVED.tell_one(&mut encoder, count(state.trades_received.get()))?;
+        TRADES_RECEIVED.tell_one(&mut encoder, count(state.received_of(Feed::Trades)))?;
+        SAMPLES_RECEIVED.tell_one(&mut encoder, count(state.received_of(Feed::Tickers)))?;
         RECORDS_PUBLISHED.tell_one(&mut encoder, count(state.records_published.get()))?;
         RECORDS_DROPPED.tell_one(&mut encoder, count(state.records_dropped.get()))?;
         RECORDS_BUFFERED.tell_one(&mut encoder, count(state.records_buffered()))?;
@@ -101,8 +109,7 @@ impl Collector for Figures {
         let age = state.last_frame_age(now).map(|age| ([""; 0], age.as_secs_f64()));
         LAST_FRAME_AGE.tell(&mut encoder, age)?;
         let ages = state.feeds.all().iter();
-        let ages =
-            ages.filter_map(|feed| Some(([feed.symbol.as_str()], feed.last_trade_age(now)?.as_secs_f64())));
+        let ages = ages.filter_map(|feed| Some(([feed.symbol.as_str()], feed.last_age(now)?.as_secs_f64())));
         LAST_TRADE_AGE.tell(&mut encoder, ages)?;
         REQUEST_WEIGHT.tell_one(&mut encoder, f64::from(state.weight_used()))?;
         EXCHANGE_AVAILABLE.tell_one(&mut encoder, one_if(state.exchange_status().available))?;

@@ -13,7 +13,7 @@ pub(crate) enum Verdict {
     NewerIsDead,
 }
 
-/// The first and the highest trade id that a connection delivered of a symbol.
+/// The first and the highest position that a connection delivered of a symbol: ids of trades, times of samples.
 pub(crate) type FirstAndHighest = (Option<i64>, Option<i64>);
 
 /// Two connections with the same symbols, from the moment at which the newer one was subscribed.

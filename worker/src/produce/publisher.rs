@@ -1,4 +1,4 @@
-//! Trades -> records -> the Kafka client, within bounds: what the client has no room for waits here,
+//! Trades or price samples -> records -> the Kafka client, within bounds: what the client has no room for waits here,
 //! and where the broker stays away too long the oldest of that are dropped and counted.
 //!
 //! As long as the broker takes records, readers are told to wait instead of anything being dropped.
@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use market::Trade;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use runtime::kafka::KafkaConnection;
@@ -19,10 +18,10 @@ use super::delivery::{Deliveries, DeliveryReports};
 use super::frame_trace::{PublishTraces, TraceKey};
 use super::state::ProducerState;
 use crate::flow_gate::FlowGate;
-use crate::record::CLIENT_SETTINGS;
+use crate::record::{CLIENT_SETTINGS, Content};
 
-/// Trades that wait while the client's own queue is full: some 7 MB.
-const WAITING_TRADES: usize = 65_536;
+/// Records that wait while the client's own queue is full: of trades some 7 MB.
+const WAITING_RECORDS: usize = 65_536;
 
 /// Without any delivery for so long, the broker counts as away and readers wait for it no more.
 const BROKER_PATIENCE: Duration = Duration::from_secs(5);
@@ -40,7 +39,7 @@ const OWN_SETTINGS: &[(&str, &str)] = &[
     ("statistics.interval.ms", "1000"),
 ];
 
-/// Sends the trades of one source to its topic.
+/// Sends what comes of one source to its topic.
 pub(crate) struct Publisher {
     client: ThreadedProducer<DeliveryReports>,
     topic: String,
@@ -51,22 +50,21 @@ pub(crate) struct Publisher {
     outbox: Mutex<Outbox>,
 }
 
-/// What is used while a trade is published, by one reader at a time.
+/// What is used while a record is published, by one reader at a time.
 #[derive(Default)]
 struct Outbox {
-    /// Trades without room in the client, oldest first.
+    /// What found no room in the client, oldest first.
     waiting: VecDeque<Outgoing>,
     waiting_since: Option<Instant>,
     /// The record value; kept for its memory.
     value: Vec<u8>,
 }
 
-/// A trade on its way to the client.
-#[derive(Clone, Copy)]
+/// What is on its way to the client.
 struct Outgoing {
     /// The place of its symbol.
     place: usize,
-    trade: Trade,
+    content: Content,
     trace: TraceKey,
 }
 
@@ -106,16 +104,16 @@ impl Publisher {
         Ok(Self { client, topic, state, gate, deliveries, traces, outbox: Mutex::default() })
     }
 
-    /// Publishes a trade of the symbol at `place`, which `frame` brought. Never waits.
-    pub(crate) fn publish(&self, place: usize, trade: &Trade, frame: &Span) {
+    /// Publishes what `frame` brought of the symbol at `place`. Never waits.
+    pub(crate) fn publish(&self, place: usize, content: Content, frame: &Span) {
         let trace = self.traces.begin(frame, &self.topic, self.state.feeds.all()[place].encoder.key());
-        let outgoing = Outgoing { place, trade: *trade, trace };
+        let outgoing = Outgoing { place, content, trace };
         self.state.records_accepted.add(1);
         let mut outbox = self.outbox();
         if outbox.waiting.is_empty() && self.hand_over(&outgoing, &mut outbox.value) == Handed::Over {
             return;
         }
-        if outbox.waiting.len() == WAITING_TRADES
+        if outbox.waiting.len() == WAITING_RECORDS
             && let Some(oldest) = outbox.waiting.pop_front()
         {
             self.traces.lost(oldest.trace, "dropped: the broker is away");
@@ -176,9 +174,9 @@ impl Publisher {
     }
 
     fn hand_over(&self, outgoing: &Outgoing, value: &mut Vec<u8>) -> Handed {
-        let Outgoing { place, trade, trace } = outgoing;
+        let Outgoing { place, content, trace } = outgoing;
         let encoder = &self.state.feeds.all()[*place].encoder;
-        encoder.encode_value(trade, value);
+        encoder.encode(content, value);
         let mut record = BaseRecord::with_opaque_to(&self.topic, trace.opaque())
             .key(encoder.key())
             .payload(value.as_slice());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crds::worker_settings::SourceSettings;
+use crds::worker_settings::{Feed, SourceSettings};
 use crds::worker_status::{DependencyStatus, MalformedFrames, ProducerStatus};
 use runtime::broker_health::BrokerHealth;
 use runtime::health::Probes;
@@ -22,9 +22,11 @@ const SAMPLE_BYTES: usize = 300;
 #[derive(Debug)]
 pub struct ProducerState {
     source: String,
+    pub(crate) feed: Feed,
     pub(crate) feeds: SymbolFeeds,
     pub(crate) broker: BrokerHealth,
-    pub(crate) trades_received: Counter,
+    /// Trades or samples read from the exchange.
+    pub(crate) received: Counter,
     /// Records that were given to the publisher; those not published nor dropped wait.
     pub(crate) records_accepted: Counter,
     pub(crate) records_published: Counter,
@@ -60,9 +62,10 @@ impl ProducerState {
     pub fn new(source: &SourceSettings) -> Self {
         Self {
             source: source.name.clone(),
+            feed: source.feed,
             feeds: SymbolFeeds::new(&source.venue, &source.symbols),
             broker: BrokerHealth::default(),
-            trades_received: Counter::default(),
+            received: Counter::default(),
             records_accepted: Counter::default(),
             records_published: Counter::default(),
             records_dropped: Counter::default(),
@@ -86,12 +89,18 @@ impl ProducerState {
             exchange: self.exchange_status(),
             broker: self.broker_status(),
             symbols: feeds.map(|feed| (feed.symbol.clone(), feed.status(now))).collect(),
-            trades_received: self.trades_received.get(),
+            trades_received: self.received_of(Feed::Trades),
+            samples_received: self.received_of(Feed::Tickers),
             records_published: self.records_published.get(),
             records_dropped: self.records_dropped.get(),
             malformed_frames: self.malformed_frames(),
             reconnects: self.reconnects.get(),
         }
+    }
+
+    /// How many trades or samples were read from the exchange.
+    pub(crate) fn received_of(&self, feed: Feed) -> u64 {
+        if feed == self.feed { self.received.get() } else { 0 }
     }
 
     pub(crate) fn exchange_status(&self) -> DependencyStatus {
@@ -202,6 +211,8 @@ mod tests {
             exchange: ExchangeKind::Binance,
             venue: "binance".into(),
             symbols: vec!["BTCUSDT".into(), "ETHUSDT".into()],
+            feed: Feed::Trades,
+            poll_interval_ms: None,
             websocket_url: "ws://localhost".into(),
             rest_url: "http://localhost".into(),
         })

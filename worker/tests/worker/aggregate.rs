@@ -147,17 +147,20 @@ async fn real_aggregators_share_growing_partitions_and_lose_nothing_when_one_lea
     Lab::on_each_server(2, async |lab: Lab| {
         let publisher = Publisher::new(&lab);
         let symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ADAUSDT"];
-        let publish =
-            |ids: std::ops::Range<i64>| symbols.iter().for_each(|symbol| publisher.publish(symbol, ids.clone()));
+        let publish = |ids: std::ops::Range<i64>| {
+            symbols.iter().for_each(|symbol| publisher.publish(symbol, ids.clone()))
+        };
         let first = lab.aggregate();
         publish(0..200);
         lab.wait_for_held(1_000).await;
         let second = lab.aggregate();
-        wait_until("both have a partition", async || first.partitions() == 1 && second.partitions() == 1).await;
+        wait_until("both have a partition", async || first.partitions() == 1 && second.partitions() == 1)
+            .await;
         publish(200..400);
         lab.admin().grow_topic(&lab.topic, 6).await.unwrap();
         publish(400..600);
-        wait_until("all partitions are assigned", async || first.partitions() + second.partitions() == 6).await;
+        wait_until("all partitions are assigned", async || first.partitions() + second.partitions() == 6)
+            .await;
         publish(600..800);
         first.stop().await;
         publish(800..1_000);

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use market::Trade;
+use market::{Ticker, Trade};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::mocking::MockCluster;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use runtime::kafka::KafkaConnection;
-use worker::record;
+use worker::record::{self, Content};
 
 pub(crate) const TOPIC: &str = "crypto-trades";
 pub(crate) const PARTITIONS: i32 = 3;
@@ -75,6 +75,7 @@ impl Drop for TestBroker {
 #[derive(Default)]
 pub(crate) struct Read {
     pub(crate) trades: BTreeMap<String, Vec<Trade>>,
+    pub(crate) tickers: BTreeMap<String, Vec<Ticker>>,
     pub(crate) record_bytes: usize,
 }
 
@@ -153,6 +154,11 @@ impl Read {
         self.trades.get(symbol).is_some_and(|trades| trades.iter().rev().take(2_000).any(is_it))
     }
 
+    /// How many samples of its price there are of `symbol`.
+    pub(crate) fn samples(&self, symbol: &str) -> usize {
+        self.tickers.get(symbol).map_or(0, Vec::len)
+    }
+
     /// How many different ids there are of `symbol`.
     pub(crate) fn distinct(&self, symbol: &str) -> usize {
         let ids = self.trades.get(symbol).into_iter().flatten().map(|trade| trade.trade_id);
@@ -171,5 +177,9 @@ fn take(read: &mut Read, key: &[u8], value: &[u8]) {
     let decoded = record::decode_value(value).unwrap();
     assert_eq!(key, format!("{}:{}", decoded.venue, decoded.symbol).as_bytes());
     read.record_bytes += key.len() + value.len();
-    read.trades.entry(decoded.symbol.into_owned()).or_default().push(decoded.trade);
+    let symbol = decoded.symbol.into_owned();
+    match decoded.content {
+        Content::Trade(trade) => read.trades.entry(symbol).or_default().push(trade),
+        Content::Ticker(ticker) => read.tickers.entry(symbol).or_default().push(*ticker),
+    }
 }

@@ -11,4 +11,5 @@ mod producer;
 mod program;
 mod proxy;
 mod repair;
+mod tickers;
 mod verify;

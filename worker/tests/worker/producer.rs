@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::worker_settings::{ExchangeKind, KafkaSettings, PipelineId, ProducerSettings, SourceSettings};
+use crds::worker_settings::{
+    ExchangeKind, Feed, KafkaSettings, PipelineId, ProducerSettings, SourceSettings,
+};
 use crds::worker_status::ProducerStatus;
 use exchange_sim::Running;
 use runtime::kafka::KafkaConnection;
@@ -42,6 +44,8 @@ pub(crate) fn settings(exchange: &Running, symbols: &[&str], bootstrap_servers: 
             exchange: ExchangeKind::Binance,
             venue: "binance".into(),
             symbols: symbols.iter().map(ToString::to_string).collect(),
+            feed: Feed::Trades,
+            poll_interval_ms: None,
             websocket_url: exchange.websocket_url(),
             rest_url: exchange.rest_url(),
         },
@@ -98,6 +102,11 @@ impl TestProducer {
     ) -> Self {
         let mut settings = settings(exchange, symbols, &kafka.bootstrap_servers);
         settings.kafka.topic = topic.to_owned();
+        Self::run(settings, kafka, timings, FlowGate::unlimited())
+    }
+
+    /// One with settings of its own.
+    pub(crate) fn start_with(settings: ProducerSettings, kafka: KafkaConnection, timings: Timings) -> Self {
         Self::run(settings, kafka, timings, FlowGate::unlimited())
     }
 

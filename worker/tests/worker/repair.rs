@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::worker_settings::{
-    ExchangeKind, HistorySettings, KafkaSettings, LedgerSettings, PipelineId, RepairerSettings,
+    ExchangeKind, Feed, HistorySettings, KafkaSettings, LedgerSettings, PipelineId, RepairerSettings,
     SourceSettings,
 };
 use crds::worker_status::RepairerStatus;
@@ -373,6 +373,8 @@ async fn a_trade_that_cannot_be_held_is_refused_and_keeps_no_other_from_being_re
         exchange: ExchangeKind::Binance,
         venue: "spot".into(),
         symbols: vec![SYMBOL.into()],
+        feed: Feed::Trades,
+        poll_interval_ms: None,
         websocket_url: "ws://nowhere".into(),
         rest_url: exchange.uri(),
     };

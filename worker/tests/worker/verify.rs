@@ -132,7 +132,8 @@ async fn a_candle_of_ours_that_is_wrong_is_found_and_rebuilt_while_trades_flow()
         assert_eq!((rebuilt.from_us, rebuilt.to_us, rebuilt.trades), (open_time_us, until_us, 600));
         assert_eq!(differing(&lab).await, []);
         lab.wait_for_held(12_000).await;
-        wait_until("every whole minute is equal", async || count(&lab, CheckVerdict::Equal).await >= 19).await;
+        wait_until("every whole minute is equal", async || count(&lab, CheckVerdict::Equal).await >= 19)
+            .await;
         assert_eq!((differing(&lab).await, lab.missing().await), (vec![], 0));
         let candles = lab.store.candles(&Default::default()).await.unwrap();
         assert_eq!(candles.iter().map(|candle| candle.trade_count).sum::<i64>(), 12_000);

@@ -70,7 +70,7 @@ pub(super) fn why_none(pipeline: &CryptoPipeline, roles: &[Role<'_>]) -> String 
              go on; else give --database-url"
         );
     }
-    if !pipeline.spec.repair.enabled && kinds == [Role::Repairer.label()] {
+    if !pipeline.spec.has_repairer() && kinds == [Role::Repairer.label()] {
         return format!(
             "{pods}: spec.repair.enabled is false, so nobody would ask the exchange for what is removed"
         );

@@ -233,10 +233,12 @@ impl Machine {
             status.and_then(|status| status.symbols).and_then(|symbols| usize::try_from(symbols).ok());
         let ledgers = self.observed.schema.value().map(|schema| schema.ledgers.as_slice());
         let live: u64 = reports.answered_aggregators().map(|status| status.trades_new).sum();
+        let samples = reports.answered_aggregators().map(|status| status.samples_new).sum();
         let sources = || reports.answered_repairers().flat_map(|status| status.history.values());
         let of_history: u64 = sources().map(|source| source.trades_loaded).sum();
         Figures {
             trades: live + of_history,
+            samples,
             lag: self.lag.as_ref().map(LagReport::total),
             streaming: states.filter(|state| *state == SymbolState::Streaming).count(),
             symbols: symbols.unwrap_or_default(),
@@ -278,12 +280,13 @@ impl Machine {
     pub(super) async fn summary(&self) -> anyhow::Result<Vec<String>> {
         let store =
             Store::connect(&self.database.connection, &self.schema.schema, ConnectOptions::default()).await?;
-        let ledgers = store.ledgers().await?;
+        let (ledgers, samples) = (store.ledgers().await?, store.samples_held().await?);
         store.close().await;
         let held: i64 = ledgers.iter().map(|ledger| ledger.trades_held).sum();
         let missing: i64 = ledgers.iter().map(|ledger| ledger.missing).sum();
         let new = held - self.held_before.unwrap_or_default();
         let mut lines = vec![format!("{new} trades new, {held} held, {missing} missing")];
+        lines.extend((samples > 0).then(|| format!("{samples} samples of prices held")));
         for ledger in ledgers {
             let last = ledger.last_trade_id.map_or("none".to_owned(), |id| id.to_string());
             let holes: Vec<String> = ledger

@@ -16,6 +16,8 @@ const RATE_WINDOW: Duration = Duration::from_secs(5);
 pub(super) struct Figures {
     /// Trades in the database that came since the start, those of history included.
     pub(super) trades: u64,
+    /// Samples of prices in the database that came since the start.
+    pub(super) samples: u64,
     /// Records published and not committed, where that is known.
     pub(super) lag: Option<i64>,
     /// Symbols whose trades come.
@@ -26,6 +28,12 @@ pub(super) struct Figures {
     pub(super) missing: Option<i64>,
     /// How far history is, where it is wished and not all there.
     pub(super) history: Option<HistoryFigures>,
+}
+
+impl Figures {
+    fn brought(&self) -> u64 {
+        self.trades + self.samples
+    }
 }
 
 /// How far history is loaded.
@@ -117,16 +125,16 @@ impl Progress {
 
     fn note(&mut self, figures: &Figures, now: Instant) {
         self.looks.retain(|(at, _)| *at + RATE_WINDOW > now);
-        self.looks.push((now, figures.trades));
-        let is_quiet = figures.trades > 0
-            && figures.trades == self.received
+        self.looks.push((now, figures.brought()));
+        let is_quiet = figures.brought() > 0
+            && figures.brought() == self.received
             && figures.lag == Some(0)
             && !figures.history.is_some_and(HistoryFigures::is_loading);
         self.quiet_since = if is_quiet { self.quiet_since.or(Some(now)) } else { None };
-        self.received = figures.trades;
+        self.received = figures.brought();
     }
 
-    /// Trades a second over the last few seconds.
+    /// Trades and samples a second over the last few seconds.
     fn rate(&self) -> u64 {
         let Some(((first_at, first), (last_at, last))) = self.looks.first().zip(self.looks.last()) else {
             return 0;
@@ -145,8 +153,9 @@ impl Progress {
 fn line(figures: &Figures, rate: u64) -> String {
     let known = |figure: Option<i64>| figure.map_or("?".to_owned(), |figure| figure.to_string());
     let history = figures.history.map(history).unwrap_or_default();
+    let samples = if figures.samples > 0 { format!("  {} samples", figures.samples) } else { String::new() };
     format!(
-        "{} trades  {rate}/s  lag {}  symbols {}/{}  missing {}{history}",
+        "{} trades{samples}  {rate}/s  lag {}  symbols {}/{}  missing {}{history}",
         figures.trades,
         known(figures.lag),
         figures.streaming,
@@ -210,8 +219,10 @@ mod tests {
     #[test]
     fn the_line_has_every_figure_and_says_what_is_not_known() {
         let figures =
-            Figures { trades: 1_200, lag: None, streaming: 4, symbols: 5, missing: Some(3), history: None };
+            Figures { trades: 1_200, streaming: 4, symbols: 5, missing: Some(3), ..Figures::default() };
         assert_eq!(line(&figures, 55), "1200 trades  55/s  lag ?  symbols 4/5  missing 3");
+        let with_samples = Figures { samples: 7, ..figures };
+        assert_eq!(line(&with_samples, 55), "1200 trades  7 samples  55/s  lag ?  symbols 4/5  missing 3");
     }
 
     #[test]

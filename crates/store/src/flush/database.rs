@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 use market::{CandleKey, Fold, IdRestart, Interval, LastTrade, Market, Output, TradeRange};
 
-use super::FlushWrites;
+use super::{FlushWrites, TickerTransaction};
 use crate::error::StoreError;
 use crate::model::HeadState;
 use crate::series::{Series, SeriesSpan};
@@ -30,9 +30,12 @@ pub(crate) trait FlushDatabase {
     async fn symbol_ids(&self, markets: &[Market]) -> Result<Vec<i32>, StoreError> {
         Ok(self.current_series(markets).await?.iter().map(|series| series.symbol_id).collect())
     }
+    /// The ids of markets with tickers; markets that are not known yet are added.
+    async fn ticker_markets(&self, markets: &[Market]) -> Result<Vec<(Market, i32)>, StoreError>;
     /// Makes what rows of these times need and a flush must not make itself.
-    async fn prepare_trade_days(
+    async fn prepare_days(
         &self,
+        table: DayTable,
         times_us: &mut (dyn Iterator<Item = i64> + Send),
     ) -> Result<(), StoreError>;
     /// Below which time each output may have been dropped.
@@ -42,7 +45,7 @@ pub(crate) trait FlushDatabase {
 }
 
 /// The statements of a flush, in the order in which they are called.
-pub(crate) trait FlushTransaction {
+pub(crate) trait FlushTransaction: TickerTransaction {
     async fn lock_partitions(&mut self, topic: &str, partitions: &[i32]) -> Result<(), StoreError>;
     async fn lock_heads(&mut self, symbol_ids: &[i32]) -> Result<(), StoreError>;
     async fn read_offsets(
@@ -62,6 +65,25 @@ pub(crate) trait FlushTransaction {
     async fn write(&mut self, writes: &FlushWrites) -> Result<(), StoreError>;
     /// An error means that the outcome is unknown.
     async fn commit(self) -> Result<(), sqlx::Error>;
+}
+
+/// A table that is divided by days where the database can do that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum DayTable {
+    Trades,
+    Tickers,
+}
+
+impl DayTable {
+    pub(crate) const ALL: [Self; 2] = [Self::Trades, Self::Tickers];
+
+    /// The table's name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Trades => "trades",
+            Self::Tickers => "tickers",
+        }
+    }
 }
 
 /// Below which time each output may have been dropped: microseconds since 1970, UTC.

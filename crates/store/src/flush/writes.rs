@@ -2,7 +2,7 @@
 
 use market::{IdRestart, Interval, LastTrade, Market, MarketPlan, RangeChanges};
 
-use super::StoredHead;
+use super::{StoredHead, TickerWrite};
 use crate::history::HistoryWrite;
 
 /// Everything that one flush writes.
@@ -12,6 +12,7 @@ pub(crate) struct FlushWrites {
     pub(crate) topic_id: String,
     pub(crate) partitions: Vec<PartitionWrite>,
     pub(crate) markets: Vec<MarketWrite>,
+    pub(crate) tickers: Vec<TickerWrite>,
     pub(crate) set_aside: Vec<SetAsideRow>,
     pub(crate) history: Option<HistoryWrite>,
 }
@@ -31,6 +32,8 @@ pub(crate) struct PartitionWrite {
     pub(crate) records_read: i64,
     pub(crate) trades_new: i64,
     pub(crate) trades_duplicate: i64,
+    pub(crate) samples_new: i64,
+    pub(crate) samples_duplicate: i64,
     pub(crate) records_set_aside: i64,
     pub(crate) offsets_skipped: i64,
 }

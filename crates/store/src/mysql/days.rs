@@ -1,9 +1,9 @@
-//! The day partitions of `trades`: made ahead and dropped on connections of their own, never inside a flush, which a change of
+//! The day partitions of `trades` and `tickers`: made ahead and dropped on connections of their own, never inside a flush, which a change of
 //! a table would commit. The procedures of the schema that do it have the rights that a worker's user may lack.
 
 use super::MySqlDatabase;
 use crate::error::StoreError;
-use crate::flush::Floors;
+use crate::flush::{DayTable, Floors};
 use crate::known_days::DAY_US;
 use crate::model::Retention;
 use crate::plain_rows::floors_of;
@@ -12,15 +12,17 @@ impl MySqlDatabase {
     /// Makes the partitions of the days that these times fall in, where they are not known to be there.
     pub(crate) async fn make_days(
         &self,
+        table: DayTable,
         times_us: &mut (dyn Iterator<Item = i64> + Send),
     ) -> Result<(), StoreError> {
-        for day in self.known_days.unknown(times_us) {
-            sqlx::query("CALL make_day('trades', ?)")
+        for day in self.known_days.unknown(table, times_us) {
+            sqlx::query("CALL make_day(?, ?)")
+                .bind(table.name())
                 .bind(day)
                 .execute(&self.pool)
                 .await
                 .map_err(StoreError::database("make the partition of a day"))?;
-            self.known_days.add(day);
+            self.known_days.add(table, day);
         }
         Ok(())
     }
@@ -49,7 +51,11 @@ impl MySqlDatabase {
         }
         let floors = self.read_floors().await?;
         if floors.trades_us > i64::MIN {
-            self.drop_days_below(floors.trades_us).await.map_err(StoreError::database("drop old trades"))?;
+            for table in DayTable::ALL {
+                self.drop_days_below(table, floors.trades_us)
+                    .await
+                    .map_err(StoreError::database("drop old trades and tickers"))?;
+            }
         }
         if floors.candles_us > i64::MIN {
             self.delete_candles_below(floors.candles_us)
@@ -59,10 +65,14 @@ impl MySqlDatabase {
         Ok(())
     }
 
-    async fn drop_days_below(&self, floor_us: i64) -> Result<(), sqlx::Error> {
+    async fn drop_days_below(&self, table: DayTable, floor_us: i64) -> Result<(), sqlx::Error> {
         let first_kept = floor_us.div_euclid(DAY_US);
-        sqlx::query("CALL drop_days_before('trades', ?)").bind(first_kept).execute(&self.pool).await?;
-        self.known_days.forget_before(first_kept);
+        sqlx::query("CALL drop_days_before(?, ?)")
+            .bind(table.name())
+            .bind(first_kept)
+            .execute(&self.pool)
+            .await?;
+        self.known_days.forget_before(table, first_kept);
         Ok(())
     }
 
@@ -71,18 +81,29 @@ impl MySqlDatabase {
         let kept: Vec<(i32, i32)> = sqlx::query_as("SELECT DISTINCT symbol_id, interval_s FROM candles")
             .fetch_all(&self.pool)
             .await?;
-        for (symbol_id, interval_s) in kept {
-            for statement in [
-                "DELETE FROM candles WHERE symbol_id = ? AND kind IN ('trades', 'samples') AND interval_s = ? AND open_time_us < ?",
-                "DELETE FROM candle_checks WHERE symbol_id = ? AND interval_s = ? AND open_time_us < ?",
-            ] {
-                sqlx::query(statement)
-                    .bind(symbol_id)
-                    .bind(interval_s)
-                    .bind(floor_us)
-                    .execute(&self.pool)
-                    .await?;
-            }
+        for statement in [
+            "DELETE FROM candles WHERE symbol_id = ? AND kind IN ('trades', 'samples') AND interval_s = ? AND open_time_us < ?",
+            "DELETE FROM candle_checks WHERE symbol_id = ? AND interval_s = ? AND open_time_us < ?",
+        ] {
+            self.delete_of_each(statement, &kept, floor_us).await?;
+        }
+        let sampled: Vec<(i32, i32)> =
+            sqlx::query_as("SELECT DISTINCT market_id, interval_s FROM sample_candles")
+                .fetch_all(&self.pool)
+                .await?;
+        let deleting =
+            "DELETE FROM sample_candles WHERE market_id = ? AND interval_s = ? AND open_time_us < ?";
+        self.delete_of_each(deleting, &sampled, floor_us).await
+    }
+
+    async fn delete_of_each(
+        &self,
+        statement: &'static str,
+        kept: &[(i32, i32)],
+        floor_us: i64,
+    ) -> Result<(), sqlx::Error> {
+        for (id, interval_s) in kept {
+            sqlx::query(statement).bind(id).bind(interval_s).bind(floor_us).execute(&self.pool).await?;
         }
         Ok(())
     }

@@ -7,9 +7,10 @@ use sqlx::{AssertSqlSafe, MySql, MySqlConnection, Transaction};
 
 use super::MySqlDatabase;
 use super::history::write_history;
+use super::tickers::write_tickers;
 use crate::error::StoreError;
 use crate::flush::{
-    Floors, FlushDatabase, FlushTransaction, FlushWrites, StoredCandle, StoredHead, StoredOffset,
+    DayTable, Floors, FlushDatabase, FlushTransaction, FlushWrites, StoredCandle, StoredHead, StoredOffset,
 };
 use crate::json_rows::{
     candle_rows, closed_fold_rows, deleted_range_rows, head_rows, market_rows, offset_rows, opened_fold_rows,
@@ -31,6 +32,10 @@ pub(super) const SYMBOL_IDS: &str =
 /// An array of partitions.
 pub(super) const PARTITIONS: &str =
     "JSON_TABLE(?, '$[*]' COLUMNS (`partition` INT PATH '$' ERROR ON ERROR)) AS wanted";
+/// An array of arrays of a symbol's or market's id, interval and time.
+pub(super) const WINDOWS: &str = "JSON_TABLE(?, '$[*]' COLUMNS (
+     id INT PATH '$[0]' ERROR ON ERROR, interval_s INT PATH '$[1]' ERROR ON ERROR,
+     open_time_us BIGINT PATH '$[2]' ERROR ON ERROR)) AS wanted";
 
 impl FlushDatabase for MySqlDatabase {
     type Transaction = Transaction<'static, MySql>;
@@ -60,11 +65,16 @@ impl FlushDatabase for MySqlDatabase {
         Ok(rows.iter().map(series_of).collect())
     }
 
-    async fn prepare_trade_days(
+    async fn ticker_markets(&self, markets: &[Market]) -> Result<Vec<(Market, i32)>, StoreError> {
+        self.read_ticker_markets(markets).await
+    }
+
+    async fn prepare_days(
         &self,
+        table: DayTable,
         times_us: &mut (dyn Iterator<Item = i64> + Send),
     ) -> Result<(), StoreError> {
-        self.make_days(times_us).await
+        self.make_days(table, times_us).await
     }
 
     async fn floors(&self) -> Result<Floors, StoreError> {
@@ -166,11 +176,8 @@ impl FlushTransaction for Transaction<'static, MySql> {
 
     async fn read_candles(&mut self, windows: &[(i32, CandleKey)]) -> Result<Vec<StoredCandle>, StoreError> {
         let statement = format!(
-            "SELECT {CANDLE_COLUMNS} FROM JSON_TABLE(?, '$[*]' COLUMNS (
-                 symbol_id INT PATH '$[0]' ERROR ON ERROR, interval_s INT PATH '$[1]' ERROR ON ERROR,
-                 open_time_us BIGINT PATH '$[2]' ERROR ON ERROR)) AS wanted
-             STRAIGHT_JOIN candles FORCE INDEX (PRIMARY)
-             ON candles.symbol_id = wanted.symbol_id AND candles.kind = 'trades' AND candles.interval_s = wanted.interval_s
+            "SELECT {CANDLE_COLUMNS} FROM {WINDOWS} STRAIGHT_JOIN candles FORCE INDEX (PRIMARY)
+             ON candles.symbol_id = wanted.id AND candles.kind = 'trades' AND candles.interval_s = wanted.interval_s
                 AND candles.open_time_us = wanted.open_time_us"
         );
         let rows = sqlx::query(AssertSqlSafe(statement))
@@ -211,6 +218,7 @@ impl FlushTransaction for Transaction<'static, MySql> {
         ] {
             write_rows(self, statement, &rows).await.map_err(StoreError::database(action))?;
         }
+        write_tickers(self, &writes.tickers).await?;
         write_set_aside(self, writes).await.map_err(StoreError::database("set records aside"))?;
         write_offsets(self, writes).await.map_err(StoreError::database("write the partition offsets"))?;
         write_history(self, writes).await.map_err(StoreError::database("count the trades of a file"))
@@ -222,7 +230,7 @@ impl FlushTransaction for Transaction<'static, MySql> {
 }
 
 /// Rows are locked in the order of the array: the same for everybody.
-fn ascending(keys: &[i32]) -> String {
+pub(super) fn ascending(keys: &[i32]) -> String {
     let mut keys = keys.to_vec();
     keys.sort_unstable();
     json!(keys).to_string()
@@ -296,17 +304,20 @@ const UPDATE_OFFSETS: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (
          `partition` INT PATH '$[0]' ERROR ON ERROR, next_offset BIGINT PATH '$[1]' ERROR ON ERROR,
          records_read BIGINT PATH '$[2]' ERROR ON ERROR, trades_new BIGINT PATH '$[3]' ERROR ON ERROR,
          trades_duplicate BIGINT PATH '$[4]' ERROR ON ERROR, records_set_aside BIGINT PATH '$[5]' ERROR ON ERROR,
-         offsets_skipped BIGINT PATH '$[6]' ERROR ON ERROR)) AS written
+         offsets_skipped BIGINT PATH '$[6]' ERROR ON ERROR, samples_new BIGINT PATH '$[7]' ERROR ON ERROR,
+         samples_duplicate BIGINT PATH '$[8]' ERROR ON ERROR)) AS written
      STRAIGHT_JOIN partition_offsets AS stored FORCE INDEX (PRIMARY)
      ON stored.topic = ? AND stored.`partition` = written.`partition`
      SET stored.next_offset = written.next_offset, stored.records_read = stored.records_read + written.records_read,
          stored.trades_new = stored.trades_new + written.trades_new,
          stored.trades_duplicate = stored.trades_duplicate + written.trades_duplicate,
          stored.records_set_aside = stored.records_set_aside + written.records_set_aside,
-         stored.offsets_skipped = stored.offsets_skipped + written.offsets_skipped";
+         stored.offsets_skipped = stored.offsets_skipped + written.offsets_skipped,
+         stored.samples_new = stored.samples_new + written.samples_new,
+         stored.samples_duplicate = stored.samples_duplicate + written.samples_duplicate";
 
 /// Runs a statement that takes its rows as a JSON array, as often as so many rows need.
-async fn write_rows(
+pub(super) async fn write_rows(
     connection: &mut MySqlConnection,
     statement: &'static str,
     rows: &[Value],

@@ -1,4 +1,4 @@
-//! The day partitions of `trades`: made ahead and dropped on connections of their own, never inside a
+//! The day partitions of `trades` and `tickers`: made ahead and dropped on connections of their own, never inside a
 //! flush, where they would wait for the flush that waits for them. The functions of the schema that do it have the
 //! rights that a worker's user may lack.
 
@@ -9,7 +9,7 @@ use sqlx::Row;
 use super::PostgresDatabase;
 use super::types::Time;
 use crate::error::StoreError;
-use crate::flush::Floors;
+use crate::flush::{DayTable, Floors};
 use crate::known_days::DAY_US;
 use crate::model::Retention;
 
@@ -17,15 +17,17 @@ impl PostgresDatabase {
     /// Makes the partitions of the days that these times fall in, where they are not known to be there.
     pub(crate) async fn make_days(
         &self,
+        table: DayTable,
         times_us: &mut (dyn Iterator<Item = i64> + Send),
     ) -> Result<(), StoreError> {
-        for day in self.known_days.unknown(times_us) {
-            sqlx::query("SELECT make_trades_day($1::date)")
+        for day in self.known_days.unknown(table, times_us) {
+            sqlx::query("SELECT make_day($1, $2::date)")
+                .bind(table.name())
                 .bind(date(day))
                 .execute(&self.pool)
                 .await
                 .map_err(StoreError::database("make the partition of a day"))?;
-            self.known_days.add(day);
+            self.known_days.add(table, day);
         }
         Ok(())
     }
@@ -61,10 +63,16 @@ impl PostgresDatabase {
             .map_err(StoreError::database("move a floor"))?;
         }
         let floors = self.read_floors().await?;
-        self.drop_days_below(floors.trades_us).await.map_err(StoreError::database("drop old trades"))?;
-        for statement in
-            ["DELETE FROM candles WHERE open_time < $1", "DELETE FROM candle_checks WHERE open_time < $1"]
-        {
+        for table in DayTable::ALL {
+            self.drop_days_below(table, floors.trades_us)
+                .await
+                .map_err(StoreError::database("drop old trades and tickers"))?;
+        }
+        for statement in [
+            "DELETE FROM candles WHERE open_time < $1",
+            "DELETE FROM sample_candles WHERE open_time < $1",
+            "DELETE FROM candle_checks WHERE open_time < $1",
+        ] {
             sqlx::query(statement)
                 .bind(Time(floors.candles_us))
                 .execute(&self.pool)
@@ -74,22 +82,27 @@ impl PostgresDatabase {
         Ok(())
     }
 
-    async fn drop_days_below(&self, floor_us: i64) -> Result<(), sqlx::Error> {
+    async fn drop_days_below(&self, table: DayTable, floor_us: i64) -> Result<(), sqlx::Error> {
         if floor_us == i64::MIN {
             return Ok(());
         }
         let first_kept = floor_us.div_euclid(DAY_US);
         let days: Vec<String> = sqlx::query_scalar(
-            "SELECT to_date(substr(relname, 8), 'YYYYMMDD')::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-             WHERE inhparent = 'trades'::regclass AND relname < 'trades_' || to_char($1::date, 'YYYYMMDD') ORDER BY relname",
+            "SELECT to_date(right(relname, 8), 'YYYYMMDD')::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+             WHERE inhparent = $1::regclass AND right(relname, 8) < to_char($2::date, 'YYYYMMDD') ORDER BY relname",
         )
+        .bind(table.name())
         .bind(date(first_kept))
         .fetch_all(&self.pool)
         .await?;
         for day in days {
-            sqlx::query("SELECT drop_trades_day($1::date)").bind(day).execute(&self.pool).await?;
+            sqlx::query("SELECT drop_day($1, $2::date)")
+                .bind(table.name())
+                .bind(day)
+                .execute(&self.pool)
+                .await?;
         }
-        self.known_days.forget_before(first_kept);
+        self.known_days.forget_before(table, first_kept);
         Ok(())
     }
 }

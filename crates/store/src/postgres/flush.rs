@@ -8,11 +8,12 @@ use super::PostgresDatabase;
 use super::copy::copy_trades;
 use super::history::write_history;
 use super::rows::{candle_of, head_of, series_of};
+use super::tickers::write_tickers;
 use super::types::{Numeric, Time};
 use crate::error::StoreError;
 use crate::flush::{
-    Floors, FlushDatabase, FlushTransaction, FlushWrites, MarketWrite, PartitionWrite, StoredCandle,
-    StoredHead, StoredOffset,
+    DayTable, Floors, FlushDatabase, FlushTransaction, FlushWrites, MarketWrite, PartitionWrite,
+    StoredCandle, StoredHead, StoredOffset,
 };
 use crate::names::{kind_names, kind_of, output_names, output_of};
 use crate::series::Series;
@@ -48,11 +49,16 @@ impl FlushDatabase for PostgresDatabase {
         Ok(rows.iter().map(series_of).collect())
     }
 
-    async fn prepare_trade_days(
+    async fn ticker_markets(&self, markets: &[Market]) -> Result<Vec<(Market, i32)>, StoreError> {
+        self.read_ticker_markets(markets).await
+    }
+
+    async fn prepare_days(
         &self,
+        table: DayTable,
         times_us: &mut (dyn Iterator<Item = i64> + Send),
     ) -> Result<(), StoreError> {
-        self.make_days(times_us).await
+        self.make_days(table, times_us).await
     }
 
     async fn floors(&self) -> Result<Floors, StoreError> {
@@ -194,6 +200,7 @@ impl FlushTransaction for Transaction<'static, Postgres> {
         write_ranges(self, &writes.markets).await.map_err(StoreError::database("write the ledger"))?;
         write_folds(self, &writes.markets).await.map_err(StoreError::database("write the folds"))?;
         write_heads(self, &writes.markets).await.map_err(StoreError::database("write the symbols"))?;
+        write_tickers(self, &writes.tickers).await?;
         write_set_aside(self, writes).await.map_err(StoreError::database("set records aside"))?;
         write_offsets(self, writes).await.map_err(StoreError::database("write the partition offsets"))?;
         write_history(self, writes).await.map_err(StoreError::database("count the trades of a file"))
@@ -381,9 +388,13 @@ async fn write_offsets(connection: &mut PgConnection, writes: &FlushWrites) -> R
              trades_new = partition_offsets.trades_new + written.trades_new,
              trades_duplicate = partition_offsets.trades_duplicate + written.trades_duplicate,
              records_set_aside = partition_offsets.records_set_aside + written.records_set_aside,
-             offsets_skipped = partition_offsets.offsets_skipped + written.offsets_skipped
-         FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-             AS written (partition, next_offset, records_read, trades_new, trades_duplicate, records_set_aside, offsets_skipped)
+             offsets_skipped = partition_offsets.offsets_skipped + written.offsets_skipped,
+             samples_new = partition_offsets.samples_new + written.samples_new,
+             samples_duplicate = partition_offsets.samples_duplicate + written.samples_duplicate
+         FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+                     $10::bigint[])
+             AS written (partition, next_offset, records_read, trades_new, trades_duplicate, records_set_aside, offsets_skipped,
+                         samples_new, samples_duplicate)
          WHERE topic = $1 AND partition_offsets.partition = written.partition",
     )
     .bind(&writes.topic)
@@ -394,6 +405,8 @@ async fn write_offsets(connection: &mut PgConnection, writes: &FlushWrites) -> R
     .bind(column(|write| write.trades_duplicate))
     .bind(column(|write| write.records_set_aside))
     .bind(column(|write| write.offsets_skipped))
+    .bind(column(|write| write.samples_new))
+    .bind(column(|write| write.samples_duplicate))
     .execute(connection)
     .await?;
     Ok(())

@@ -6,9 +6,10 @@ use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, Transaction};
 
 use super::SqliteDatabase;
 use super::history::write_history;
+use super::tickers::write_tickers;
 use crate::error::StoreError;
 use crate::flush::{
-    Floors, FlushDatabase, FlushTransaction, FlushWrites, StoredCandle, StoredHead, StoredOffset,
+    DayTable, Floors, FlushDatabase, FlushTransaction, FlushWrites, StoredCandle, StoredHead, StoredOffset,
 };
 use crate::json_rows::{
     candle_rows, closed_fold_rows, deleted_range_rows, head_rows, market_rows, opened_fold_rows, trade_rows,
@@ -41,11 +42,16 @@ impl FlushDatabase for SqliteDatabase {
         Ok(rows.iter().map(series_of).collect())
     }
 
-    async fn prepare_trade_days(
+    async fn ticker_markets(&self, markets: &[Market]) -> Result<Vec<(Market, i32)>, StoreError> {
+        self.read_ticker_markets(markets).await
+    }
+
+    async fn prepare_days(
         &self,
+        table: DayTable,
         times_us: &mut (dyn Iterator<Item = i64> + Send),
     ) -> Result<(), StoreError> {
-        self.make_days(times_us).await
+        self.make_days(table, times_us).await
     }
 
     async fn floors(&self) -> Result<Floors, StoreError> {
@@ -174,6 +180,7 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
         write_rows(self, UPDATE_HEADS, head_rows(&writes.markets))
             .await
             .map_err(StoreError::database("write the symbols"))?;
+        write_tickers(self, &writes.tickers).await?;
         write_set_aside(self, writes).await.map_err(StoreError::database("set records aside"))?;
         write_offsets(self, writes).await.map_err(StoreError::database("write the partition offsets"))?;
         write_history(self, writes).await.map_err(StoreError::database("count the trades of a file"))
@@ -222,7 +229,7 @@ const INSERT_FOLDS: &str = "INSERT INTO folds (symbol_id, output, interval_s, in
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1)";
 
 /// Runs a statement that takes its rows as one JSON array; none, and it does not run.
-async fn write_rows(
+pub(super) async fn write_rows(
     connection: &mut SqliteConnection,
     statement: &'static str,
     rows: Vec<Value>,
@@ -257,7 +264,8 @@ async fn write_offsets(connection: &mut SqliteConnection, writes: &FlushWrites) 
         sqlx::query(
             "UPDATE partition_offsets SET next_offset = $3, records_read = records_read + $4,
                  trades_new = trades_new + $5, trades_duplicate = trades_duplicate + $6,
-                 records_set_aside = records_set_aside + $7, offsets_skipped = offsets_skipped + $8
+                 records_set_aside = records_set_aside + $7, offsets_skipped = offsets_skipped + $8,
+                 samples_new = samples_new + $9, samples_duplicate = samples_duplicate + $10
              WHERE topic = $1 AND partition = $2",
         )
         .bind(&writes.topic)
@@ -268,6 +276,8 @@ async fn write_offsets(connection: &mut SqliteConnection, writes: &FlushWrites) 
         .bind(write.trades_duplicate)
         .bind(write.records_set_aside)
         .bind(write.offsets_skipped)
+        .bind(write.samples_new)
+        .bind(write.samples_duplicate)
         .execute(&mut *connection)
         .await?;
     }

@@ -118,6 +118,6 @@ pub(super) async fn the_view_names_intervals_as_the_spec_does(database: TestData
     let names = ["12h", "1d", "1h", "1s", "30s", "5m"];
     let (mut flusher, sender) = (database.flusher(&names), Sender::new(&database, 0).await);
     sender.flush(&mut flusher, "BTCUSDT", &trades(1..=1)).await;
-    let found = database.texts("SELECT \"interval\" FROM candles_by_symbol ORDER BY 1").await;
+    let found = database.texts("SELECT named.interval FROM candles_by_symbol AS named ORDER BY 1").await;
     assert_eq!(found, names);
 }

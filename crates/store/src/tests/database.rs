@@ -224,6 +224,7 @@ impl Sender {
                 ..PartitionProgress::default()
             }],
             markets: vec![MarketBatch { market: market(symbol), records, refused: Vec::new() }],
+            tickers: Vec::new(),
         }
     }
 

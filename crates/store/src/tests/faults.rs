@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use market::{CandleKey, Fold, Interval, Market, Output, TradeRange};
+use market::{CandleKey, Fold, Interval, Market, Output, Sample, TradeRange};
 use tokio::sync::Semaphore;
 
 use super::database::{NOW_US, Sender, TOPIC, TOPIC_ID, TestDatabase, trade};
 use crate::error::{FlushError, StoreError};
 use crate::flush::{
-    Floors, FlushDatabase, FlushTransaction, FlushWrites, StoredCandle, StoredHead, StoredOffset,
+    DayTable, Floors, FlushDatabase, FlushTransaction, FlushWrites, SampleSpan, StoredCandle, StoredHead,
+    StoredOffset, StoredSampleCandle, StoredTickerHead, TickerTransaction,
 };
 use crate::series::Series;
 use crate::{Backend, FlushBatch, FlushReport, Flusher};
@@ -42,17 +43,42 @@ impl<D: FlushDatabase> FlushDatabase for Faulty<D> {
     async fn series(&self, markets: &[Market]) -> Result<Vec<Series>, StoreError> {
         self.database.series(markets).await
     }
-    async fn prepare_trade_days(
+    async fn ticker_markets(&self, markets: &[Market]) -> Result<Vec<(Market, i32)>, StoreError> {
+        self.database.ticker_markets(markets).await
+    }
+    async fn prepare_days(
         &self,
+        table: DayTable,
         times_us: &mut (dyn Iterator<Item = i64> + Send),
     ) -> Result<(), StoreError> {
-        self.database.prepare_trade_days(times_us).await
+        self.database.prepare_days(table, times_us).await
     }
     async fn floors(&self) -> Result<Floors, StoreError> {
         self.database.floors().await
     }
     async fn begin(&self) -> Result<Self::Transaction, StoreError> {
         Ok(FaultyTransaction { transaction: self.database.begin().await?, fault: self.fault.clone() })
+    }
+}
+
+impl<T: FlushTransaction> TickerTransaction for FaultyTransaction<T> {
+    async fn lock_ticker_heads(&mut self, market_ids: &[i32]) -> Result<(), StoreError> {
+        self.transaction.lock_ticker_heads(market_ids).await
+    }
+    async fn read_ticker_heads(&mut self, market_ids: &[i32]) -> Result<Vec<StoredTickerHead>, StoreError> {
+        self.transaction.read_ticker_heads(market_ids).await
+    }
+    async fn read_sample_times(&mut self, samples: &[(i32, i64)]) -> Result<Vec<(i32, i64)>, StoreError> {
+        self.transaction.read_sample_times(samples).await
+    }
+    async fn read_sample_candles(
+        &mut self,
+        windows: &[(i32, CandleKey)],
+    ) -> Result<Vec<StoredSampleCandle>, StoreError> {
+        self.transaction.read_sample_candles(windows).await
+    }
+    async fn read_samples(&mut self, spans: &[SampleSpan]) -> Result<Vec<(i32, Sample)>, StoreError> {
+        self.transaction.read_samples(spans).await
     }
 }
 

@@ -11,7 +11,7 @@ use store::{Hole, MarketLedger, PROBE_STANDS, RefusedIds, RefusedTrades, time_te
 use super::{Findings, Verdict, history, listed, resources, with_separators};
 use crate::reconcile::holes::Missing;
 use crate::reconcile::observe::{Reading, SchemaState, WorkerReports};
-use crate::reconcile::plan::markets;
+use crate::reconcile::plan::trade_markets;
 
 /// How many holes of a market a message names, and how many of its refused trades.
 const NAMED_HOLES: usize = 3;
@@ -24,7 +24,11 @@ pub(super) fn data_continuous(findings: &Findings<'_>, now: Timestamp) -> Verdic
     let Some(holes) = findings.holes else {
         return Verdict::unknown(Reason::NotReadYet, "not read yet");
     };
-    let wished = markets(&findings.pipeline.spec);
+    let wished = trade_markets(&findings.pipeline.spec);
+    if wished.is_empty() {
+        let message = "tickers have no ids: nobody can tell whether one is missing";
+        return Verdict::unknown(Reason::NotApplicable, message);
+    }
     let missing = holes.missing.iter().filter(|(market, _)| wished.contains(market));
     let missing: Vec<String> =
         missing.map(|(market, missing)| format!("{market} misses {}", missing_text(missing))).collect();
@@ -170,7 +174,7 @@ fn why_open(findings: &Findings<'_>, wished: &BTreeSet<Market>) -> String {
 }
 
 pub(super) fn unhealthy_symbols(findings: &Findings<'_>) -> Vec<UnhealthySymbol> {
-    let wished = markets(&findings.pipeline.spec);
+    let wished = trade_markets(&findings.pipeline.spec);
     let missing = findings.holes.into_iter().flat_map(|holes| &holes.missing);
     let missing = missing.filter(|(market, _)| wished.contains(market)).map(|(market, missing)| {
         unhealthy(market, Reason::TradesMissing, format!("misses {}", missing_text(missing)))

@@ -21,8 +21,10 @@ pub(super) enum MarketState {
     Unknown,
     /// The exchange does not trade it now.
     NotTrading,
-    /// No trade for longer than its rhythm explains.
+    /// No trade or ticker for longer than its rhythm explains.
     Silent,
+    /// Tickers come, and repeat one price for long.
+    Frozen,
     /// Subscribed, no trade yet.
     Subscribed,
     /// Trades come.
@@ -36,6 +38,7 @@ impl From<SymbolState> for MarketState {
             SymbolState::Unknown => Self::Unknown,
             SymbolState::NotTrading => Self::NotTrading,
             SymbolState::Silent => Self::Silent,
+            SymbolState::Frozen => Self::Frozen,
             SymbolState::Subscribed => Self::Subscribed,
             SymbolState::Streaming => Self::Streaming,
         }
@@ -60,7 +63,8 @@ pub(super) fn data_flowing(findings: &Findings<'_>) -> Verdict {
     let stops = [
         (MarketState::Unknown, Reason::UnknownSymbol, "the exchange does not list"),
         (MarketState::NotTrading, Reason::SymbolNotTrading, "the exchange does not trade now"),
-        (MarketState::Silent, Reason::SymbolSilent, "no trade for longer than its rhythm explains from"),
+        (MarketState::Silent, Reason::SymbolSilent, "nothing for longer than its rhythm explains from"),
+        (MarketState::Frozen, Reason::PriceFrozen, "for long the same price from"),
     ];
     for (state, reason, what) in stops {
         let markets = markets_in(state);
@@ -94,7 +98,8 @@ pub(super) fn unhealthy_symbols(findings: &Findings<'_>) -> Vec<UnhealthySymbol>
         let (reason, message) = match state {
             MarketState::Unknown => (Reason::UnknownSymbol, "the exchange does not list it"),
             MarketState::NotTrading => (Reason::SymbolNotTrading, "the exchange does not trade it now"),
-            MarketState::Silent => (Reason::SymbolSilent, "no trade for longer than its rhythm explains"),
+            MarketState::Silent => (Reason::SymbolSilent, "nothing for longer than its rhythm explains"),
+            MarketState::Frozen => (Reason::PriceFrozen, "for long the same price"),
             _ => return None,
         };
         Some(UnhealthySymbol {

@@ -38,7 +38,7 @@ pub(super) fn statuses(findings: &Findings<'_>, now: Timestamp) -> Vec<HistorySt
 /// begun: what is missing cannot be told.
 pub(super) fn not_begun(findings: &Findings<'_>, ledgers: &[MarketLedger]) -> BTreeSet<Market> {
     let mut found = BTreeSet::new();
-    for source in &findings.pipeline.spec.sources {
+    for source in findings.pipeline.spec.trade_sources() {
         let wished_us = source.history.as_ref().map(|history| history.from.0.as_microsecond());
         let markets =
             source.symbols.iter().map(|symbol| Market::new(source.effective_venue(), symbol.as_str()));

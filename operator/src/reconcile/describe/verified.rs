@@ -10,12 +10,16 @@ use store::{CheckVerdict, DifferingCandle, time_text};
 
 use super::{Findings, Verdict, continuity, listed, with_separators};
 use crate::reconcile::observe::{SchemaState, WorkerReports};
-use crate::reconcile::plan::markets;
+use crate::reconcile::plan::trade_markets;
 
 /// How many wrong candles a message names.
 const NAMED_CANDLES: usize = 3;
 
 pub(super) fn data_verified(findings: &Findings<'_>, now: Timestamp) -> Verdict {
+    if findings.pipeline.spec.trade_sources().next().is_none() {
+        let message = "candles of tickers are made of samples, the exchange's own of every trade";
+        return Verdict::unknown(Reason::NotApplicable, message);
+    }
     let schema = match continuity::schema(findings) {
         Ok(schema) => schema,
         Err(unread) => return unread,
@@ -63,7 +67,7 @@ struct Compared {
 
 impl Compared {
     fn of(findings: &Findings<'_>, schema: &SchemaState) -> Self {
-        let wished = markets(&findings.pipeline.spec);
+        let wished = trade_markets(&findings.pipeline.spec);
         let mut compared = Self::default();
         for count in schema.checks.counts.iter().filter(|count| wished.contains(&count.market)) {
             compared.all += count.windows;
@@ -85,7 +89,7 @@ impl std::fmt::Display for Compared {
 }
 
 fn wrong_candles<'a>(findings: &Findings<'_>, schema: &'a SchemaState) -> Vec<&'a DifferingCandle> {
-    let wished = markets(&findings.pipeline.spec);
+    let wished = trade_markets(&findings.pipeline.spec);
     let differing = schema.checks.differing.iter();
     differing
         .filter(|candle| candle.verdict == CheckVerdict::OursWrong && wished.contains(&candle.market))
@@ -129,7 +133,7 @@ fn why_not_compared(
             "without spec.repair.enabled nobody compares candles with the exchange's own".to_owned(),
         );
     }
-    let has_candles = spec.sources.iter().any(|source| {
+    let has_candles = spec.trade_sources().any(|source| {
         spec.aggregation.intervals.iter().any(|interval| source.exchange.has_candles_of(interval.as_str()))
     });
     if !has_candles {
@@ -139,7 +143,7 @@ fn why_not_compared(
     if compared.all == 0 {
         return Some("no candle has been compared with the exchange's own yet".to_owned());
     }
-    let wished = markets(spec);
+    let wished = trade_markets(spec);
     let away = continuity::not_probed(schema, &wished, now);
     // Who compares candles asks for the last ids too.
     (!away.is_empty()).then(|| format!("{compared}; nobody compares those of {} now", listed(away)))
@@ -147,7 +151,7 @@ fn why_not_compared(
 
 /// What the repairer says of candles that differ while it is not decided who is wrong.
 fn undecided(findings: &Findings<'_>) -> Vec<String> {
-    let wished = markets(&findings.pipeline.spec);
+    let wished = trade_markets(&findings.pipeline.spec);
     let reports = findings.observed.workers.value();
     let undecided = reports
         .into_iter()

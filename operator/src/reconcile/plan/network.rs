@@ -2,7 +2,7 @@
 //! their names say.
 
 use crds::CryptoPipelineSpec;
-use crds::spec::SourceSpec;
+use crds::spec::{SourceSpec, Transport};
 use http::Uri;
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 
@@ -54,7 +54,7 @@ fn network(spec: &CryptoPipelineSpec, observed: &Observed) -> Option<PipelineNet
         database: reach(database_server(&observed.database_secrets).into_iter().collect(), &policy.database),
         streams: spec.sources.iter().map(stream).collect(),
         collector: reach(collectors(spec).collect(), &[]),
-        rest: reach(spec.sources.iter().flat_map(rest_servers).collect(), &policy.exchanges),
+        rest: reach(spec.trade_sources().flat_map(rest_servers).collect(), &policy.exchanges),
     })
 }
 
@@ -66,7 +66,8 @@ fn ports_of(server: &Server, observed: &Observed) -> impl Iterator<Item = u16> {
 
 /// What a producer asks.
 fn stream_servers(source: &SourceSpec) -> impl Iterator<Item = Server> + use<> {
-    [websocket_url(source), rest_url(source)].into_iter().filter_map(|url| server_of(&url))
+    let stream = (source.transport == Transport::Websocket).then(|| websocket_url(source));
+    stream.into_iter().chain([rest_url(source)]).filter_map(|url| server_of(&url))
 }
 
 /// What the repairer asks.

@@ -34,7 +34,7 @@ pub(super) fn repairer_settings(
 ) -> RepairerSettings {
     RepairerSettings {
         pipeline: id.clone(),
-        sources: spec.sources.iter().map(source_settings).collect(),
+        sources: spec.trade_sources().map(source_settings).collect(),
         kafka: kafka_settings(spec, place, topic),
         database: LedgerSettings { schema: super::schema::name_of(spec), tls: database_tls(spec, place) },
         history: history_settings(spec),
@@ -63,6 +63,8 @@ fn source_settings(source: &SourceSpec) -> SourceSettings {
         exchange: source.exchange,
         venue: source.effective_venue().to_owned(),
         symbols,
+        feed: source.feed,
+        poll_interval_ms: source.poll_interval_ms(),
         websocket_url: websocket_url(source),
         rest_url: rest_url(source),
     }

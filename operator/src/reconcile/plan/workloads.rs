@@ -29,7 +29,7 @@ pub(super) fn plan_workloads(
         replicas: aggregator_replicas(spec, observed, topic).min(most_replicas(place)),
         pod_template: spec.aggregators.pod_template.clone(),
     };
-    let repairer = spec.repair.enabled.then(|| RepairerPlan {
+    let repairer = spec.has_repairer().then(|| RepairerPlan {
         settings: repairer_settings(id, spec, place, &topic.wished),
         // It publishes too: a topic is only drained once it has stopped.
         replicas: i32::from(!spec.suspend),

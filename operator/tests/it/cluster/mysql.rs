@@ -69,9 +69,10 @@ async fn the_workers_user_of_mysql_comes_by_tls_and_cannot_change_tables() {
     let folder = std::env::var("TESTBED_SECURITY").expect("TESTBED_SECURITY is not set");
     let ca = std::fs::read_to_string(format!("{folder}/ca.crt")).unwrap();
     let user = lab.schema("user");
-    for statement in
-        [format!("CREATE USER {user} IDENTIFIED BY 'of-the-workers'"), format!("ALTER USER {user} REQUIRE SSL")]
-    {
+    for statement in [
+        format!("CREATE USER {user} IDENTIFIED BY 'of-the-workers'"),
+        format!("ALTER USER {user} REQUIRE SSL"),
+    ] {
         run(&server(), &statement).await.unwrap();
     }
     let (_, address) = server().rsplit_once('@').map(|(_, rest)| ((), rest.to_owned())).unwrap();

@@ -1,7 +1,7 @@
 -- The tables of the PostgreSQL schema, which carries the comments, for MySQL 8.0 and MariaDB 10.6 or newer: times are
 -- integer microseconds since 1970 (UTC) with _us in the name, decimals are those of PostgreSQL.
 --
--- The first migration here is version 9: the same version is the same tables on every database, and none older than this
+-- The first migration here is version 10: the same version is the same tables on every database, and none older than this
 -- one exist on MySQL. Its DDL commits each statement by itself, so a migration may end half-way and is then repeated: every
 -- statement here, and in any later file, must be safe to run again.
 -- Older programs go on: there are none.
@@ -24,8 +24,10 @@ CREATE TABLE IF NOT EXISTS partition_offsets (
     trades_duplicate   BIGINT NOT NULL DEFAULT 0,
     records_set_aside  BIGINT NOT NULL DEFAULT 0,
     offsets_skipped    BIGINT NOT NULL DEFAULT 0,
+    samples_new        BIGINT NOT NULL DEFAULT 0,
+    samples_duplicate  BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (topic, `partition`),
-    CHECK (records_read = trades_new + trades_duplicate + records_set_aside)
+    CHECK (records_read = trades_new + trades_duplicate + samples_new + samples_duplicate + records_set_aside)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- The names are bytes: text compares equal with and without spaces at its end, and a record may name either.
@@ -80,7 +82,7 @@ CREATE TABLE IF NOT EXISTS floors (
     floor_time_us  BIGINT NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- By day, as make_day makes them; what has no day of its own would stand in the partition of the times between.
+-- Of trades and tickers: by day, as make_day makes them; what has no day of its own would stand in the partition of the times between.
 CREATE TABLE IF NOT EXISTS trades (
     symbol_id       INT NOT NULL,
     trade_id        BIGINT NOT NULL,
@@ -112,6 +114,51 @@ CREATE TABLE IF NOT EXISTS candles (
     last_trade_id           BIGINT NOT NULL,
     PRIMARY KEY (symbol_id, kind, interval_s, open_time_us),
     FOREIGN KEY (symbol_id) REFERENCES symbol_head (symbol_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS ticker_head (
+    market_id     INT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    venue         VARBINARY(255) NOT NULL,
+    symbol        VARBINARY(255) NOT NULL,
+    version       BIGINT NOT NULL DEFAULT 0,
+    samples_held  BIGINT NOT NULL DEFAULT 0,
+    last_time_us  BIGINT,
+    last_price    DECIMAL(30, 8),
+    UNIQUE KEY ticker_head_market (venue, symbol)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS tickers (
+    market_id         INT NOT NULL,
+    sample_time_us    BIGINT NOT NULL,
+    version           BIGINT NOT NULL,
+    price             DECIMAL(30, 8) NOT NULL,
+    day_open          DECIMAL(30, 8),
+    day_high          DECIMAL(30, 8),
+    day_low           DECIMAL(30, 8),
+    day_volume        DECIMAL(30, 8),
+    day_quote_volume  DECIMAL(38, 16),
+    day_trade_count   BIGINT,
+    received_time_us  BIGINT NOT NULL,
+    PRIMARY KEY (market_id, sample_time_us)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+PARTITION BY RANGE (sample_time_us) (PARTITION later VALUES LESS THAN MAXVALUE);
+
+CREATE TABLE IF NOT EXISTS sample_candles (
+    market_id      INT NOT NULL,
+    interval_s     INT NOT NULL,
+    open_time_us   BIGINT NOT NULL,
+    version        BIGINT NOT NULL,
+    open           DECIMAL(30, 8) NOT NULL,
+    high           DECIMAL(30, 8) NOT NULL,
+    low            DECIMAL(30, 8) NOT NULL,
+    close          DECIMAL(30, 8) NOT NULL,
+    price_sum      DECIMAL(30, 8) NOT NULL,
+    average        DECIMAL(30, 8) NOT NULL,
+    sample_count   BIGINT NOT NULL,
+    first_time_us  BIGINT NOT NULL,
+    last_time_us   BIGINT NOT NULL,
+    PRIMARY KEY (market_id, interval_s, open_time_us),
+    FOREIGN KEY (market_id) REFERENCES ticker_head (market_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS set_aside (
@@ -189,7 +236,7 @@ CREATE TABLE IF NOT EXISTS compatibility (
     only_row              TINYINT NOT NULL DEFAULT 1 PRIMARY KEY CHECK (only_row = 1),
     oldest_known_version  BIGINT NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
-INSERT INTO compatibility (oldest_known_version) VALUES (9) ON DUPLICATE KEY UPDATE oldest_known_version = 9;
+INSERT INTO compatibility (oldest_known_version) VALUES (10) ON DUPLICATE KEY UPDATE oldest_known_version = 10;
 
 -- Views have the rights of whoever reads them, not of whoever migrated, who may be gone one day. None has a subquery that
 -- depends on its row: MariaDB answers a prepared statement with what such a one was before.
@@ -322,6 +369,34 @@ FROM candle_checks AS checks
 JOIN symbol_head AS head ON head.symbol_id = checks.symbol_id
 LEFT JOIN candles ON candles.symbol_id = checks.symbol_id AND candles.kind = 'trades'
                  AND candles.interval_s = checks.interval_s AND candles.open_time_us = checks.open_time_us;
+
+CREATE OR REPLACE SQL SECURITY INVOKER VIEW tickers_by_symbol AS
+SELECT CONVERT(head.venue USING utf8mb4) COLLATE utf8mb4_bin AS venue,
+       CONVERT(head.symbol USING utf8mb4) COLLATE utf8mb4_bin AS symbol, tickers.sample_time_us,
+       TIMESTAMP'1970-01-01 00:00:00' + INTERVAL tickers.sample_time_us MICROSECOND AS sample_time, tickers.price,
+       tickers.day_open, tickers.day_high, tickers.day_low, tickers.day_volume, tickers.day_quote_volume,
+       tickers.day_trade_count, tickers.received_time_us, tickers.version
+FROM tickers JOIN ticker_head AS head ON head.market_id = tickers.market_id;
+
+CREATE OR REPLACE SQL SECURITY INVOKER VIEW latest_tickers AS
+SELECT CONVERT(head.venue USING utf8mb4) COLLATE utf8mb4_bin AS venue,
+       CONVERT(head.symbol USING utf8mb4) COLLATE utf8mb4_bin AS symbol, last_time_us AS sample_time_us,
+       TIMESTAMP'1970-01-01 00:00:00' + INTERVAL last_time_us MICROSECOND AS sample_time, last_price AS price, samples_held,
+       version
+FROM ticker_head AS head WHERE last_time_us IS NOT NULL;
+
+CREATE OR REPLACE SQL SECURITY INVOKER VIEW sample_candles_by_symbol AS
+SELECT CONVERT(head.venue USING utf8mb4) COLLATE utf8mb4_bin AS venue,
+       CONVERT(head.symbol USING utf8mb4) COLLATE utf8mb4_bin AS symbol,
+       CASE WHEN candles.interval_s % 86400 = 0 THEN CONCAT(candles.interval_s DIV 86400, 'd')
+            WHEN candles.interval_s % 3600 = 0 THEN CONCAT(candles.interval_s DIV 3600, 'h')
+            WHEN candles.interval_s % 60 = 0 THEN CONCAT(candles.interval_s DIV 60, 'm')
+            ELSE CONCAT(candles.interval_s, 's') END AS `interval`,
+       candles.interval_s, candles.open_time_us,
+       TIMESTAMP'1970-01-01 00:00:00' + INTERVAL candles.open_time_us MICROSECOND AS open_time, candles.open, candles.high,
+       candles.low, candles.close, candles.average, candles.sample_count, candles.first_time_us, candles.last_time_us,
+       candles.version
+FROM sample_candles AS candles JOIN ticker_head AS head ON head.market_id = candles.market_id;
 
 -- The workers' user may be one who can read and write rows and nothing else. The days of a table are partitions, so making
 -- and dropping them is done by these procedures, with the rights of whoever migrated. Days are counted from 1970 (UTC).
