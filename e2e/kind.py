@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cluster import Namespace, load_image, use_testbed
 from judge.judge import judge_everything
+from judge.mysql import MySql
 from judge.postgres import Postgres
 from judge.snapshot import EVERYTHING
 from judge.trades import Trade, read_trades, symbol_of
@@ -25,6 +26,19 @@ RECORDINGS = ["TRXUSDT-trades-2025-03-04-part.csv.gz", "binance-spot-BTCUSDT-agg
 MARKET = Namespace("market")
 kubectl = MARKET.kubectl
 PIPELINE = "quickstart"
+# The same symbols' prices, by stream and by asking, into MariaDB.
+PRICES = """
+apiVersion: cryptopipeline.dev/v1alpha1
+kind: CryptoPipeline
+metadata: {{name: prices}}
+spec:
+  deletionPolicy: Delete
+  sources:
+  - {{name: stream, exchange: binance, venue: simulated, feed: tickers, symbols: [{symbols}], endpoints: &sim {{websocket: "ws://exchange-sim:9080", rest: "http://exchange-sim:9080"}}}}
+  - {{name: poll, exchange: binance, venue: polled, feed: tickers, transport: rest, symbols: [{symbols}], endpoints: *sim}}
+  kafka: {{bootstrapServers: "kafka:9092", topic: {{name: prices, partitions: 2}}}}
+  database: {{connectionSecret: {{name: mysql}}, schema: prices}}
+"""
 pods, ready_pods = partial(MARKET.pod_names, PIPELINE), partial(MARKET.ready_pod_names, PIPELINE)
 SIMULATOR_PORT = 9080
 # 48 minutes of TRXUSDT in four: long enough for growth and deaths while trades flow.
@@ -55,6 +69,7 @@ class KindTest(Test):
         self.host = os.environ["TESTBED_HOST_FOR_PODS"]
         self.schema = "market"
         self.database = Postgres(os.environ["POSTGRES_URL"], self.schema)
+        self.prices = MySql(os.environ["MYSQL_URL"], "prices")
 
     def run(self) -> None:
         self.step("the image is in the cluster", load_image)
@@ -62,6 +77,7 @@ class KindTest(Test):
         self.step("helm test passes", MARKET.test_chart)
         self.step("kubectl applies the quickstart and it becomes ready", self.apply_quickstart)
         self.step("a third of the recording is in the database", lambda: self.wait_for_share(0.33))
+        self.step("tickers by stream and by asking are held in MariaDB", self.store_prices)
         self.step("3 partitions grow to 6 and the aggregators follow", self.grow)
         self.step("what was played is there, each trade once, every claim true", lambda: self.judge(may_miss=True))
         self.step("nothing was missed while partitions grew", self.nothing_is_missing)
@@ -101,6 +117,21 @@ class KindTest(Test):
     def wait_for_share(self, share: float) -> None:
         wanted = int(len(self.logs["TRXUSDT"]) * share) + len(self.logs["BTCUSDT"])
         wait_until(f"{wanted} trades are held", 300, lambda: self.database.trades_held() >= wanted)
+
+    def store_prices(self) -> None:
+        MARKET.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mysql"}, "stringData": {"uri": os.environ["MYSQL_URL_PODS"]}}])
+        kubectl("apply", "-f", "-", stdin=PRICES.format(symbols=", ".join(self.logs)))
+        kubectl("wait", "--for=condition=Ready", "cpl/prices", "--timeout=180s")
+        wanted = {(venue, symbol) for venue in ("simulated", "polled") for symbol in self.logs}
+        held = "SELECT venue, symbol FROM latest_tickers WHERE samples_held >= 5"
+        wait_until("five samples of each are held", 120, lambda: {(row["venue"], row["symbol"]) for row in self.prices.query(held)} == wanted)
+        said = MARKET.conditions("prices")["DataContinuous"]
+        if (said["status"], said["reason"]) != ("Unknown", "NotApplicable"):
+            raise Failed(f"tickers have no ids, and DataContinuous is {said}")
+        kubectl("delete", "cpl", "prices", "--timeout=120s")
+        MARKET.wait_for_the_end_of("prices")
+        if self.prices.exists():
+            raise Failed("the pipeline is deleted, and its schema is not")
 
     def grow(self) -> None:
         patch = {"spec": {"kafka": {"topic": {"partitions": 6}}}}

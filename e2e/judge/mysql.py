@@ -30,9 +30,12 @@ class MySql:
     def snapshot(self, *names: str) -> Snapshot:
         return dict(zip(names, self._read([STATEMENTS[name] for name in names])))
 
-    def execute(self, statement: str) -> None:
-        """Changes something."""
-        self._run(statement)
+    def query(self, statement: str) -> list[Row]:
+        """The rows of one statement, as text."""
+        return self._read([statement])[0]
+
+    def exists(self) -> bool:
+        return bool(self._run(f"SHOW DATABASES LIKE '{self.schema}'"))
 
     def drop(self) -> None:
         """The schema, and everything in it."""
