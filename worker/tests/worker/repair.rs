@@ -247,7 +247,8 @@ async fn trades_that_are_numbered_anew_are_a_series_of_their_own_and_none_is_mis
 async fn a_pipeline_that_slept_while_new_ids_passed_the_old_ones_joins_no_chain_over_the_hole() {
     let broker = TestBroker::start();
     let lab = Lab::embedded(&broker).await;
-    let exchange = start(market(6_000)).await;
+    // A minute: it must not end before the second producer listens, however busy the machine is.
+    let exchange = start(market(60_000)).await;
     let aggregator = lab.aggregate();
     let producer = TestProducer::start(&exchange, &[SYMBOL], lab.connection.clone(), short_timings());
     lab.wait_for_held(500).await;

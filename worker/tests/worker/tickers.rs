@@ -17,9 +17,9 @@ const ETH: &str = "ETHUSDT";
 /// Far shorter than the spec allows.
 const POLL_MS: u64 = 50;
 
-/// Five minutes of a market that are played in some seconds.
+/// Fifty minutes of a market that are played in two and a half.
 fn fast_market() -> SimulatorConfig {
-    let logs = vec![even_log(BTC, 3_000, 100_000), even_log(ETH, 3_000, 100_000)];
+    let logs = vec![even_log(BTC, 30_000, 100_000), even_log(ETH, 30_000, 100_000)];
     SimulatorConfig { speed: Speed::from_factor(20), ..SimulatorConfig::new(logs) }
 }
 
