@@ -8,8 +8,8 @@ use super::lab::Lab;
 /// How long nothing may happen, in seconds; the full claim is five minutes.
 const PERIOD_ENV: &str = "STEADY_SECONDS";
 const DEFAULT_PERIOD: Duration = Duration::from_secs(75);
-/// After the last change, for what is still on its way.
-const SETTLING: Duration = Duration::from_secs(15);
+/// After the last change, for what is still on its way: a figure that was read just after one was told waits a minute.
+const SETTLING: Duration = Duration::from_secs(75);
 
 const WRITES: [&str; 6] = ["POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"];
 
