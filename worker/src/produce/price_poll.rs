@@ -41,8 +41,13 @@ impl PricePoll {
             self.shared.publisher.ready().await;
             let turn_us = self.wait_for_turn().await;
             match self.poll(&places, turn_us).await {
-                Ok(()) => {
-                    self.shared.state.clear_problem(PART);
+                Ok(untold) => {
+                    if untold.is_empty() {
+                        self.shared.state.clear_problem(PART);
+                    } else {
+                        let problem = format!("the exchange does not tell that of {}", untold.join(", "));
+                        self.shared.state.set_problem(PART, problem);
+                    }
                     backoff.reset();
                 }
                 Err(error) => {
@@ -83,7 +88,8 @@ impl PricePoll {
         turn_us
     }
 
-    async fn poll(&mut self, places: &[usize], turn_us: i64) -> Result<(), RestError> {
+    /// Takes the prices of the symbols at `places`, and returns the symbols of which none is told.
+    async fn poll(&mut self, places: &[usize], turn_us: i64) -> Result<Vec<String>, RestError> {
         let feeds = self.shared.state.feeds.all();
         let symbols: Vec<String> = places.iter().map(|place| feeds[*place].symbol.clone()).collect();
         let answer = self.rest.ask_prices(&symbols).await;
@@ -103,16 +109,9 @@ impl PricePoll {
             is_missing[place] = false;
             self.take(place, &told, turn_us, received_time_us, now);
         }
-        for place in places {
-            let part = format!("price of {}", feeds[*place].symbol);
-            if is_missing[*place] {
-                self.shared.state.set_problem(&part, "the exchange does not tell it".to_owned());
-            } else {
-                feeds[*place].set_subscribed(now);
-                self.shared.state.clear_problem(&part);
-            }
-        }
-        Ok(())
+        let (untold, told): (Vec<usize>, Vec<usize>) = places.iter().partition(|place| is_missing[**place]);
+        told.iter().for_each(|place| feeds[*place].set_subscribed(now));
+        Ok(untold.iter().map(|place| feeds[*place].symbol.clone()).collect())
     }
 
     fn take(&self, place: usize, told: &ToldPrice<'_>, turn_us: i64, received_time_us: i64, now: Instant) {
