@@ -27,6 +27,8 @@ const COMMITTING_POLL: Duration = Duration::from_millis(2);
 const RECORDS_PER_LOOK: usize = 256;
 /// How often positions are told to the group, for tools that show its lag.
 const GROUP_COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long leaving the group may take.
+const LONGEST_LEAVE: Duration = Duration::from_secs(5);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(5);
 /// A gap that is there again after so many looks is real: the offsets hold no records for us.
@@ -104,7 +106,29 @@ impl TopicReader {
         self.pipeline().drain();
         self.group_commit_at = Instant::now();
         self.tell_the_group();
-        // Leaving the group is a part of the drop, which polls until that is done.
+        self.leave_the_group();
+    }
+
+    /// Leaves the group, as its members would otherwise learn only at the end of the session.
+    ///
+    /// Not for longer than [`LONGEST_LEAVE`]: a position that was told while the broker went away keeps
+    /// librdkafka from closing, for ever (confluentinc/librdkafka#3740). All that was read is committed.
+    fn leave_the_group(self) {
+        let Self { consumer, pipeline, .. } = self;
+        let begun = Instant::now();
+        if let Err(error) = consumer.close_queue() {
+            tracing::warn!(error = error_chain(&error), "cannot leave the group");
+        }
+        while !consumer.closed() {
+            if begun.elapsed() > LONGEST_LEAVE {
+                tracing::warn!("the broker is away: the group will notice the end of this aggregator later");
+                pipeline.lock().unwrap_or_else(PoisonError::into_inner).end();
+                // Its drop would wait.
+                std::mem::forget(consumer);
+                return;
+            }
+            drop(consumer.poll(LONGEST_POLL));
+        }
     }
 
     /// Waits for a record, and takes those that came with it without a look at the clock for each.

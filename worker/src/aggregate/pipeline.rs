@@ -140,6 +140,11 @@ impl Pipeline {
         self.assign(positions);
     }
 
+    /// Nothing is committed from now on, whoever still holds this.
+    pub(super) fn end(&mut self) {
+        self.commits = mpsc::channel(1).0;
+    }
+
     /// The positions that were committed since the last call.
     pub(super) fn take_committed(&mut self) -> Vec<(i32, i64)> {
         std::mem::take(&mut self.committed)

@@ -22,6 +22,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 enum Command {
     TakeDown,
     BringUp,
+    FallSilent,
     Stop,
 }
 
@@ -44,6 +45,9 @@ impl TestBroker {
                 match command {
                     Command::TakeDown => cluster.broker_down(1).unwrap(),
                     Command::BringUp => cluster.broker_up(1).unwrap(),
+                    Command::FallSilent => {
+                        cluster.broker_round_trip_time(1, Duration::from_secs(3600)).unwrap()
+                    }
                     Command::Stop => break,
                 }
             }
@@ -57,6 +61,11 @@ impl TestBroker {
 
     pub(crate) fn bring_up(&self) {
         self.commands.send(Command::BringUp).unwrap();
+    }
+
+    /// It takes what is asked and does not answer any more.
+    pub(crate) fn fall_silent(&self) {
+        self.commands.send(Command::FallSilent).unwrap();
     }
 
     pub(crate) fn connection(&self) -> KafkaConnection {
