@@ -83,7 +83,7 @@ pub(crate) async fn run(
     }
     ensure!(
         opened.has_repairer,
-        "no repairer runs (spec.repair.enabled is false): nobody would ask the exchange for what is removed"
+        "no repairer runs (spec.repair.enabled is false, or no source has trades): nobody would ask the exchange for what is removed"
     );
     let RebuildOptions { symbol, venue, from, to, format } = options;
     let market = choose(&opened.markets, &symbol, venue.as_deref())?;

@@ -71,9 +71,9 @@ pub(super) fn why_none(pipeline: &CryptoPipeline, roles: &[Role<'_>]) -> String 
         );
     }
     if !pipeline.spec.has_repairer() && kinds == [Role::Repairer.label()] {
-        return format!(
-            "{pods}: spec.repair.enabled is false, so nobody would ask the exchange for what is removed"
-        );
+        let reads_trades = pipeline.spec.trade_sources().next().is_some();
+        let why = if reads_trades { "spec.repair.enabled is false" } else { "no source has trades" };
+        return format!("{pods}: {why}, so nobody would ask the exchange for what is removed");
     }
     format!(
         "{pods} that could ask its database: `kubectl cryptopipeline status {name} -n {namespace}` says what is wrong; else give \
@@ -150,10 +150,13 @@ mod tests {
     #[test]
     fn why_no_pod_can_be_asked_is_said_with_what_to_do() {
         let why = |spec: serde_json::Value, roles: &[Role<'_>]| {
-            let sources = json!([{"name": "a", "exchange": "binance", "symbols": ["BTCUSDT"]}]);
             let mut pipeline =
                 json!({"metadata": {"name": "quickstart", "namespace": "market"}, "spec": spec});
-            pipeline["spec"]["sources"] = sources;
+            let mut source = json!({"name": "a", "exchange": "binance", "symbols": ["BTCUSDT"]});
+            if let Some(feed) = pipeline["spec"].as_object_mut().unwrap().remove("feed") {
+                source["feed"] = feed;
+            }
+            pipeline["spec"]["sources"] = json!([source]);
             why_none(&serde_json::from_value(pipeline).unwrap(), roles)
         };
         let suspended = why(json!({"suspend": true}), &[Role::Repairer, Role::Aggregator]);
@@ -167,6 +170,11 @@ mod tests {
             "{failing}"
         );
         let nobody = why(json!({"repair": {"enabled": false}}), &[Role::Repairer]);
-        assert!(nobody.ends_with("nobody would ask the exchange for what is removed"), "{nobody}");
+        assert!(
+            nobody.ends_with("enabled is false, so nobody would ask the exchange for what is removed"),
+            "{nobody}"
+        );
+        let prices = why(json!({"feed": "tickers"}), &[Role::Repairer]);
+        assert!(prices.contains(": no source has trades, so nobody"), "{prices}");
     }
 }
