@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from cluster import Namespace, load_image, use_testbed
+from judge.indicators import Indicators
 from judge.judge import judge_everything
 from judge.mysql import MySql
 from judge.postgres import Postgres
@@ -26,6 +27,8 @@ RECORDINGS = ["TRXUSDT-trades-2025-03-04-part.csv.gz", "binance-spot-BTCUSDT-agg
 MARKET = Namespace("market")
 kubectl = MARKET.kubectl
 PIPELINE = "quickstart"
+# What is said of the recorded trades, by the definitions of the system that this one replaces.
+SAID = Indicators(moving_average=20, whale_values={"USDT": "100000"})
 # The same symbols' prices, by stream and by asking, into MariaDB.
 PRICES = """
 apiVersion: cryptopipeline.dev/v1alpha1
@@ -98,14 +101,18 @@ class KindTest(Test):
         self.step("the chart and its definition go", MARKET.leave)
 
     def apply_quickstart(self) -> None:
-        """The example as it is, but for the symbols; its addresses lead to the testbed's services."""
+        """The example as it is, but for the symbols and for what is said of their trades; its addresses lead to the testbed's
+        services."""
         MARKET.lead_to_testbed(SIMULATOR_PORT)
         self.start_simulator()
         example = (CHECKOUT / "examples/quickstart.yaml").read_text(encoding="utf-8")
-        symbols = "[BTCUSDT, ETHUSDT, SOLUSDT, BNBUSDT, ADAUSDT]"
-        if symbols not in example:
-            raise Failed("examples/quickstart.yaml has other symbols than this test replaces")
-        kubectl("apply", "-f", "-", stdin=example.replace(symbols, f"[{', '.join(self.logs)}]"))
+        intervals = "    intervals: [1m, 5m]\n"
+        said = "".join(f"    {name}: {json.dumps(asked)}\n" for name, asked in SAID.spec().items())
+        for ours, others in {"[BTCUSDT, ETHUSDT, SOLUSDT, BNBUSDT, ADAUSDT]": f"[{', '.join(self.logs)}]", intervals: intervals + said}.items():
+            if example.count(ours) != 1:
+                raise Failed(f"examples/quickstart.yaml has no {ours!r}, or more than one")
+            example = example.replace(ours, others)
+        kubectl("apply", "-f", "-", stdin=example)
         kubectl("wait", "--for=condition=Ready", f"cpl/{PIPELINE}", "--timeout=180s")
 
     def start_simulator(self) -> None:
@@ -155,7 +162,7 @@ class KindTest(Test):
         wait_until("the last trade is held", 420, lambda: self.database.query(last)[0]["id"] == str(last_id))
 
     def judge(self, may_miss: bool) -> None:
-        verdict = judge_everything(self.database.snapshot(*EVERYTHING), truths(self.logs), may_miss)
+        verdict = judge_everything(self.database.snapshot(*EVERYTHING), truths(self.logs), may_miss, said=SAID)
         print(f"   {self.database.trades_held()} trades held; {verdict}", flush=True)
         # Trades not yet played are missing for the judge, and no problem of the pipeline.
         if not verdict.passed():

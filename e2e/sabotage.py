@@ -9,6 +9,7 @@ error goes unnoticed, or where the judge complains about what is sound.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from chaos.rig import Pipeline, Rig, Variant
 from chaos.round import play
 from chaos.schedule import Planned, Schedule
 from demo import pipeline as manifest_of
+from judge.indicators import Indicators
 from judge.judge import judge_everything
 from judge.mysql import MySql
 from judge.postgres import Postgres
@@ -41,6 +43,8 @@ WORKER_ERRORS = (
     "float-sums", "inclusive-end",
 )
 SYMBOL = "BTCUSDT"
+# What is said of the trades of every run.
+SAID = Indicators(moving_average=20, whale_value="800000")
 # One trade in 100,000 is spoiled: enough for one of them.
 LARGE_MARKET, SMALL_MARKET = 110_000, 6_000
 FIRST_ID = 1_000_001
@@ -52,6 +56,7 @@ SPOILED_SETTLING_S = 20
 
 # What is changed in a sound database: a table, the column, and its new value. Every database knows these words.
 SOME_TRADE = "trade_id = (SELECT max(trade_id) - 100 FROM trades)"
+SOME_ORDER = "first_trade_id = (SELECT max(first_trade_id) FROM whale_orders)"
 SOME_CANDLE = "interval_s = 60 AND open_time{us} = (SELECT min(open_time{us}) FROM candles WHERE interval_s = 60 AND trade_count > 1 AND first_trade_id > (SELECT min(trade_id) + 1000 FROM trades))"
 
 
@@ -150,7 +155,7 @@ class Proof:
         folder.mkdir()
         exchange = Exchange(self.programs / "exchange-sim", folder, ["--speed", "0", "--start", "recorded", "--wait", str(market)])
         manifest = folder / "pipeline.yaml"
-        text = manifest_of([SYMBOL], exchange.address)
+        text = manifest_of([SYMBOL], exchange.address) + "".join(f"    {name}: {json.dumps(asked)}\n" for name, asked in SAID.spec().items())
         environment = os.environ | ({"CRYPTOPIPELINE_SABOTAGE": error} if error else {})
         database: Database = server or Sqlite(folder / "market.db")
         line: list[str | Path] = [self.programs / "cryptopipeline", "run", manifest, "--until-idle", "3s"]
@@ -201,7 +206,7 @@ def microseconds(seconds: int) -> str:
 def judge(database: Database, true: dict[str, Truth]) -> list[str]:
     try:
         everything = database.snapshot(*EVERYTHING)
-        verdict = judge_everything(everything, true, may_miss=False)
+        verdict = judge_everything(everything, true, may_miss=False, said=SAID)
         # The broker has ended with the run: its positions are held against what was counted.
         counted = {int(row["partition"]): int(row["records_read"]) + int(row["offsets_skipped"]) for row in everything[OFFSETS]}
         judge_offsets(verdict, everything[OFFSETS], counted)
@@ -226,7 +231,13 @@ def changes(us: str, duration: Callable[[int], str]) -> list[Change]:
     update("trades", "price", "'1.5'", SOME_TRADE)
     update("trades", "quantity", "'0.00000001'", SOME_TRADE)
     update("trades", "buyer_is_maker", "NOT buyer_is_maker", SOME_TRADE)
+    update("trades", "moving_average", "'1.5'", SOME_TRADE)
+    update("trades", "moving_average", "NULL", SOME_TRADE)
+    update("trades", "is_whale", "NOT is_whale", SOME_TRADE)
     found.append(Change("a trade that is gone", f"DELETE FROM trades WHERE {SOME_TRADE}"))
+    for column, value in (("last_trade_id", "last_trade_id + 1"), ("first_trade_id", "first_trade_id - 1"), ("buyer_is_maker", "NOT buyer_is_maker"), ("quantity", "'1.5'"), ("quote_quantity", "'1.5'"), (f"trade_time{us}", f"trade_time{us} + {duration(1)}")):
+        update("whale_orders", column, value, SOME_ORDER)
+    found.append(Change("a whale's order that is gone", f"DELETE FROM whale_orders WHERE {SOME_ORDER}"))
     update("candles", "kind", "'samples'", candle)
     update("candles", "interval_s", "86400", candle)
     update("candles", f"open_time{us}", f"open_time{us} + {duration(1)}", candle)
@@ -242,7 +253,7 @@ def changes(us: str, duration: Callable[[int], str]) -> list[Change]:
     update("trade_ranges", "kind", "'void'", "true")
     update("trade_ranges", f"first_time{us}", f"first_time{us} + {duration(1)}", "true")
     update("trade_ranges", f"last_time{us}", f"last_time{us} - {duration(1)}", "true")
-    for column in ("trades_held", "last_trade_id"):
+    for column in ("trades_held", "last_trade_id", "total_trades", "total_volume", "total_quote_volume"):
         update("symbol_head", column, f"{column} + 1", "true")
     update("symbol_head", "version", "0", "true")
     update("symbol_head", "last_price", "'1.5'", "true")

@@ -40,8 +40,6 @@ impl fmt::Display for ConditionKind {
 pub enum Reason {
     /// The spec can work.
     Accepted,
-    /// The spec can work; some of its fields have no effect in this version.
-    AcceptedWithoutEffect,
     /// The spec breaks a rule.
     RuleBroken,
 

@@ -2,7 +2,7 @@
 //! Rust here, for `cryptopipeline run` and for a cluster whose CRD is older than the operator. A test puts the
 //! same cases before both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 
@@ -10,7 +10,7 @@ use crate::period::Period;
 use crate::pod_template::PodTemplate;
 use crate::spec::{
     AggregationSpec, CryptoPipeline, CryptoPipelineSpec, DatabaseSpec, KafkaSpec, SourceSpec, TopicSpec,
-    Transport,
+    Transport, WhaleTradeSpec,
 };
 use crate::worker_settings::DATABASE_URL_ENV;
 
@@ -92,6 +92,21 @@ pub(crate) const TOPIC_COMPACTED: &str =
 pub(crate) const FLUSH_INTERVAL_CEL: &str =
     "duration(self) >= duration('10ms') && duration(self) <= duration('60s')";
 pub(crate) const FLUSH_INTERVAL: &str = "flushInterval must be from 10ms to 60s";
+pub(crate) const MOVING_AVERAGE_OF_STORED_CEL: &str =
+    "!has(self.movingAverage) || !has(self.storeTrades) || self.storeTrades";
+pub(crate) const MOVING_AVERAGE_OF_STORED: &str =
+    "movingAverage needs storeTrades: it is stored with each trade, and made of those before it";
+pub(crate) const WHALE_TRADE_OF_STORED_CEL: &str =
+    "!has(self.whaleTrade) || !has(self.storeTrades) || self.storeTrades";
+pub(crate) const WHALE_TRADE_OF_STORED: &str =
+    "whaleTrade needs storeTrades: the orders of takers are made of stored trades";
+pub(crate) const WHALE_TRADE_VALUE_CEL: &str =
+    "has(self.minValue) || (has(self.quoteAssets) && self.quoteAssets.size() > 0)";
+pub(crate) const WHALE_TRADE_VALUE: &str = "whaleTrade needs minValue or quoteAssets";
+const MOVING_AVERAGE_TRADES: &str = "trades must be from 2 to 1000";
+const QUOTE_ASSET_PATTERN: &str = "^[A-Za-z0-9]{1,20}$";
+const QUOTE_ASSET: &str = "asset must be up to 20 letters and digits";
+const QUOTE_ASSETS_UNIQUE: &str = "quoteAssets may name an asset only once";
 const MIN_VALUE_PATTERN: &str = "^[0-9]{1,18}([.][0-9]{1,8})?$";
 pub(crate) const MIN_VALUE: &str =
     "minValue must be a decimal that is not negative, with at most 8 decimals, such as \"100000\"";
@@ -258,9 +273,32 @@ fn check_aggregation(found: &mut Vec<Violation>, aggregation: &AggregationSpec) 
     let flush_interval = aggregation.flush_interval_ms();
     let in_bounds = flush_interval.is_some_and(|interval| (10..=60_000).contains(&interval));
     refuse_unless(found, in_bounds, "spec.aggregation.flushInterval", FLUSH_INTERVAL);
+    let stored = aggregation.store_trades;
+    if let Some(moving_average) = &aggregation.moving_average {
+        let field = "spec.aggregation.movingAverage";
+        refuse_unless(found, stored, field, MOVING_AVERAGE_OF_STORED);
+        let in_bounds = (2..=1_000).contains(&moving_average.trades);
+        refuse_unless(found, in_bounds, &format!("{field}.trades"), MOVING_AVERAGE_TRADES);
+    }
     if let Some(whale_trade) = &aggregation.whale_trade {
-        let decimal = matches(&whale_trade.min_value, MIN_VALUE_PATTERN);
-        refuse_unless(found, decimal, "spec.aggregation.whaleTrade.minValue", MIN_VALUE);
+        let field = "spec.aggregation.whaleTrade";
+        refuse_unless(found, stored, field, WHALE_TRADE_OF_STORED);
+        check_whale_trade(found, field, whale_trade);
+    }
+}
+
+fn check_whale_trade(found: &mut Vec<Violation>, field: &str, whale_trade: &WhaleTradeSpec) {
+    let WhaleTradeSpec { min_value, quote_assets } = whale_trade;
+    refuse_unless(found, min_value.is_some() || !quote_assets.is_empty(), field, WHALE_TRADE_VALUE);
+    let is_value = |text: &String| matches(text, MIN_VALUE_PATTERN);
+    refuse_unless(found, min_value.iter().all(is_value), &format!("{field}.minValue"), MIN_VALUE);
+    let names: BTreeSet<&str> = quote_assets.iter().map(|quoted| quoted.asset.as_str()).collect();
+    let assets = format!("{field}.quoteAssets");
+    refuse_unless(found, names.len() == quote_assets.len(), &assets, QUOTE_ASSETS_UNIQUE);
+    for (index, quoted) in quote_assets.iter().enumerate() {
+        let named = matches(&quoted.asset, QUOTE_ASSET_PATTERN);
+        refuse_unless(found, named, &format!("{assets}[{index}].asset"), QUOTE_ASSET);
+        refuse_unless(found, is_value(&quoted.min_value), &format!("{assets}[{index}].minValue"), MIN_VALUE);
     }
 }
 

@@ -319,6 +319,10 @@ pub(crate) fn yes() -> bool {
 /// What is made of the trades.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(rules::MOVING_AVERAGE_OF_STORED_CEL).message(rules::MOVING_AVERAGE_OF_STORED).field_path(".movingAverage"),
+    validation = Rule::new(rules::WHALE_TRADE_OF_STORED_CEL).message(rules::WHALE_TRADE_OF_STORED).field_path(".whaleTrade"),
+)]
 pub struct AggregationSpec {
     /// Candle lengths that divide a day, such as `[1s, 1m, 1h]`. Default `[1m, 5m]`.
     #[serde(default = "default_intervals")]
@@ -336,7 +340,11 @@ pub struct AggregationSpec {
     #[x_kube(validation = Rule::new(rules::FLUSH_INTERVAL_CEL).message(rules::FLUSH_INTERVAL))]
     pub flush_interval: String,
 
-    /// Which trades count as large. Checked already; no effect in this version, and `SpecValid` says so.
+    /// A moving average of the price, stored with every trade. Default none. A change is of trades that come from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moving_average: Option<MovingAverageSpec>,
+
+    /// Which trades, and which orders of takers, are whales'. Default none. A change is of trades that come from then on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub whale_trade: Option<WhaleTradeSpec>,
 }
@@ -347,6 +355,7 @@ impl Default for AggregationSpec {
             intervals: default_intervals(),
             store_trades: yes(),
             flush_interval: default_flush_interval(),
+            moving_average: None,
             whale_trade: None,
         }
     }
@@ -360,11 +369,44 @@ fn default_flush_interval() -> String {
     "100ms".into()
 }
 
-/// From which value on a trade counts as large.
+/// A moving average of the price.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+pub struct MovingAverageSpec {
+    /// How many trades it is the mean of, such as `20`: the trade itself and those stored before it, by id.
+    #[schemars(range(min = 2, max = 1000))]
+    pub trades: i32,
+}
+
+/// From which value on a trade, or all that one order of a taker bought or sold at once, is a whale's.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(rules::WHALE_TRADE_VALUE_CEL).message(rules::WHALE_TRADE_VALUE))]
 pub struct WhaleTradeSpec {
-    /// Price times quantity, in quote currency, such as `"100000"`; not negative.
+    /// Price times quantity, in quote currency, such as `"100000"`; not negative. Without it only trades in the `quoteAssets` are
+    /// looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 30))]
+    #[x_kube(validation = Rule::new(rules::min_value_cel()).message(rules::MIN_VALUE))]
+    pub min_value: Option<String>,
+
+    /// Quote assets with a value of their own, such as `[{asset: BTC, minValue: "2"}]`. A symbol is quoted in the longest of them
+    /// that it ends with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["asset".into()]))]
+    pub quote_assets: Vec<QuoteAssetValue>,
+}
+
+/// From which value on a trade in one quote asset is a whale's.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuoteAssetValue {
+    /// The asset as the exchange writes it at the end of its symbols, such as `BTC`.
+    #[schemars(length(min = 1, max = 20), regex(pattern = r"^[A-Za-z0-9]+$"))]
+    pub asset: String,
+
+    /// Price times quantity, in this asset, such as `"2"`; not negative.
     #[schemars(length(min = 1, max = 30))]
     #[x_kube(validation = Rule::new(rules::min_value_cel()).message(rules::MIN_VALUE))]
     pub min_value: String,

@@ -68,6 +68,9 @@ pub struct HistorySettings {
     pub intervals: Vec<String>,
     /// Whether the trades themselves are stored.
     pub store_trades: bool,
+    /// What is said of single trades; nothing where it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indicators: Option<IndicatorSettings>,
 }
 
 /// The history of one source.
@@ -257,8 +260,26 @@ pub struct AggregationSettings {
     pub intervals: Vec<String>,
     /// Whether the trades themselves are stored.
     pub store_trades: bool,
+    /// What is said of single trades; nothing where it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indicators: Option<IndicatorSettings>,
     /// A batch is flushed once it is older than this.
     pub flush_interval_ms: u64,
+}
+
+/// What is said of single trades.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IndicatorSettings {
+    /// How many trades a moving average is the mean of; `None` where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving_average_trades: Option<usize>,
+    /// From which value on a trade is a whale's, in any quote asset that is not in the others: a decimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whale_value: Option<String>,
+    /// The same by quote asset.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub whale_values: BTreeMap<String, String>,
 }
 
 #[cfg(test)]

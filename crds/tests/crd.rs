@@ -136,6 +136,10 @@ fn accepts_what_can_work() {
         with("/spec/sources/0/endpoints", json!({"websocket": "wss://data-stream.binance.vision"})),
         with("/spec/sources/0/endpoints", json!({"rest": "https://api3.binance.com/"})),
         with("/spec/aggregation", json!({"flushInterval": "60s", "whaleTrade": {"minValue": "0.5"}})),
+        with(
+            "/spec/aggregation",
+            json!({"movingAverage": {"trades": 1000}, "whaleTrade": {"quoteAssets": [{"asset": "BTC", "minValue": "2"}]}}),
+        ),
         with("/spec/kafka/topic/config", json!({"cleanup.policy": "delete", "segment.bytes": "1048576"})),
         with("/spec/kafka/clientConfig", json!({"linger.ms": "1"})),
         with("/spec/kafka/tls", json!({})),
@@ -257,6 +261,22 @@ fn cel_and_rust_refuse_the_same_by_the_same_words() {
         ("/spec/aggregation", json!({"flushInterval": "61s"}), "flushInterval must be"),
         ("/spec/aggregation", json!({"whaleTrade": {"minValue": "-1"}}), "minValue must be"),
         ("/spec/aggregation", json!({"whaleTrade": {"minValue": "1e5"}}), "minValue must be"),
+        ("/spec/aggregation", json!({"whaleTrade": {}}), "whaleTrade needs minValue or quoteAssets"),
+        (
+            "/spec/aggregation",
+            json!({"whaleTrade": {"quoteAssets": [{"asset": "BTC", "minValue": "-2"}]}}),
+            "minValue must be",
+        ),
+        (
+            "/spec/aggregation",
+            json!({"storeTrades": false, "whaleTrade": {"minValue": "1"}}),
+            "whaleTrade needs storeTrades",
+        ),
+        (
+            "/spec/aggregation",
+            json!({"storeTrades": false, "movingAverage": {"trades": 20}}),
+            "movingAverage needs storeTrades",
+        ),
         ("/spec/database/schema", json!("pg_catalog"), "schema may not begin with pg_"),
         (
             "/spec/producers",

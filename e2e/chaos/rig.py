@@ -14,6 +14,7 @@ from typing import Callable
 from urllib.parse import urlsplit
 
 from apiserver import ApiServer
+from judge.indicators import NOTHING_SAID, Indicators
 from judge.postgres import Postgres as Schema
 from judge.snapshot import Unreachable
 from steps import Failed, apply_crd, wait_until
@@ -28,6 +29,7 @@ from .services import Broker, Postgres
 SOURCE = "simulated"
 INTERVALS = ["1s", "5s", "1m"]
 PARTITIONS = 2
+SAID = Indicators(moving_average=20, whale_value="20000")
 # A minute between probes and a day between rotations are more than a round lasts.
 WAITS = {
     "probe_interval_ms": 1_500,
@@ -146,6 +148,10 @@ class Variant:
     # So many hours of the market lie in the past when the pipeline begins, and are wished.
     past_h: int = 0
     intervals: list[str] = field(default_factory=lambda: INTERVALS)
+
+    def said(self) -> Indicators:
+        """What is said of its trades."""
+        return SAID if self.store_trades else NOTHING_SAID
 
 
 class Pipeline:
@@ -294,7 +300,7 @@ class Pipeline:
                 "deletionPolicy": "Delete",
                 "sources": [source],
                 "kafka": {"bootstrapServers": self.rig.broker.address, "topic": {"name": self.topic, "partitions": self.variant.partitions, "replicationFactor": 1}},
-                "aggregation": {"intervals": self.variant.intervals, "flushInterval": "100ms", "storeTrades": self.variant.store_trades},
+                "aggregation": {"intervals": self.variant.intervals, "flushInterval": "100ms", "storeTrades": self.variant.store_trades} | self.variant.said().spec(),
                 "database": {"connectionSecret": {"name": "database", "key": "uri"}, "schema": self.schema_name},
                 "aggregators": {"maxReplicas": self.variant.replicas},
             },

@@ -107,7 +107,7 @@ def judge(pipeline: Pipeline | Machine, outcome: Outcome) -> None:
     """Everything that is stored, and every sample, of a pipeline that has ended; ends the exchange."""
     true = truths(pipeline.exchange.end())
     everything = pipeline.schema.snapshot(*EVERYTHING)
-    verdict = judge_everything(everything, true, bool(outcome.missing), pipeline.variant.store_trades)
+    verdict = judge_everything(everything, true, bool(outcome.missing), pipeline.variant.store_trades, pipeline.variant.said())
     if pipeline.topic_can_be_read:
         judge_offsets(verdict, everything[OFFSETS], pipeline.records)
     pipeline.schema.close()

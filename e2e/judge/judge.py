@@ -1,6 +1,7 @@
 """The judgement of a pipeline: of everything that it holds, and of what it claims at a moment."""
 
 from . import snapshot as of
+from .indicators import NOTHING_SAID, Indicators, judge_said_of_trades, judge_totals, judge_whale_orders
 from .ledger import judge_head, judge_holes, judge_probe, judge_ranges
 from .rows import judge_counters, judge_trades, judge_versions
 from .snapshot import NO_FLOOR_US, Row, Snapshot, floor_us, held_ids, ranges_of, stored_candle, stored_trades
@@ -9,7 +10,7 @@ from .verdict import Verdict
 from .windows import claims, judge_complete_candles, judge_empty_windows, judge_held_candles, judge_provable_windows
 
 
-def judge_everything(snapshot: Snapshot, truths: dict[str, Truth], may_miss: bool, stores_trades: bool = True) -> Verdict:
+def judge_everything(snapshot: Snapshot, truths: dict[str, Truth], may_miss: bool, stores_trades: bool = True, said: Indicators = NOTHING_SAID) -> Verdict:
     """Every trade of the logs exactly once with every field, or said to be missing; every claim of a candle true. With
     `may_miss` false nothing may be missing at all, and what can be proven must be claimed."""
     verdict = Verdict()
@@ -26,6 +27,10 @@ def judge_everything(snapshot: Snapshot, truths: dict[str, Truth], may_miss: boo
         held = held_ids(ranges.get(symbol, []))
         if stores_trades:
             judge_trades(verdict, symbol, trades.get(symbol, []), held, truth, trades_floor_us)
+            may_lack_rows = trades_floor_us != NO_FLOOR_US
+            judge_said_of_trades(verdict, symbol, trades.get(symbol, []), said, may_lack_rows)
+            judge_whale_orders(verdict, symbol, _of(symbol, snapshot[of.WHALE_ORDERS]), trades.get(symbol, []), ranges.get(symbol, []), said, may_lack_rows)
+        judge_totals(verdict, heads[symbol], held, truth)
         of_symbol = [stored for stored in candles if stored.symbol == symbol]
         known_since_us = _known_since(symbol, snapshot[of.FOLDS], candles_floor_us)
         if held and not known_since_us:

@@ -23,18 +23,22 @@ def judge_trades(verdict: Verdict, symbol: str, rows: list[StoredTrade], held: s
 
 
 def judge_versions(verdict: Verdict, head: Row, rows: list[StoredTrade], candles: list[StoredCandle]) -> None:
-    """Every row has the version of a flush, and a candle that of the last flush that brought it a trade."""
+    """Every row has the version of a flush, and a candle that of the last flush that brought it a trade. A late trade
+    changes the moving averages of those after it, whose candles it leaves alone: where there are any, a candle has the version
+    of some flush."""
     symbol, newest = head["symbol"], int(head["version"])
     for row in rows:
         if not 0 < row.version <= newest:
             verdict.wrong(f"{symbol}: trade {row.trade.trade_id} has version {row.version}, the newest one is {newest}")
+    if any(row.moving_average is not None for row in rows):
+        rows = []
     for interval_us in {stored.interval_us for stored in candles}:
         versions: dict[int, int] = {}
         for row in rows:
             open_us = row.trade.time_us - row.trade.time_us % interval_us
             versions[open_us] = max(row.version, versions.get(open_us, 0))
         for stored in candles:
-            if stored.interval_us == interval_us and not versions.get(stored.open_us, 0) <= stored.version <= newest:
+            if stored.interval_us == interval_us and not max(1, versions.get(stored.open_us, 0)) <= stored.version <= newest:
                 verdict.wrong(f"{stored}: its version is {stored.version}, that of its trades {versions.get(stored.open_us)}, the newest one {newest}")
 
 

@@ -14,11 +14,11 @@ Row = dict[str, str | None]
 Snapshot = dict[str, list[Row]]
 
 # What there is to ask for.
-TRADES, CANDLES, CLAIMED_CANDLES, EMPTY, FOLDS, RANGES, HEADS, PROBES, STARTS, HOLES, FLOORS, OFFSETS, COUNTED, COUNTS = (
-    "trades", "candles", "claimed candles", "empty windows", "folds", "ranges", "heads", "probes", "wished starts", "holes", "floors", "offsets",
+TRADES, WHALE_ORDERS, CANDLES, CLAIMED_CANDLES, EMPTY, FOLDS, RANGES, HEADS, PROBES, STARTS, HOLES, FLOORS, OFFSETS, COUNTED, COUNTS = (
+    "trades", "whale orders", "candles", "claimed candles", "empty windows", "folds", "ranges", "heads", "probes", "wished starts", "holes", "floors", "offsets",
     "trades counted", "trade counts",
 )
-EVERYTHING = (TRADES, CANDLES, EMPTY, FOLDS, RANGES, HEADS, PROBES, STARTS, HOLES, FLOORS, OFFSETS, COUNTED)
+EVERYTHING = (TRADES, WHALE_ORDERS, CANDLES, EMPTY, FOLDS, RANGES, HEADS, PROBES, STARTS, HOLES, FLOORS, OFFSETS, COUNTED)
 CLAIMS = (CLAIMED_CANDLES, EMPTY, RANGES, HEADS, PROBES, STARTS, HOLES, FLOORS, COUNTS)
 # Where nothing is ever dropped.
 NO_FLOOR_US = -(2**63)
@@ -37,10 +37,12 @@ class Unreachable(Exception):
 
 @dataclass
 class StoredTrade:
-    """A row of the trades, with the version of the flush that wrote it."""
+    """A row of the trades, with the version of the flush that wrote it, and what is said of the trade."""
 
     trade: Trade
     version: int
+    moving_average: Decimal | None
+    is_whale: bool
 
 
 @dataclass
@@ -77,7 +79,8 @@ def stored_trades(rows: list[Row]) -> dict[str, list[StoredTrade]]:
     found: dict[str, list[StoredTrade]] = {}
     for row in rows:
         trade = Trade(int(row["trade_id"]), Decimal(row["price"]), Decimal(row["quantity"]), int(row["time_us"]), row["buyer_is_maker"] == "1")
-        found.setdefault(row["symbol"], []).append(StoredTrade(trade, int(row["version"])))
+        average = None if row["moving_average"] is None else Decimal(row["moving_average"])
+        found.setdefault(row["symbol"], []).append(StoredTrade(trade, int(row["version"]), average, row["is_whale"] == "1"))
     return found
 
 

@@ -13,13 +13,15 @@ def statements(us: Callable[[str], str], truth: Callable[[str], str]) -> dict[st
     candles = f"""SELECT {SYMBOL}, interval_s, {us("open_time")} AS open_us, open, high, low, close, volume, quote_volume, trade_count,
         taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id, version, {truth("complete")} AS complete FROM candles_by_symbol"""
     return {
-        of.TRADES: f"SELECT {SYMBOL}, trade_id, price, quantity, {us('trade_time')} AS time_us, {truth('buyer_is_maker')} AS buyer_is_maker, version FROM trades_by_symbol",
+        of.TRADES: f"SELECT {SYMBOL}, trade_id, price, quantity, {us('trade_time')} AS time_us, {truth('buyer_is_maker')} AS buyer_is_maker, version, moving_average, {truth('is_whale')} AS is_whale FROM trades_by_symbol",
+        of.WHALE_ORDERS: f"""SELECT {SYMBOL}, first_trade_id, last_trade_id, trade_count, {us('trade_time')} AS time_us, {truth('buyer_is_maker')} AS buyer_is_maker,
+        quantity, quote_quantity, {truth('final')} AS final FROM whale_orders_by_symbol""",
         of.CANDLES: candles,
         of.CLAIMED_CANDLES: f"{candles} WHERE complete",
         of.EMPTY: f"SELECT {SYMBOL}, interval_s, {us('open_time')} AS open_us, close FROM empty_candles",
         of.FOLDS: f"SELECT {SYMBOL}, interval_s, {us('incomplete_until')} AS incomplete_until_us FROM folds JOIN symbol_head USING (symbol_id) WHERE output = 'candles'",
         of.RANGES: f"SELECT {SYMBOL}, first_id, last_id, kind, {us('first_time')} AS first_us, {us('last_time')} AS last_us FROM trade_ranges JOIN symbol_head USING (symbol_id)",
-        of.HEADS: f"SELECT {SYMBOL}, version, trades_held, last_trade_id, {us('last_trade_time')} AS last_us, last_price, max_inversion_us FROM symbol_head",
+        of.HEADS: f"SELECT {SYMBOL}, version, trades_held, last_trade_id, {us('last_trade_time')} AS last_us, last_price, max_inversion_us, total_trades, total_volume, total_quote_volume FROM symbol_head",
         of.PROBES: f"SELECT {SYMBOL}, wished_after, last_id, {us('probe_time')} AS probe_us, {us('settled_time')} AS settled_us FROM head_probes JOIN symbol_head USING (symbol_id)",
         of.STARTS: f"SELECT {SYMBOL}, first_id FROM history_starts JOIN symbol_head USING (symbol_id)",
         of.FLOORS: f"SELECT output, {us('floor_time')} AS floor_us FROM floors",

@@ -10,6 +10,7 @@ from demo import read_logs
 
 from . import snapshot as of
 from .candles import candles, whole_windows
+from .indicators import Indicators
 from .judge import judge_claims, judge_everything
 from .ledger import missing_ids
 from .rows import judge_offsets
@@ -32,6 +33,13 @@ LOG = {"BTCUSDT": [trade(1, 30), trade(2, 70, "101"), trade(3, 80, "99"), trade(
 TRUTHS = truths(LOG)
 # One in each of the minutes 6, 7 and 8.
 ANEW = [trade(1, 400), trade(2, 430, "98"), trade(3, 500)]
+
+
+def other(value: str) -> str:
+    """Another value of the same kind: a truth, an integer, or a decimal."""
+    if value in ("0", "1"):
+        return str(1 - int(value))
+    return str(int(value) + 1) if value.isdigit() else str(Decimal(value) + Decimal("0.00000001"))
 
 
 def candle_rows(symbol: str = "BTCUSDT", log: list[Trade] = LOG["BTCUSDT"], complete_us: int = MINUTE_US) -> list[dict[str, str | None]]:
@@ -62,15 +70,17 @@ def held(symbol: str, log: list[Trade], complete_us: int) -> Snapshot:
     rows = candle_rows(symbol, log, complete_us)
     return {
         of.TRADES: [
-            {"symbol": symbol, "trade_id": str(one.trade_id), "price": str(one.price), "quantity": str(one.quantity), "time_us": str(one.time_us), "buyer_is_maker": str(int(one.buyer_is_maker)), "version": "1"}
+            {"symbol": symbol, "trade_id": str(one.trade_id), "price": str(one.price), "quantity": str(one.quantity), "time_us": str(one.time_us), "buyer_is_maker": str(int(one.buyer_is_maker)), "version": "1", "moving_average": None, "is_whale": "0"}
             for one in log
         ],
+        of.WHALE_ORDERS: [],
         of.CANDLES: [row for row in rows if row["trade_count"] != "0"],
         of.CLAIMED_CANDLES: [row for row in rows if row["complete"] == "1"],
         of.EMPTY: [],
         of.FOLDS: [{"symbol": symbol, "interval_s": "60", "incomplete_until_us": None}],
         of.RANGES: [{"symbol": symbol, "first_id": "1", "last_id": count, "kind": "held", "first_us": str(first.time_us), "last_us": str(last.time_us)}],
-        of.HEADS: [{"symbol": symbol, "version": "1", "trades_held": count, "last_trade_id": count, "last_us": str(last.time_us), "last_price": str(last.price), "max_inversion_us": "0"}],
+        of.HEADS: [{"symbol": symbol, "version": "1", "trades_held": count, "last_trade_id": count, "last_us": str(last.time_us), "last_price": str(last.price), "max_inversion_us": "0",
+                    "total_trades": count, "total_volume": str(sum(one.quantity for one in log)), "total_quote_volume": str(sum(one.price * one.quantity for one in log))}],
         of.PROBES: [{"symbol": symbol, "wished_after": "0", "last_id": count, "probe_us": str(last.time_us + 10_000_000), "settled_us": str(last.time_us + 5_000_000)}],
         of.STARTS: [],
         of.HOLES: [],
@@ -79,6 +89,55 @@ def held(symbol: str, log: list[Trade], complete_us: int) -> Snapshot:
         of.COUNTED: [{"trades": count}],
         of.COUNTS: [{"symbol": symbol, "rows": count}],
     }
+
+
+class IndicatorsTest(unittest.TestCase):
+    """Six trades: 1 and 2 apart, 3 to 5 of one order, 6 behind it."""
+
+    ASKED = Indicators(moving_average=3, whale_values={"USDT": "150"})
+    LOG = [trade(1, 30), trade(2, 70, "400"), *(Trade(trade_id, Decimal("100.00000001"), Decimal("0.5"), 80_000_000 + trade_id, True) for trade_id in (3, 4, 5)), trade(6, 90)]
+
+    def sound(self) -> Snapshot:
+        made = held("BTCUSDT", self.LOG, MINUTE_US)
+        # (100 + 400 + 100.00000001) / 3 = 200.000000003..; (400 + 2 * 100.00000001) / 3; (100.00000001 * 2 + 100) / 3 = 100.00000000666..
+        for row, average in zip(made[of.TRADES], (None, None, "200.00000000", "200.00000001", "100.00000001", "100.00000001")):
+            row["moving_average"] = average
+        made[of.TRADES][1]["is_whale"] = "1"
+        order = {"symbol": "BTCUSDT", "final": "1"}
+        made[of.WHALE_ORDERS] = [
+            order | {"first_trade_id": "2", "last_trade_id": "2", "trade_count": "1", "time_us": "70000000", "buyer_is_maker": "1", "quantity": "0.5", "quote_quantity": "200"},
+            order | {"first_trade_id": "3", "last_trade_id": "5", "trade_count": "3", "time_us": "80000003", "buyer_is_maker": "1", "quantity": "1.5", "quote_quantity": "150.000000015"},
+        ]
+        return made
+
+    def problems(self, change=lambda snapshot: None) -> list[str]:
+        snapshot = self.sound()
+        change(snapshot)
+        # Of candles nothing is claimed here.
+        found = judge_everything(snapshot, truths({"BTCUSDT": self.LOG}), may_miss=True, said=self.ASKED).problems
+        return [problem for problem in found if "candle" not in problem and "window" not in problem]
+
+    def test_what_is_right_passes(self):
+        self.assertEqual(self.problems(), [])
+
+    def test_every_altered_value_is_found(self):
+        columns = {of.TRADES: "moving_average is_whale", of.WHALE_ORDERS: "first_trade_id last_trade_id trade_count time_us buyer_is_maker quantity quote_quantity final"}
+        for table, column in ((table, column) for table in columns for column in columns[table].split()):
+            for index in (-1, -2):
+                def alter(snapshot, table=table, column=column, index=index):
+                    snapshot[table][index][column] = other(snapshot[table][index][column])
+                self.assertTrue(self.problems(alter), f"{table}.{column}")
+
+    def test_what_is_gone_or_said_where_nothing_is_asked_is_found(self):
+        for index in (0, 1):
+            self.assertTrue(self.problems(lambda snapshot: snapshot[of.WHALE_ORDERS].pop(index)))
+        self.assertTrue(self.problems(lambda snapshot: snapshot[of.TRADES][3].update(moving_average=None)))
+        self.assertGreater(len(judge_everything(self.sound(), truths({"BTCUSDT": self.LOG}), may_miss=True).problems), 6)
+
+    def test_the_longest_quote_asset_counts(self):
+        asked = Indicators(whale_value="7", whale_values={"USD": "1", "TUSD": "2"})
+        self.assertEqual([asked.whale_value_of(symbol) for symbol in ("BTCUSD", "BTCTUSD#1", "ETHBTC")], [1, 2, 7])
+        self.assertIsNone(Indicators(whale_values={"BTC": "1"}).whale_value_of("BTCUSDT"))
 
 
 class EverythingTest(unittest.TestCase):
@@ -94,7 +153,7 @@ class EverythingTest(unittest.TestCase):
 
     def test_every_altered_number_is_found(self):
         rows = {of.TRADES: "trade_id price quantity time_us", of.CANDLES: " ".join(COLUMNS), of.RANGES: "first_id last_id first_us last_us",
-                of.HEADS: "trades_held last_trade_id last_us last_price", of.OFFSETS: "records_read trades_new trades_duplicate samples_new samples_duplicate records_set_aside", of.COUNTED: "trades"}
+                of.HEADS: "trades_held last_trade_id last_us last_price total_trades total_volume total_quote_volume", of.OFFSETS: "records_read trades_new trades_duplicate samples_new samples_duplicate records_set_aside", of.COUNTED: "trades"}
         for table, columns in rows.items():
             for column in columns.split():
                 def raise_it(changed, table=table, column=column):

@@ -17,19 +17,19 @@ mod state;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::worker_settings::AggregatorSettings;
-use market::{Interval, InvalidInterval};
+use crds::worker_settings::{AggregationSettings, AggregatorSettings};
 use runtime::backoff::Backoff;
 use runtime::error_chain::error_chain;
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::{KafkaAdmin, KafkaAdminError};
-use store::{DatabaseConnection, FlushSettings, Flusher, Store, StoreError};
+use store::{DatabaseConnection, Flusher, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::database;
 use crate::flow_gate::FlowGate;
+use crate::outputs::{OutputsError, flush_settings};
 use assignment::Positions;
 use batch::BatchBuilder;
 use consumer::TopicReader;
@@ -70,9 +70,9 @@ pub enum TopicId {
 /// Why an aggregator cannot go on, whatever it waits for.
 #[derive(Debug, thiserror::Error)]
 pub enum AggregateError {
-    /// The settings name an interval that there is not.
-    #[error("settings: aggregation.intervals")]
-    Interval(#[from] InvalidInterval),
+    /// The settings cannot be used.
+    #[error("cannot use the settings")]
+    Outputs(#[from] OutputsError),
     /// The database refuses for good.
     #[error("cannot use the database")]
     Store(#[from] StoreError),
@@ -97,15 +97,14 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), AggregateError> {
     let AggregateContext { kafka, database, topic_id, gate, state } = context;
-    let intervals: Vec<Interval> =
-        settings.aggregation.intervals.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let AggregationSettings { intervals, store_trades, indicators, .. } = &settings.aggregation;
+    let flush_settings = flush_settings(intervals, *store_trades, indicators.as_ref())?;
     let note = |answer| state.note_database(answer);
     let schema = &settings.database.schema;
     let Some(store) = database::connect(&database, schema, DATABASE_CONNECTIONS, note, &shutdown).await?
     else {
         return Ok(());
     };
-    let flush_settings = FlushSettings { intervals, store_trades: settings.aggregation.store_trades };
     let (commits, requests) = mpsc::channel(1);
     let flusher = Flusher::new(store.clone(), flush_settings);
     let committer = tokio::spawn(committer::commit_batches(flusher, requests, gate, state.clone()));

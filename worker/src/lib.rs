@@ -18,6 +18,7 @@ pub mod record;
 
 pub mod amount;
 mod json_text;
+pub mod outputs;
 #[cfg(feature = "test-switches")]
 mod test_switches;
 mod utc_day;

@@ -20,11 +20,10 @@ mod timings;
 use std::sync::Arc;
 
 use crds::worker_settings::{HistorySettings, RepairerSettings};
-use market::{Interval, InvalidInterval};
 use rdkafka::error::KafkaError;
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::KafkaAdminError;
-use store::{DatabaseConnection, FlushSettings, StoreError};
+use store::{DatabaseConnection, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +31,7 @@ use crate::database;
 use crate::exchange::{DumpError, RestError};
 use crate::flow_gate::FlowGate;
 use crate::history::{HistoryClaims, SourceHistory};
+use crate::outputs::{OutputsError, flush_settings};
 use publisher::RepairPublisher;
 use source::SourceRepairer;
 
@@ -73,9 +73,9 @@ pub enum RepairError {
     /// There is no HTTP client for the daily files.
     #[error(transparent)]
     Dumps(#[from] DumpError),
-    /// The settings name an interval that there is not.
-    #[error("settings: history.intervals")]
-    Interval(#[from] InvalidInterval),
+    /// The settings cannot be used.
+    #[error("cannot use the settings")]
+    Outputs(#[from] OutputsError),
     /// A task of ours broke.
     #[error("a part of the repairer has ended")]
     PartEnded(#[from] tokio::task::JoinError),
@@ -106,7 +106,8 @@ pub async fn run(
         let history = settings.history.as_ref().and_then(|history| history.sources.get(&source.name));
         if let (Some(wished), Some(outputs)) = (history, &settings.history) {
             let (store, claims, state) = (store.clone(), Arc::clone(&claims), Arc::clone(&state));
-            let outputs = flush_settings(outputs)?;
+            let HistorySettings { intervals, store_trades, indicators, .. } = outputs;
+            let outputs = flush_settings(intervals, *store_trades, indicators.as_ref())?;
             let history = SourceHistory::new(&source, wished, outputs, store, claims, state, timings)?;
             tasks.spawn(history.keep_loading(shutdown.clone()));
         }
@@ -129,10 +130,4 @@ pub async fn run(
     // Dropping the client waits for its threads.
     let _ = tokio::task::spawn_blocking(move || drop(publisher)).await;
     Ok(())
-}
-
-/// What is made of history: the same as the aggregators make of live trades.
-fn flush_settings(history: &HistorySettings) -> Result<FlushSettings, InvalidInterval> {
-    let intervals: Result<Vec<Interval>, _> = history.intervals.iter().map(|text| text.parse()).collect();
-    Ok(FlushSettings { intervals: intervals?, store_trades: history.store_trades })
 }

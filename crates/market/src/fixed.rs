@@ -97,17 +97,28 @@ impl<const SCALE: u32> Fixed<SCALE> {
             None => Err(Overflow),
         }
     }
+
+    /// The difference of two numbers that are not negative; `None` where it would be.
+    #[must_use]
+    pub const fn checked_sub(self, other: Self) -> Option<Self> {
+        if other.0 <= self.0 { Some(Self(self.0 - other.0)) } else { None }
+    }
 }
 
 impl Fixed8 {
     /// This sum of `count` numbers divided by their count, half-even to 8 decimals; the sum itself where there are none.
     #[must_use]
     pub fn mean_of(self, count: i64) -> Self {
+        Self::mean_of_units(self.0, count)
+    }
+
+    /// [`Self::mean_of`], of a sum in units that need not be a number that fits.
+    pub(crate) fn mean_of_units(sum: i128, count: i64) -> Self {
         if count <= 0 {
-            return self;
+            return Self(sum);
         }
         let count = i128::from(count);
-        let (below, rest) = (self.0.div_euclid(count), self.0.rem_euclid(count));
+        let (below, rest) = (sum.div_euclid(count), sum.rem_euclid(count));
         // The rest is below 2^63, so twice of it fits.
         let is_above_half = 2 * rest > count || (2 * rest == count && below % 2 != 0);
         Self(below + i128::from(is_above_half))

@@ -3,6 +3,7 @@
 
 mod candle;
 mod fixed;
+mod indicators;
 mod interval;
 mod plan;
 mod ranges;
@@ -15,10 +16,15 @@ mod sample_candle;
 mod testing;
 mod ticker;
 mod ticker_plan;
+mod totals;
 mod trade;
 
 pub use candle::Candle;
 pub use fixed::{Fixed, Fixed8, Fixed16, Overflow, ParseFixedError};
+pub use indicators::{
+    CorrectedAverage, IndicatorPlan, Indicators, TakerOrder, TradeIndicators, WhaleValues, millisecond_of,
+    newest_trades,
+};
 pub use interval::{Interval, InvalidInterval};
 pub use plan::{
     BuiltCandles, CandleKey, Fold, LastTrade, MarketPlan, Output, PlanSettings, Record, RecordCounts,
@@ -30,4 +36,5 @@ pub use restart::{IdRestart, LARGEST_INVERSION_US, RESTART_PROOF};
 pub use sample_candle::SampleCandle;
 pub use ticker::{RollingDay, Sample, Ticker};
 pub use ticker_plan::{StoredTickers, TickerPlan, TickerRecord, add_sample, plan_tickers, sampled_windows};
+pub use totals::TradeTotals;
 pub use trade::{HIGHEST_TRADE_ID, Market, Trade, is_trade_id, is_trade_time};

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 
 use crate::{
     Candle, HIGHEST_TRADE_ID, IdRestart, Interval, LARGEST_INVERSION_US, RangeChanges, RangeKind,
-    RefusalReason, RefusedTrade, Trade, TradeRange, TradeRanges, is_trade_id, is_trade_time,
+    RefusalReason, RefusedTrade, Trade, TradeRange, TradeRanges, TradeTotals, is_trade_id, is_trade_time,
 };
 
 mod fold;
@@ -97,6 +97,10 @@ pub struct StoredMarket {
     pub folds: BTreeMap<Output, Fold>,
     /// The candles of the windows that the batch touches; no entry where there is no row.
     pub candles: HashMap<CandleKey, Candle>,
+    /// What the trades add up to.
+    pub totals: TradeTotals,
+    /// The newest stored trades, as [`crate::newest_trades`] chooses them; `None` where they have not been read.
+    pub newest_trades: Option<Vec<Trade>>,
 }
 
 /// The newest trade of a market.
@@ -394,6 +398,9 @@ fn account_for(fresh: &[Record], stored: &mut StoredMarket, changes: &mut RangeC
         };
         stored.ledger.insert(range, changes);
         stored.trades_held += i64::try_from(run.len()).unwrap_or(i64::MAX);
+        // What does not fit is in no total, and their count says so.
+        stored.totals =
+            run.iter().fold(stored.totals, |totals, record| totals.with(&record.trade).unwrap_or(totals));
         if stored.last_trade.is_none_or(|newest| newest.trade_id < last.trade.trade_id) {
             let Trade { trade_id, trade_time_us, price, .. } = last.trade;
             stored.last_trade = Some(LastTrade { trade_id, trade_time_us, price });

@@ -20,12 +20,15 @@ use crate::series::{SeriesBatch, SeriesOfMarkets};
 use crate::{Backend, PROBE_STANDS, Store};
 
 mod database;
+mod indicators;
 mod tickers;
 mod writes;
 
 pub(crate) use database::{
-    DayTable, Floors, FlushDatabase, FlushTransaction, StoredCandle, StoredHead, StoredOffset,
+    DayTable, Floors, FlushDatabase, FlushTransaction, Reach, StoredCandle, StoredHead, StoredOffset,
 };
+pub(crate) use indicators::TradeTransaction;
+use indicators::plan_indicators;
 pub(crate) use tickers::{SampleSpan, StoredSampleCandle, StoredTickerHead, TickerTransaction, TickerWrite};
 pub(crate) use writes::{FlushWrites, MarketWrite, PartitionWrite, SetAsideRow};
 
@@ -286,6 +289,8 @@ impl Flusher {
                 ledger: ranges.remove(&head.symbol_id).unwrap_or_default().into_iter().collect(),
                 folds: folds.remove(&head.symbol_id).unwrap_or_default(),
                 candles: HashMap::new(),
+                totals: head.totals,
+                newest_trades: None,
             };
             self.cache.insert(head.symbol_id, stored);
         }
@@ -338,6 +343,16 @@ impl Flusher {
             }
         }
         let plan = plan_market(batch.records, &batch.refused, stored, built, settings);
+        let indicators = self.settings.indicators_of(&batch.market);
+        let indicators = plan_indicators(
+            transaction,
+            batch.symbol_id,
+            &plan.trades,
+            stored,
+            &indicators,
+            settings.trades_floor_us,
+        )
+        .await?;
         Ok(MarketWrite {
             symbol_id: batch.symbol_id,
             market: batch.market,
@@ -346,7 +361,9 @@ impl Flusher {
             last_trade: stored.last_trade,
             max_inversion_us: stored.max_inversion_us,
             restart: stored.restart,
+            totals: stored.totals,
             plan,
+            indicators,
         })
     }
 

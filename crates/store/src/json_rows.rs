@@ -1,6 +1,9 @@
 //! Rows as JSON arrays, one statement for any number of them: SQLite and MySQL take them apart themselves.
 
-use market::{Candle, CandleKey, Fold, Interval, Market, Output, SampleCandle, Ticker, TradeRange};
+use market::{
+    Candle, CandleKey, CorrectedAverage, Fold, Interval, Market, Output, SampleCandle, TakerOrder, Ticker,
+    Trade, TradeIndicators, TradeRange,
+};
 use serde_json::{Value, json};
 
 use crate::checks::{CandleCheck, differences_to_json};
@@ -22,9 +25,9 @@ pub(crate) fn window_rows(windows: &[(i32, CandleKey)]) -> Vec<Value> {
     windows.iter().map(row).collect()
 }
 
-/// Id, time, version, price, quantity and whether the buyer is the maker, behind the symbol id.
+/// Symbol id, id, time, version, price, quantity, whether the buyer is the maker, moving average, and whether it is a whale's.
 pub(crate) fn trade_rows(markets: &[MarketWrite]) -> Vec<Value> {
-    let row = |market: &MarketWrite, trade: &market::Trade| {
+    let row = |market: &MarketWrite, trade: &Trade, said: TradeIndicators| {
         json!([
             market.symbol_id,
             trade.trade_id,
@@ -32,10 +35,55 @@ pub(crate) fn trade_rows(markets: &[MarketWrite]) -> Vec<Value> {
             market.version,
             trade.price,
             trade.quantity,
-            i32::from(trade.buyer_is_maker)
+            i32::from(trade.buyer_is_maker),
+            said.moving_average,
+            i32::from(said.is_whale)
         ])
     };
-    markets.iter().flat_map(|market| market.plan.trades.iter().map(move |trade| row(market, trade))).collect()
+    markets
+        .iter()
+        .flat_map(|market| market.trades().map(move |(trade, said)| row(market, trade, said)))
+        .collect()
+}
+
+/// Symbol id, id, time, version and moving average.
+pub(crate) fn corrected_average_rows(markets: &[MarketWrite]) -> Vec<Value> {
+    let row = |market: &MarketWrite, corrected: &CorrectedAverage| {
+        let CorrectedAverage { trade_id, trade_time_us, moving_average } = corrected;
+        json!([market.symbol_id, trade_id, trade_time_us, market.version, moving_average])
+    };
+    let of_market = |market: &MarketWrite| -> Vec<Value> {
+        market.indicators.corrected.iter().map(|corrected| row(market, corrected)).collect()
+    };
+    markets.iter().flat_map(of_market).collect()
+}
+
+/// Symbol id and the id that an order may begin with.
+pub(crate) fn regrouped_rows(markets: &[MarketWrite]) -> Vec<Value> {
+    let of_market = |market: &MarketWrite| -> Vec<Value> {
+        market.indicators.regrouped.iter().map(|id| json!([market.symbol_id, id])).collect()
+    };
+    markets.iter().flat_map(of_market).collect()
+}
+
+/// Symbol id, first and last id, time, version, whether the buyer is the maker, quantity and quote quantity.
+pub(crate) fn whale_order_rows(markets: &[MarketWrite]) -> Vec<Value> {
+    let row = |market: &MarketWrite, order: &TakerOrder| {
+        json!([
+            market.symbol_id,
+            order.first_trade_id,
+            order.last_trade_id,
+            order.trade_time_us,
+            market.version,
+            i32::from(order.buyer_is_maker),
+            order.quantity,
+            order.quote_quantity
+        ])
+    };
+    let of_market = |market: &MarketWrite| -> Vec<Value> {
+        market.indicators.whale_orders.iter().map(|order| row(market, order)).collect()
+    };
+    markets.iter().flat_map(of_market).collect()
 }
 
 /// Symbol id, version, interval, and the candle in the order of its fields.
@@ -65,7 +113,8 @@ pub(crate) fn candle_rows(markets: &[MarketWrite]) -> Vec<Value> {
     markets.iter().flat_map(of_market).collect()
 }
 
-/// Symbol id, version, trades held, the last trade's id, time and price, the largest step back, and the evidence of a restart.
+/// Symbol id, version, trades held, the last trade's id, time and price, the largest step back, the evidence of a restart, and
+/// the totals.
 pub(crate) fn head_rows(markets: &[MarketWrite]) -> Vec<Value> {
     let row = |market: &MarketWrite| {
         json!([
@@ -77,7 +126,10 @@ pub(crate) fn head_rows(markets: &[MarketWrite]) -> Vec<Value> {
             market.last_trade.map(|trade| trade.price),
             market.max_inversion_us,
             market.restart.map(|restart| restart.since_us),
-            market.restart.map_or(0, |restart| restart.trades)
+            market.restart.map_or(0, |restart| restart.trades),
+            market.totals.trades,
+            market.totals.volume,
+            market.totals.quote_volume
         ])
     };
     markets.iter().map(row).collect()

@@ -55,7 +55,7 @@ use rebuild::RebuildMode;
 use sqlite::SqliteDatabase;
 
 /// The newest schema version that this program knows.
-pub const LATEST_SCHEMA_VERSION: i64 = 10;
+pub const LATEST_SCHEMA_VERSION: i64 = 11;
 
 /// How long the exchange's word of its newest id stands.
 pub const PROBE_STANDS: Duration = Duration::from_mins(5);

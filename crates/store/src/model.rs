@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use market::{IdRestart, Interval, Market, Record, RefusalReason, RefusedTrade, TickerRecord};
+use market::{
+    IdRestart, Indicators, Interval, Market, Record, RefusalReason, RefusedTrade, TickerRecord, WhaleValues,
+};
 
 /// How to connect.
 #[derive(Clone, Copy, Debug)]
@@ -238,12 +240,26 @@ pub struct CandleRow {
 }
 
 /// What is made of the trades.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlushSettings {
     /// The candle intervals, without repeats.
     pub intervals: Vec<Interval>,
     /// Whether the trades themselves are stored.
     pub store_trades: bool,
+    /// A moving average is the mean price of so many trades; `None` where there is none. Only of trades that are stored.
+    pub moving_average_trades: Option<usize>,
+    /// From which value on trades and orders of takers are whales'. Only of trades that are stored.
+    pub whale_values: WhaleValues,
+}
+
+impl FlushSettings {
+    /// What is said of the trades of a market.
+    pub(crate) fn indicators_of(&self, market: &Market) -> Indicators {
+        Indicators {
+            moving_average_trades: self.moving_average_trades,
+            whale_value: self.whale_values.of(&market.symbol),
+        }
+    }
 }
 
 /// For how long outputs are kept, in seconds; `None` keeps them for ever.

@@ -1,12 +1,17 @@
 //! What the rows mean, column by column, where times are integers and decimals are text: on SQLite and MySQL.
 
-use market::{Candle, Fixed, Fold, IdRestart, LastTrade, Market, Output, Sample, SampleCandle, TradeRange};
+use market::{
+    Candle, Fixed, Fold, IdRestart, LastTrade, Market, Output, Sample, SampleCandle, Trade, TradeRange,
+    TradeTotals,
+};
 
 use crate::checks::{
     CheckCount, CheckVerdict, CheckableWindow, DifferingCandle, content_of, differences_of_json,
 };
 use crate::error::StoreError;
-use crate::flush::{Floors, StoredCandle, StoredHead, StoredOffset, StoredSampleCandle, StoredTickerHead};
+use crate::flush::{
+    Floors, Reach, StoredCandle, StoredHead, StoredOffset, StoredSampleCandle, StoredTickerHead,
+};
 use crate::history::{HistoryStart, LoadedFile, TradeChain};
 use crate::ledgers::{HeadRow, HoleRow, RefusedRow};
 use crate::model::{CandleRow, HeadState, Hole, PartitionPosition, RefusedIds};
@@ -71,7 +76,38 @@ pub(crate) fn head_of(row: &impl PlainRow) -> Result<StoredHead, StoreError> {
         last_trade,
         max_inversion_us: row.long(8),
         restart: restart_of(row, 13),
+        totals: TradeTotals { trades: row.long(15), volume: fixed(row, 16)?, quote_volume: fixed(row, 17)? },
         exchange: exchange_of(row, 9),
+    })
+}
+
+/// The bounds of the rows whose time, in a column, is within reach; and the two parameters of those.
+pub(crate) fn reach_bounds(column: &str, reach: Reach) -> (String, i64, i64) {
+    let (from_us, until_us, order) = match reach {
+        Reach::Newest(from_us, until_us, most) => {
+            (from_us, until_us, format!("ORDER BY {column} DESC LIMIT {most}"))
+        }
+        Reach::Between(from_us, until_us) => (from_us, until_us, String::new()),
+        Reach::Oldest(from_us, until_us, most) => {
+            (from_us, until_us, format!("ORDER BY {column} LIMIT {most}"))
+        }
+    };
+    (format!("{column} >= ? AND {column} < ? {order}"), from_us, until_us)
+}
+
+/// The columns of [`trade_of`].
+pub(crate) const TRADE_COLUMNS: &str = "trade_id, trade_time_us, price, quantity, buyer_is_maker";
+
+pub(crate) fn trade_of(row: &impl PlainRow) -> Result<Trade, StoreError> {
+    let trade_time_us = row.long(1);
+    Ok(Trade {
+        trade_id: row.long(0),
+        price: fixed(row, 2)?,
+        quantity: fixed(row, 3)?,
+        trade_time_us,
+        event_time_us: trade_time_us,
+        received_time_us: trade_time_us,
+        buyer_is_maker: row.flag(4),
     })
 }
 

@@ -6,6 +6,7 @@ mod days;
 mod differences;
 mod flush;
 mod history;
+mod indicators;
 mod queries;
 mod rebuild;
 mod rights;

@@ -5,12 +5,13 @@
 //! counted twice when it comes back. So windows are removed only between clean edges, where every candle kept below ends
 //! just before the first id removed, and every one kept above begins just after the last (decision 5).
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use market::{Candle, Interval, LastTrade, Market, Output, RangeChanges, RangeKind, TradeRange, TradeRanges};
 
 use crate::error::{RebuildError, StoreError};
-use crate::flush::{FlushDatabase, FlushTransaction, FlushWrites, MarketWrite, StoredCandle};
+use crate::flush::{FlushDatabase, FlushTransaction, FlushWrites, MarketWrite, Reach, StoredCandle};
 
 /// How far the windows are widened until their edges are clean.
 const MOST_WIDENINGS: usize = 100;
@@ -51,17 +52,6 @@ pub(crate) struct Removal {
     pub(crate) first_id: i64,
     pub(crate) last_id: i64,
     pub(crate) trades: i64,
-}
-
-/// From where candles are read, and in which direction.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Reach {
-    /// The newest so many that open before this time.
-    Below(i64, i64),
-    /// All that open in the time between.
-    Between(i64, i64),
-    /// The oldest so many that open at or after this time.
-    From(i64, i64),
 }
 
 /// The statements of a rebuild beside those of a flush.
@@ -132,6 +122,7 @@ where
     let write = MarketWrite {
         trades_held: head.trades_held - trades,
         last_trade: last_trade(head.last_trade, &ledger, &cut),
+        totals: cut.removed.iter().fold(head.totals, |totals, candle| totals.without(candle)),
         ..MarketWrite::of_ledger(head, changes)
     };
     transaction.write(&FlushWrites::of_market(write)).await?;
@@ -198,6 +189,8 @@ struct Cut {
     /// The same for the trade just above.
     above_us: i64,
     close_below: Option<market::Fixed8>,
+    /// The candles of one interval that has all that goes.
+    removed: Vec<Candle>,
 }
 
 struct Search<'a> {
@@ -242,9 +235,9 @@ impl Search<'_> {
             // Ids of windows further away than the largest step back in time do not reach over the edge.
             let count = 2 + self.inversion_us / interval.length_us();
             for (side, reach) in [
-                (&mut sides.below, Reach::Below(from_us, count)),
+                (&mut sides.below, Reach::Newest(i64::MIN, from_us, count)),
                 (&mut sides.inside, Reach::Between(from_us, to_us)),
-                (&mut sides.above, Reach::From(to_us, count)),
+                (&mut sides.above, Reach::Oldest(to_us, i64::MAX, count)),
             ] {
                 side.extend(transaction.read_candles_at(self.symbol_id, *interval, reach).await?);
             }
@@ -275,6 +268,16 @@ impl Sides {
         (agree(last_id(&self.below), Some(first_inside)), agree(Some(last_inside), first_id(&self.above)))
     }
 
+    /// The candles inside of the interval that has received most trades: one may have begun after them.
+    fn fullest_interval(&self) -> Vec<Candle> {
+        let mut by_interval: BTreeMap<Interval, Vec<Candle>> = BTreeMap::new();
+        for stored in &self.inside {
+            by_interval.entry(stored.interval).or_default().push(stored.candle);
+        }
+        let trades = |candles: &Vec<Candle>| candles.iter().map(|candle| candle.trade_count).sum::<i64>();
+        by_interval.into_values().max_by_key(trades).unwrap_or_default()
+    }
+
     /// The cut between clean edges.
     fn cut(&self, windows: Windows, ledger: &TradeRanges) -> Option<Cut> {
         let (first_inside, last_inside) = first_id(&self.inside).zip(last_id(&self.inside))?;
@@ -294,6 +297,7 @@ impl Sides {
             below_us: last_moment(nearest),
             above_us: beyond.map_or(windows.to_us, last_moment),
             close_below: newest_below.map(|stored| stored.candle.close),
+            removed: self.fullest_interval(),
         })
     }
 }

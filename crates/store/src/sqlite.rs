@@ -3,6 +3,7 @@
 mod checks;
 mod flush;
 mod history;
+mod indicators;
 mod queries;
 mod rebuild;
 mod room;
@@ -191,6 +192,7 @@ impl SqliteDatabase {
             ("DELETE FROM sample_candles WHERE open_time_us < $1", floors.candles_us),
             ("DELETE FROM candles WHERE open_time_us < $1", floors.candles_us),
             ("DELETE FROM candle_checks WHERE open_time_us < $1", floors.candles_us),
+            ("DELETE FROM whale_orders WHERE trade_time_us < $1", floors.lowest_us()),
         ] {
             sqlx::query(statement)
                 .bind(floor_us)

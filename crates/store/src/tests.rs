@@ -10,6 +10,7 @@ mod exactly_once;
 mod faults;
 mod head;
 mod history;
+mod indicators;
 mod kraken;
 mod mysql;
 mod rebuild;
@@ -111,6 +112,13 @@ suite! {
     history::a_start_is_wished_without_a_probe_too,
     history::history_below_a_floor_enters_the_ledger_only,
     history::what_cannot_be_held_of_a_file_is_set_aside_under_its_name,
+    indicators::in_whatever_order_trades_come_the_same_is_said_of_them,
+    indicators::averages_alone_are_said_where_they_alone_are_asked_for,
+    indicators::whales_alone_are_said_where_they_alone_are_asked_for,
+    indicators::what_a_rebuild_removes_is_said_again,
+    indicators::an_order_is_final_once_the_trades_beside_it_are_known,
+    indicators::where_none_are_asked_for_nothing_is_said,
+    indicators::whales_go_with_the_candles_and_totals_stay,
     kraken::exactly_the_whole_minutes_are_complete_and_are_the_exchanges_own,
     refused::refused_trades_are_accounted_for_and_no_candle_over_them_is_complete,
     refused::what_the_exchange_has_and_cannot_be_held_is_no_hole_and_never_void,

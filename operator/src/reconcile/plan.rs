@@ -62,8 +62,6 @@ pub struct PipelinePlan {
     pub network: NetworkPlan,
     /// Whether drains are to be held back from taking more than one pod of a role.
     pub disruption_budgets: bool,
-    /// Fields that are set and have no effect in this version.
-    pub without_effect: Vec<&'static str>,
 }
 
 /// The pods that should run.
@@ -241,7 +239,6 @@ pub fn plan(
     let workloads = workloads::plan_workloads(&id, &pipeline.spec, observed, place, &topic, &schema);
     Ok(PipelinePlan {
         markets: markets(&pipeline.spec),
-        without_effect: without_effect(&pipeline.spec),
         network,
         disruption_budgets: pipeline.spec.pod_disruption_budget.enabled,
         id,
@@ -281,8 +278,4 @@ fn missing_in(spec: &CryptoPipelineSpec, place: Place<'_>) -> Vec<Violation> {
         require(spec.database.is_some(), "spec.database", "a database");
     }
     missing
-}
-
-fn without_effect(spec: &CryptoPipelineSpec) -> Vec<&'static str> {
-    spec.aggregation.whale_trade.iter().map(|_| "spec.aggregation.whaleTrade").collect()
 }

@@ -107,17 +107,6 @@ fn a_broken_rule_stalls_with_field_and_rule() {
 }
 
 #[test]
-fn a_field_without_effect_is_said() {
-    let pipeline = fixture("full");
-    let status = status(&pipeline, &running_world(&pipeline), &Applied::default());
-    assert_eq!(said(&status, "SpecValid"), "True/AcceptedWithoutEffect");
-    assert_eq!(
-        condition(&status, "SpecValid").message,
-        "no effect in this version: spec.aggregation.whaleTrade"
-    );
-}
-
-#[test]
 fn what_is_away_is_unknown_and_waited_for() {
     let pipeline = fixture("minimal");
     let broker =

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use crds::worker_settings::{HistorySettings, SourceHistorySettings};
-use exchange_sim::{Command, DumpFault, Running, SimulatorConfig, Speed, Start, Trade, TradeLog};
+use exchange_sim::{
+    Command, DumpFault, Running, SimulatorConfig, Speed, Start, SymbolStatus, Trade, TradeLog,
+};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -66,7 +68,7 @@ fn midnight(day: Date) -> Timestamp {
 fn from(exchange: &Running, from: Timestamp) -> Option<HistorySettings> {
     let source = SourceHistorySettings { from, dumps_url: exchange.rest_url() };
     let sources = [("spot".to_owned(), source)].into();
-    Some(HistorySettings { sources, intervals: vec!["1m".to_owned()], store_trades: true })
+    Some(HistorySettings { sources, intervals: vec!["1m".to_owned()], store_trades: true, indicators: None })
 }
 
 fn spoil(exchange: &Running, date: Date, fault: DumpFault) {
@@ -112,8 +114,9 @@ impl Lab {
     }
 
     /// Every trade that is held is in one candle, and came through the topic or from a file.
-    async fn assert_held_once(&self) {
-        // Live trades go on: what is read counts once nothing came while it was read.
+    async fn assert_held_once(&self, exchange: &Running) {
+        // No more live trades: what is read counts once nothing came while it was read.
+        exchange.control(&Command::SetStatus { symbol: SYMBOL.into(), status: SymbolStatus::Halt }).unwrap();
         wait_until("nothing comes while it is read", async || {
             let held = self.held().await;
             let candles = self.store.candles(&CandleQuery::default()).await.unwrap();
@@ -188,7 +191,7 @@ async fn history_joins_the_live_trades(lab: Lab) {
     let wished = midnight(days_ago(2));
     let repairer = Repairer::with_history(&lab, &exchange, quick_timings(), from(&exchange, wished));
     lab.wait_until_whole_from(wished).await;
-    lab.assert_held_once().await;
+    lab.assert_held_once(&exchange).await;
     lab.assert_candles_equal(&exchange, wished).await;
     // Two days and the trade before them came from files; today's seam did not, and nothing else went over the topic.
     assert_eq!(lab.history().await.trades_brought, 2 * 1_440 + 1);
@@ -233,7 +236,7 @@ async fn a_killed_loader_goes_on_where_it_was_and_doubles_nothing() {
         assert!(lab.missing().await > 0);
         let repairer = Repairer::with_history(&lab, &exchange, quick_timings(), from(&exchange, wished));
         lab.wait_until_whole_from(wished).await;
-        lab.assert_held_once().await;
+        lab.assert_held_once(&exchange).await;
         lab.assert_candles_equal(&exchange, wished).await;
         repairer.stop().await;
         live.stop().await;
@@ -284,7 +287,7 @@ async fn files_that_cannot_be_used_are_named_and_loaded_once_they_are_mended() {
     // Issued anew, with the rows that it lacked.
     spoil(&exchange, yesterday, DumpFault::None);
     lab.wait_until_whole_from(wished).await;
-    lab.assert_held_once().await;
+    lab.assert_held_once(&exchange).await;
     lab.assert_candles_equal(&exchange, wished).await;
     wait_until("nothing is unavailable", async || unavailable() == Some(Vec::new())).await;
     repairer.stop().await;
@@ -309,7 +312,7 @@ async fn a_start_that_is_moved_back_is_loaded_and_one_that_is_moved_forward_take
     let middle = midnight(days_ago(2)) + SignedDuration::from_hours(12);
     let repairer = Repairer::with_history(&lab, &exchange, quick_timings(), from(&exchange, middle));
     lab.wait_until_whole_from(middle).await;
-    lab.assert_held_once().await;
+    lab.assert_held_once(&exchange).await;
     lab.assert_candles_equal(&exchange, middle).await;
     let brought = lab.history().await.trades_brought;
     assert_eq!(brought, 1_440 + 720 + 1);

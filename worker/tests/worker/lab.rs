@@ -126,6 +126,7 @@ impl Lab {
             aggregation: AggregationSettings {
                 intervals: vec!["1m".to_owned()],
                 store_trades: true,
+                indicators: None,
                 flush_interval_ms: 20,
             },
         };

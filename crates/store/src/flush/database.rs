@@ -1,9 +1,9 @@
 //! What a flush needs of a database: its statements in their order, and the rows that it reads.
 
 use hashbrown::HashMap;
-use market::{CandleKey, Fold, IdRestart, Interval, LastTrade, Market, Output, TradeRange};
+use market::{CandleKey, Fold, IdRestart, Interval, LastTrade, Market, Output, TradeRange, TradeTotals};
 
-use super::{FlushWrites, TickerTransaction};
+use super::{FlushWrites, TickerTransaction, TradeTransaction};
 use crate::error::StoreError;
 use crate::model::HeadState;
 use crate::series::{Series, SeriesSpan};
@@ -45,7 +45,7 @@ pub(crate) trait FlushDatabase {
 }
 
 /// The statements of a flush, in the order in which they are called.
-pub(crate) trait FlushTransaction: TickerTransaction {
+pub(crate) trait FlushTransaction: TickerTransaction + TradeTransaction {
     async fn lock_partitions(&mut self, topic: &str, partitions: &[i32]) -> Result<(), StoreError>;
     async fn lock_heads(&mut self, symbol_ids: &[i32]) -> Result<(), StoreError>;
     async fn read_offsets(
@@ -65,6 +65,17 @@ pub(crate) trait FlushTransaction: TickerTransaction {
     async fn write(&mut self, writes: &FlushWrites) -> Result<(), StoreError>;
     /// An error means that the outcome is unknown.
     async fn commit(self) -> Result<(), sqlx::Error>;
+}
+
+/// From where rows are read by their time, in microseconds since 1970, UTC, and in which direction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reach {
+    /// The newest so many before the second time, and from the first on.
+    Newest(i64, i64, i64),
+    /// All from the first time to before the second.
+    Between(i64, i64),
+    /// The oldest so many from the first time to before the second.
+    Oldest(i64, i64, i64),
 }
 
 /// A table that is divided by days where the database can do that.
@@ -93,6 +104,13 @@ pub(crate) struct Floors {
     pub(crate) candles_us: i64,
 }
 
+impl Floors {
+    /// Below which nothing is kept at all.
+    pub(crate) fn lowest_us(self) -> i64 {
+        self.trades_us.min(self.candles_us)
+    }
+}
+
 impl Default for Floors {
     fn default() -> Self {
         Self { trades_us: i64::MIN, candles_us: i64::MIN }
@@ -119,6 +137,7 @@ pub(crate) struct StoredHead {
     pub(crate) max_inversion_us: i64,
     /// What speaks for it that the ids began anew.
     pub(crate) restart: Option<IdRestart>,
+    pub(crate) totals: TradeTotals,
     /// How far the exchange's own ids go, as far as it was asked.
     pub(crate) exchange: Option<HeadState>,
 }

@@ -1,6 +1,9 @@
 //! Everything that one flush writes.
 
-use market::{IdRestart, Interval, LastTrade, Market, MarketPlan, RangeChanges};
+use market::{
+    IdRestart, IndicatorPlan, Interval, LastTrade, Market, MarketPlan, RangeChanges, Trade, TradeIndicators,
+    TradeTotals,
+};
 
 use super::{StoredHead, TickerWrite};
 use crate::history::HistoryWrite;
@@ -48,7 +51,9 @@ pub(crate) struct MarketWrite {
     pub(crate) last_trade: Option<LastTrade>,
     pub(crate) max_inversion_us: i64,
     pub(crate) restart: Option<IdRestart>,
+    pub(crate) totals: TradeTotals,
     pub(crate) plan: MarketPlan,
+    pub(crate) indicators: IndicatorPlan,
 }
 
 impl MarketWrite {
@@ -62,8 +67,17 @@ impl MarketWrite {
             last_trade: head.last_trade,
             max_inversion_us: head.max_inversion_us,
             restart: head.restart,
+            totals: head.totals,
             plan: MarketPlan { ranges, ..MarketPlan::default() },
+            indicators: IndicatorPlan::default(),
         }
+    }
+
+    /// The trades to store, with what is said of them.
+    pub(crate) fn trades(&self) -> impl Iterator<Item = (&Trade, TradeIndicators)> {
+        let said =
+            self.indicators.of_trades.iter().copied().chain(std::iter::repeat(TradeIndicators::default()));
+        self.plan.trades.iter().zip(said)
     }
 
     /// The candles to write, with their interval.

@@ -91,6 +91,7 @@ impl MySqlDatabase {
              ORDER BY windows.open_time_us DESC"
         );
         let rows = sqlx::query(AssertSqlSafe(statement))
+            .persistent(false)
             .bind(from_us)
             .bind(interval.length_us())
             .bind(windows - 1)

@@ -62,6 +62,11 @@ impl MySqlDatabase {
                 .await
                 .map_err(StoreError::database("delete old candles"))?;
         }
+        if floors.lowest_us() > i64::MIN {
+            self.delete_orders_below(floors.lowest_us())
+                .await
+                .map_err(StoreError::database("delete old orders"))?;
+        }
         Ok(())
     }
 
@@ -94,6 +99,19 @@ impl MySqlDatabase {
         let deleting =
             "DELETE FROM sample_candles WHERE market_id = ? AND interval_s = ? AND open_time_us < ?";
         self.delete_of_each(deleting, &sampled, floor_us).await
+    }
+
+    async fn delete_orders_below(&self, floor_us: i64) -> Result<(), sqlx::Error> {
+        let symbol_ids: Vec<i32> =
+            sqlx::query_scalar("SELECT symbol_id FROM symbol_head").fetch_all(&self.pool).await?;
+        for symbol_id in symbol_ids {
+            sqlx::query("DELETE FROM whale_orders WHERE symbol_id = ? AND trade_time_us < ?")
+                .bind(symbol_id)
+                .bind(floor_us)
+                .execute(&self.pool)
+                .await?;
+        }
+        Ok(())
     }
 
     async fn delete_of_each(

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, MySql, MySqlConnection, Transaction};
 
 use super::MySqlDatabase;
 use super::history::write_history;
+use super::indicators::write_indicators;
 use super::tickers::write_tickers;
 use crate::error::StoreError;
 use crate::flush::{
@@ -49,6 +50,7 @@ impl FlushDatabase for MySqlDatabase {
              ORDER BY venue, symbol ON DUPLICATE KEY UPDATE series = symbol_head.series"
         );
         sqlx::query(AssertSqlSafe(adding))
+            .persistent(false)
             .bind(&names)
             .execute(&self.pool)
             .await
@@ -136,7 +138,8 @@ impl FlushTransaction for Transaction<'static, MySql> {
     async fn read_heads(&mut self, symbol_ids: &[i32]) -> Result<Vec<StoredHead>, StoreError> {
         let statement = format!(
             "SELECT head.symbol_id, venue, symbol, version, trades_held, last_trade_id, last_trade_time_us, last_price,
-                    max_inversion_us, last_id, probed_at_us, began_at_us, ended_at_us, restarted_at_us, restart_evidence
+                    max_inversion_us, last_id, probed_at_us, began_at_us, ended_at_us, restarted_at_us, restart_evidence,
+                    total_trades, total_volume, total_quote_volume
              FROM {SYMBOL_IDS} STRAIGHT_JOIN symbol_head AS head ON head.symbol_id = wanted.symbol_id
              LEFT JOIN head_probes AS probes ON probes.symbol_id = head.symbol_id"
         );
@@ -218,6 +221,9 @@ impl FlushTransaction for Transaction<'static, MySql> {
         ] {
             write_rows(self, statement, &rows).await.map_err(StoreError::database(action))?;
         }
+        write_indicators(self, markets)
+            .await
+            .map_err(StoreError::database("write what is said of trades"))?;
         write_tickers(self, &writes.tickers).await?;
         write_set_aside(self, writes).await.map_err(StoreError::database("set records aside"))?;
         write_offsets(self, writes).await.map_err(StoreError::database("write the partition offsets"))?;
@@ -238,12 +244,15 @@ pub(super) fn ascending(keys: &[i32]) -> String {
 
 // Decimals leave the array as text, and become what they are in their column: exactly.
 
-const INSERT_TRADES: &str = "INSERT INTO trades (symbol_id, trade_id, trade_time_us, version, price, quantity, buyer_is_maker)
-     SELECT symbol_id, trade_id, trade_time_us, version, price, quantity, buyer_is_maker FROM JSON_TABLE(?, '$[*]' COLUMNS (
+const INSERT_TRADES: &str = "INSERT INTO trades (symbol_id, trade_id, trade_time_us, version, price, quantity, buyer_is_maker,
+         moving_average, is_whale)
+     SELECT symbol_id, trade_id, trade_time_us, version, price, quantity, buyer_is_maker, moving_average, is_whale
+     FROM JSON_TABLE(?, '$[*]' COLUMNS (
          symbol_id INT PATH '$[0]' ERROR ON ERROR, trade_id BIGINT PATH '$[1]' ERROR ON ERROR,
          trade_time_us BIGINT PATH '$[2]' ERROR ON ERROR, version BIGINT PATH '$[3]' ERROR ON ERROR,
          price VARCHAR(64) PATH '$[4]' ERROR ON ERROR, quantity VARCHAR(64) PATH '$[5]' ERROR ON ERROR,
-         buyer_is_maker INT PATH '$[6]' ERROR ON ERROR)) AS written";
+         buyer_is_maker INT PATH '$[6]' ERROR ON ERROR, moving_average VARCHAR(64) PATH '$[7]' ERROR ON ERROR,
+         is_whale INT PATH '$[8]' ERROR ON ERROR)) AS written";
 
 const UPSERT_CANDLES: &str = "INSERT INTO candles (symbol_id, version, interval_s, open_time_us, open, high, low, close, volume,
          quote_volume, trade_count, taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id)
@@ -293,12 +302,16 @@ const UPDATE_HEADS: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (
          trades_held BIGINT PATH '$[2]' ERROR ON ERROR, last_trade_id BIGINT PATH '$[3]' ERROR ON ERROR,
          last_trade_time_us BIGINT PATH '$[4]' ERROR ON ERROR, last_price VARCHAR(64) PATH '$[5]' ERROR ON ERROR,
          max_inversion_us BIGINT PATH '$[6]' ERROR ON ERROR, restarted_at_us BIGINT PATH '$[7]' ERROR ON ERROR,
-         restart_evidence BIGINT PATH '$[8]' ERROR ON ERROR)) AS written
+         restart_evidence BIGINT PATH '$[8]' ERROR ON ERROR, total_trades BIGINT PATH '$[9]' ERROR ON ERROR,
+         total_volume VARCHAR(64) PATH '$[10]' ERROR ON ERROR,
+         total_quote_volume VARCHAR(64) PATH '$[11]' ERROR ON ERROR)) AS written
      STRAIGHT_JOIN symbol_head AS head FORCE INDEX (PRIMARY) ON head.symbol_id = written.symbol_id
      SET head.version = written.version, head.trades_held = written.trades_held,
          head.last_trade_id = written.last_trade_id, head.last_trade_time_us = written.last_trade_time_us,
          head.last_price = written.last_price, head.max_inversion_us = written.max_inversion_us,
-         head.restarted_at_us = written.restarted_at_us, head.restart_evidence = written.restart_evidence";
+         head.restarted_at_us = written.restarted_at_us, head.restart_evidence = written.restart_evidence,
+         head.total_trades = written.total_trades, head.total_volume = written.total_volume,
+         head.total_quote_volume = written.total_quote_volume";
 
 const UPDATE_OFFSETS: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (
          `partition` INT PATH '$[0]' ERROR ON ERROR, next_offset BIGINT PATH '$[1]' ERROR ON ERROR,

@@ -87,6 +87,7 @@ impl MySqlDatabase {
              LEFT JOIN history_starts AS starts ON starts.symbol_id = head.symbol_id
              ORDER BY venue, symbol, series",
         )
+        .persistent(false)
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read the symbols"))?;

@@ -6,9 +6,9 @@ use market::Interval;
 use sqlx::{AssertSqlSafe, MySql, Transaction};
 
 use crate::error::StoreError;
-use crate::flush::StoredCandle;
-use crate::plain_rows::{CANDLE_COLUMNS, candle_of};
-use crate::rebuild::{Reach, RebuildTransaction, Removal};
+use crate::flush::{Reach, StoredCandle};
+use crate::plain_rows::{CANDLE_COLUMNS, candle_of, reach_bounds};
+use crate::rebuild::{RebuildTransaction, Removal};
 
 impl RebuildTransaction for Transaction<'static, MySql> {
     async fn read_candles_at(
@@ -17,13 +17,7 @@ impl RebuildTransaction for Transaction<'static, MySql> {
         interval: Interval,
         reach: Reach,
     ) -> Result<Vec<StoredCandle>, StoreError> {
-        let (bounds, first, second) = match reach {
-            Reach::Below(time_us, most) => {
-                ("open_time_us < ? ORDER BY open_time_us DESC LIMIT ?", time_us, most)
-            }
-            Reach::Between(from_us, to_us) => ("open_time_us >= ? AND open_time_us < ?", from_us, to_us),
-            Reach::From(time_us, most) => ("open_time_us >= ? ORDER BY open_time_us LIMIT ?", time_us, most),
-        };
+        let (bounds, first, second) = reach_bounds("open_time_us", reach);
         let statement = format!(
             "SELECT {CANDLE_COLUMNS} FROM candles WHERE symbol_id = ? AND kind = 'trades' AND interval_s = ? AND {bounds}"
         );
@@ -62,6 +56,15 @@ impl RebuildTransaction for Transaction<'static, MySql> {
             .execute(&mut **self)
             .await
             .map_err(failed())?;
+        sqlx::query(
+            "DELETE FROM whale_orders WHERE symbol_id = ? AND last_trade_id >= ? AND first_trade_id <= ?",
+        )
+        .bind(symbol_id)
+        .bind(first_id)
+        .bind(last_id)
+        .execute(&mut **self)
+        .await
+        .map_err(failed())?;
         sqlx::query(
             "DELETE FROM candle_checks WHERE symbol_id = ? AND open_time_us >= ? AND open_time_us < ?",
         )

@@ -34,6 +34,7 @@ impl MySqlDatabase {
                  WHERE ranges.symbol_id = head.symbol_id AND kind = 'held' AND ? BETWEEN first_id AND last_id
                    AND last_time_us + head.max_inversion_us < ?)",
         )
+        .persistent(false)
         .bind(trade_time_us)
         .bind(trade_time_us)
         .bind(RESTART_PROOF)

@@ -39,6 +39,7 @@ impl MySqlDatabase {
              ORDER BY venue, symbol ON DUPLICATE KEY UPDATE version = ticker_head.version"
         );
         sqlx::query(AssertSqlSafe(adding))
+            .persistent(false)
             .bind(&names)
             .execute(&self.pool)
             .await

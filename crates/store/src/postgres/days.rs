@@ -79,6 +79,11 @@ impl PostgresDatabase {
                 .await
                 .map_err(StoreError::database("delete old candles"))?;
         }
+        sqlx::query("DELETE FROM whale_orders WHERE trade_time < $1")
+            .bind(Time(floors.lowest_us()))
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::database("delete old orders"))?;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use sqlx::{PgConnection, Postgres, Row, Transaction};
 use super::PostgresDatabase;
 use super::copy::copy_trades;
 use super::history::write_history;
+use super::indicators::write_indicators;
 use super::rows::{candle_of, head_of, series_of};
 use super::tickers::write_tickers;
 use super::types::{Numeric, Time};
@@ -114,7 +115,8 @@ impl FlushTransaction for Transaction<'static, Postgres> {
     async fn read_heads(&mut self, symbol_ids: &[i32]) -> Result<Vec<StoredHead>, StoreError> {
         let rows = sqlx::query(
             "SELECT symbol_id, venue, symbol, version, trades_held, last_trade_id, last_trade_time, last_price,
-                    max_inversion_us, last_id, probed_at, began_at, ended_at, restarted_at, restart_evidence
+                    max_inversion_us, last_id, probed_at, began_at, ended_at, restarted_at, restart_evidence,
+                    total_trades, total_volume, total_quote_volume
              FROM symbol_head LEFT JOIN head_probes USING (symbol_id) WHERE symbol_id = ANY ($1)",
         )
         .bind(symbol_ids)
@@ -200,6 +202,9 @@ impl FlushTransaction for Transaction<'static, Postgres> {
         write_ranges(self, &writes.markets).await.map_err(StoreError::database("write the ledger"))?;
         write_folds(self, &writes.markets).await.map_err(StoreError::database("write the folds"))?;
         write_heads(self, &writes.markets).await.map_err(StoreError::database("write the symbols"))?;
+        write_indicators(self, &writes.markets)
+            .await
+            .map_err(StoreError::database("write what is said of trades"))?;
         write_tickers(self, &writes.tickers).await?;
         write_set_aside(self, writes).await.map_err(StoreError::database("set records aside"))?;
         write_offsets(self, writes).await.map_err(StoreError::database("write the partition offsets"))?;
@@ -335,11 +340,13 @@ async fn write_heads(connection: &mut PgConnection, markets: &[MarketWrite]) -> 
         "UPDATE symbol_head SET version = written.version, trades_held = written.trades_held,
              last_trade_id = written.last_trade_id, last_trade_time = written.last_trade_time,
              last_price = written.last_price, max_inversion_us = written.max_inversion_us,
-             restarted_at = written.restarted_at, restart_evidence = written.restart_evidence
+             restarted_at = written.restarted_at, restart_evidence = written.restart_evidence,
+             total_trades = written.total_trades, total_volume = written.total_volume,
+             total_quote_volume = written.total_quote_volume
          FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::numeric[], $7::bigint[],
-                     $8::timestamptz[], $9::bigint[])
+                     $8::timestamptz[], $9::bigint[], $10::bigint[], $11::numeric[], $12::numeric[])
              AS written (symbol_id, version, trades_held, last_trade_id, last_trade_time, last_price, max_inversion_us,
-                         restarted_at, restart_evidence)
+                         restarted_at, restart_evidence, total_trades, total_volume, total_quote_volume)
          WHERE symbol_head.symbol_id = written.symbol_id",
     )
     .bind(markets.iter().map(|market| market.symbol_id).collect::<Vec<i32>>())
@@ -351,6 +358,9 @@ async fn write_heads(connection: &mut PgConnection, markets: &[MarketWrite]) -> 
     .bind(markets.iter().map(|market| market.max_inversion_us).collect::<Vec<i64>>())
     .bind(markets.iter().map(|market| market.restart.map(|restart| Time(restart.since_us))).collect::<Vec<Option<Time>>>())
     .bind(markets.iter().map(|market| market.restart.map_or(0, |restart| restart.trades)).collect::<Vec<i64>>())
+    .bind(markets.iter().map(|market| market.totals.trades).collect::<Vec<i64>>())
+    .bind(markets.iter().map(|market| Numeric(market.totals.volume)).collect::<Vec<Numeric<8>>>())
+    .bind(markets.iter().map(|market| Numeric(market.totals.quote_volume)).collect::<Vec<Numeric<16>>>())
     .execute(connection)
     .await?;
     Ok(())

@@ -6,11 +6,11 @@ use market::Interval;
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
 use super::flush::CANDLE_COLUMNS;
-use super::rows::candle_of;
+use super::rows::{candle_of, reach_bounds};
 use super::types::Time;
 use crate::error::StoreError;
-use crate::flush::StoredCandle;
-use crate::rebuild::{Reach, RebuildTransaction, Removal};
+use crate::flush::{Reach, StoredCandle};
+use crate::rebuild::{RebuildTransaction, Removal};
 
 impl RebuildTransaction for Transaction<'static, Postgres> {
     async fn read_candles_at(
@@ -19,21 +19,14 @@ impl RebuildTransaction for Transaction<'static, Postgres> {
         interval: Interval,
         reach: Reach,
     ) -> Result<Vec<StoredCandle>, StoreError> {
-        let (bounds, first, second) = match reach {
-            Reach::Below(time_us, most) => ("open_time < $3 ORDER BY open_time DESC LIMIT $4", time_us, most),
-            Reach::Between(from_us, to_us) => {
-                let microseconds = to_us - from_us;
-                ("open_time >= $3 AND open_time < $3 + $4 * interval '1 microsecond'", from_us, microseconds)
-            }
-            Reach::From(time_us, most) => ("open_time >= $3 ORDER BY open_time LIMIT $4", time_us, most),
-        };
+        let (bounds, first, second) = reach_bounds("open_time", 3, reach);
         let statement = format!(
             "SELECT {CANDLE_COLUMNS} FROM candles WHERE symbol_id = $1 AND kind = 'trades' AND interval_s = $2 AND {bounds}"
         );
         let rows = sqlx::query(AssertSqlSafe(statement))
             .bind(symbol_id)
             .bind(interval.seconds())
-            .bind(Time(first))
+            .bind(first)
             .bind(second)
             .fetch_all(&mut **self)
             .await
@@ -66,6 +59,15 @@ impl RebuildTransaction for Transaction<'static, Postgres> {
             .execute(&mut **self)
             .await
             .map_err(failed())?;
+        sqlx::query(
+            "DELETE FROM whale_orders WHERE symbol_id = $1 AND last_trade_id >= $2 AND first_trade_id <= $3",
+        )
+        .bind(symbol_id)
+        .bind(first_id)
+        .bind(last_id)
+        .execute(&mut **self)
+        .await
+        .map_err(failed())?;
         sqlx::query("DELETE FROM candle_checks WHERE symbol_id = $1 AND open_time >= $2 AND open_time < $3")
             .bind(symbol_id)
             .bind(Time(from_us))

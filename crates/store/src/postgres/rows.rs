@@ -1,12 +1,12 @@
 //! What the rows of PostgreSQL's tables mean, column by column.
 
-use market::{Candle, IdRestart, LastTrade, Market};
+use market::{Candle, IdRestart, LastTrade, Market, Trade, TradeTotals};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::types::{Numeric, Time};
 use crate::error::StoreError;
-use crate::flush::{StoredCandle, StoredHead};
+use crate::flush::{Reach, StoredCandle, StoredHead};
 use crate::model::HeadState;
 use crate::names::interval_of;
 use crate::series::{Series, SeriesSpan};
@@ -18,6 +18,7 @@ pub(super) fn head_of(row: &PgRow) -> Result<StoredHead, StoreError> {
         }
         _ => None,
     };
+    let (Numeric(volume), Numeric(quote_volume)) = (row.get(16), row.get(17));
     Ok(StoredHead {
         symbol_id: row.get(0),
         market: Market::new(row.get::<&str, _>(1), row.get::<&str, _>(2)),
@@ -27,6 +28,7 @@ pub(super) fn head_of(row: &PgRow) -> Result<StoredHead, StoreError> {
         last_trade,
         max_inversion_us: row.get(8),
         restart: restart_of(row, 13),
+        totals: TradeTotals { trades: row.get(15), volume, quote_volume },
         exchange: row
             .get::<Option<i64>, _>(9)
             .zip(row.get::<Option<Time>, _>(10))
@@ -53,6 +55,39 @@ fn span_of(row: &PgRow, column: usize) -> SeriesSpan {
 pub(super) fn restart_of(row: &PgRow, column: usize) -> Option<IdRestart> {
     let Time(since_us) = row.get::<Option<Time>, _>(column)?;
     Some(IdRestart { since_us, trades: row.get(column + 1) })
+}
+
+/// The bounds of the rows whose time, in a column, is within reach; and the two parameters of those, of which the first is
+/// the `parameter`th of the statement.
+pub(super) fn reach_bounds(column: &str, parameter: usize, reach: Reach) -> (String, Time, Time) {
+    let (from_us, until_us, order) = match reach {
+        Reach::Newest(from_us, until_us, most) => {
+            (from_us, until_us, format!("ORDER BY {column} DESC LIMIT {most}"))
+        }
+        Reach::Between(from_us, until_us) => (from_us, until_us, String::new()),
+        Reach::Oldest(from_us, until_us, most) => {
+            (from_us, until_us, format!("ORDER BY {column} LIMIT {most}"))
+        }
+    };
+    let bounds = format!("{column} >= ${parameter} AND {column} < ${} {order}", parameter + 1);
+    (bounds, Time(from_us), Time(until_us))
+}
+
+pub(super) fn trade_of(row: &PgRow) -> Result<Trade, StoreError> {
+    let read = || -> Result<Trade, sqlx::Error> {
+        let Time(trade_time_us) = row.try_get(1)?;
+        let (Numeric(price), Numeric(quantity)) = (row.try_get(2)?, row.try_get(3)?);
+        Ok(Trade {
+            trade_id: row.try_get(0)?,
+            price,
+            quantity,
+            trade_time_us,
+            event_time_us: trade_time_us,
+            received_time_us: trade_time_us,
+            buyer_is_maker: row.try_get(4)?,
+        })
+    };
+    read().map_err(StoreError::database("read a trade"))
 }
 
 pub(super) fn candle_of(row: &PgRow) -> Result<StoredCandle, StoreError> {

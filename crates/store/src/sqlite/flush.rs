@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, Transaction};
 
 use super::SqliteDatabase;
 use super::history::write_history;
+use super::indicators::write_indicators;
 use super::tickers::write_tickers;
 use crate::error::StoreError;
 use crate::flush::{
@@ -92,7 +93,8 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
     async fn read_heads(&mut self, symbol_ids: &[i32]) -> Result<Vec<StoredHead>, StoreError> {
         let rows = sqlx::query(
             "SELECT symbol_id, venue, symbol, version, trades_held, last_trade_id, last_trade_time_us, last_price,
-                    max_inversion_us, last_id, probed_at_us, began_at_us, ended_at_us, restarted_at_us, restart_evidence
+                    max_inversion_us, last_id, probed_at_us, began_at_us, ended_at_us, restarted_at_us, restart_evidence,
+                    total_trades, total_volume, total_quote_volume
              FROM symbol_head LEFT JOIN head_probes USING (symbol_id)
              WHERE symbol_id IN (SELECT value FROM json_each($1))",
         )
@@ -180,6 +182,9 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
         write_rows(self, UPDATE_HEADS, head_rows(&writes.markets))
             .await
             .map_err(StoreError::database("write the symbols"))?;
+        write_indicators(self, &writes.markets)
+            .await
+            .map_err(StoreError::database("write what is said of trades"))?;
         write_tickers(self, &writes.tickers).await?;
         write_set_aside(self, writes).await.map_err(StoreError::database("set records aside"))?;
         write_offsets(self, writes).await.map_err(StoreError::database("write the partition offsets"))?;
@@ -191,8 +196,10 @@ impl FlushTransaction for Transaction<'static, Sqlite> {
     }
 }
 
-const INSERT_TRADES: &str = "INSERT INTO trades (symbol_id, trade_id, trade_time_us, version, price, quantity, buyer_is_maker)
-     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each($1)";
+const INSERT_TRADES: &str = "INSERT INTO trades (symbol_id, trade_id, trade_time_us, version, price, quantity, buyer_is_maker,
+         moving_average, is_whale)
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8
+     FROM json_each($1)";
 
 const UPSERT_CANDLES: &str = "INSERT INTO candles (symbol_id, version, interval_s, open_time_us, open, high, low, close, volume,
          quote_volume, trade_count, taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id)
@@ -210,7 +217,8 @@ const UPDATE_HEADS: &str =
     "UPDATE symbol_head SET version = written.value ->> 1, trades_held = written.value ->> 2,
          last_trade_id = written.value ->> 3, last_trade_time_us = written.value ->> 4,
          last_price = written.value ->> 5, max_inversion_us = written.value ->> 6,
-         restarted_at_us = written.value ->> 7, restart_evidence = written.value ->> 8
+         restarted_at_us = written.value ->> 7, restart_evidence = written.value ->> 8,
+         total_trades = written.value ->> 9, total_volume = written.value ->> 10, total_quote_volume = written.value ->> 11
      FROM json_each($1) AS written WHERE symbol_id = written.value ->> 0";
 
 const DELETE_RANGES: &str = "DELETE FROM trade_ranges WHERE (symbol_id, first_id) IN

@@ -6,9 +6,9 @@ use market::Interval;
 use sqlx::{AssertSqlSafe, Sqlite, Transaction};
 
 use crate::error::StoreError;
-use crate::flush::StoredCandle;
-use crate::plain_rows::{CANDLE_COLUMNS, candle_of};
-use crate::rebuild::{Reach, RebuildTransaction, Removal};
+use crate::flush::{Reach, StoredCandle};
+use crate::plain_rows::{CANDLE_COLUMNS, candle_of, reach_bounds};
+use crate::rebuild::{RebuildTransaction, Removal};
 
 impl RebuildTransaction for Transaction<'static, Sqlite> {
     async fn read_candles_at(
@@ -17,17 +17,9 @@ impl RebuildTransaction for Transaction<'static, Sqlite> {
         interval: Interval,
         reach: Reach,
     ) -> Result<Vec<StoredCandle>, StoreError> {
-        let (bounds, first, second) = match reach {
-            Reach::Below(time_us, most) => {
-                ("open_time_us < $3 ORDER BY open_time_us DESC LIMIT $4", time_us, most)
-            }
-            Reach::Between(from_us, to_us) => ("open_time_us >= $3 AND open_time_us < $4", from_us, to_us),
-            Reach::From(time_us, most) => {
-                ("open_time_us >= $3 ORDER BY open_time_us LIMIT $4", time_us, most)
-            }
-        };
+        let (bounds, first, second) = reach_bounds("open_time_us", reach);
         let statement = format!(
-            "SELECT {CANDLE_COLUMNS} FROM candles WHERE symbol_id = $1 AND kind = 'trades' AND interval_s = $2 AND {bounds}"
+            "SELECT {CANDLE_COLUMNS} FROM candles WHERE symbol_id = ? AND kind = 'trades' AND interval_s = ? AND {bounds}"
         );
         let rows = sqlx::query(AssertSqlSafe(statement))
             .bind(symbol_id)
@@ -64,6 +56,15 @@ impl RebuildTransaction for Transaction<'static, Sqlite> {
             .execute(&mut **self)
             .await
             .map_err(failed())?;
+        sqlx::query(
+            "DELETE FROM whale_orders WHERE symbol_id = $1 AND last_trade_id >= $2 AND first_trade_id <= $3",
+        )
+        .bind(symbol_id)
+        .bind(first_id)
+        .bind(last_id)
+        .execute(&mut **self)
+        .await
+        .map_err(failed())?;
         sqlx::query(
             "DELETE FROM candle_checks WHERE symbol_id = $1 AND open_time_us >= $2 AND open_time_us < $3",
         )

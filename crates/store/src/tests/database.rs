@@ -66,7 +66,10 @@ impl TestDatabase {
 
     pub(super) fn flusher(&self, intervals: &[&str]) -> Flusher {
         let intervals = intervals.iter().map(|text| text.parse().unwrap()).collect();
-        Flusher::new(self.store.clone(), FlushSettings { intervals, store_trades: true })
+        Flusher::new(
+            self.store.clone(),
+            FlushSettings { intervals, store_trades: true, ..FlushSettings::default() },
+        )
     }
 
     /// Runs a statement that the databases understand.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use market::{CandleKey, Fold, Interval, Market, Output, Sample, TradeRange};
+use market::{CandleKey, Fold, Interval, Market, Output, Sample, Trade, TradeRange};
 use tokio::sync::Semaphore;
 
 use super::database::{NOW_US, Sender, TOPIC, TOPIC_ID, TestDatabase, trade};
 use crate::error::{FlushError, StoreError};
 use crate::flush::{
-    DayTable, Floors, FlushDatabase, FlushTransaction, FlushWrites, SampleSpan, StoredCandle, StoredHead,
-    StoredOffset, StoredSampleCandle, StoredTickerHead, TickerTransaction,
+    DayTable, Floors, FlushDatabase, FlushTransaction, FlushWrites, Reach, SampleSpan, StoredCandle,
+    StoredHead, StoredOffset, StoredSampleCandle, StoredTickerHead, TickerTransaction, TradeTransaction,
 };
 use crate::series::Series;
 use crate::{Backend, FlushBatch, FlushReport, Flusher};
@@ -58,6 +58,12 @@ impl<D: FlushDatabase> FlushDatabase for Faulty<D> {
     }
     async fn begin(&self) -> Result<Self::Transaction, StoreError> {
         Ok(FaultyTransaction { transaction: self.database.begin().await?, fault: self.fault.clone() })
+    }
+}
+
+impl<T: FlushTransaction> TradeTransaction for FaultyTransaction<T> {
+    async fn read_trades_at(&mut self, symbol_id: i32, reach: Reach) -> Result<Vec<Trade>, StoreError> {
+        self.transaction.read_trades_at(symbol_id, reach).await
     }
 }
 

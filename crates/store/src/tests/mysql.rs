@@ -108,7 +108,7 @@ async fn a_day_that_was_dropped_is_made_again_and_dropped_again() {
     assert_eq!(database.texts(names).await, kept);
     // What a flusher writes that has not heard of the floor yet goes with the next move.
     database.store.prepare_days(NOW_US - 27 * DAY_S * 1_000_000).await.unwrap();
-    database.execute("INSERT INTO trades SELECT symbol_id, 9, trade_time_us - 864000000000, version, price, quantity, true FROM trades").await;
+    database.execute("INSERT INTO trades (symbol_id, trade_id, trade_time_us, version, price, quantity, buyer_is_maker) SELECT symbol_id, 9, trade_time_us - 864000000000, version, price, quantity, true FROM trades").await;
     assert_eq!(database.number("SELECT count(*) FROM trades").await, 4);
     database.store.retain(keep(10), NOW_US).await.unwrap();
     assert_eq!(database.number("SELECT count(*) FROM trades").await, 3);
@@ -132,7 +132,11 @@ async fn a_worker_needs_to_make_no_table() {
     let store = Store::connect(&url.into(), &schema, ConnectOptions::default()).await.unwrap();
     assert_eq!(store.user().await.unwrap(), Some(role));
     assert!(store.is_usable().await.unwrap());
-    let settings = FlushSettings { intervals: vec!["1m".parse().unwrap()], store_trades: true };
+    let settings = FlushSettings {
+        intervals: vec!["1m".parse().unwrap()],
+        store_trades: true,
+        ..FlushSettings::default()
+    };
     let mut flusher = Flusher::new(store.clone(), settings);
     let report = Sender::new(&database, 0).await.flush(&mut flusher, "BTCUSDT", &trades(1..=30)).await;
     assert_eq!(report.trades_new, 30);

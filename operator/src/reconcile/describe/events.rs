@@ -65,7 +65,7 @@ fn event(condition: &Condition) -> Option<EventDraft> {
         return None;
     }
     let is_calm = [Reason::Suspended, Reason::Draining, Reason::PodsStarting, Reason::ScaledToZero];
-    let is_worry = [Reason::AcceptedWithoutEffect, Reason::FallingBehind, Reason::PartitionHot];
+    let is_worry = [Reason::FallingBehind, Reason::PartitionHot];
     let is_bad = condition.status == "False" && !is_calm.into_iter().any(because);
     Some(EventDraft {
         is_warning: is_bad || is_away(condition) || is_worry.into_iter().any(because),

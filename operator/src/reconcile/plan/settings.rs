@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crds::CryptoPipelineSpec;
-use crds::spec::SourceSpec;
+use crds::spec::{AggregationSpec, SourceSpec};
 use crds::worker_settings::{
-    AggregationSettings, AggregatorSettings, DatabaseSettings, ExchangeKind, HistorySettings, KafkaSettings,
-    LedgerSettings, PipelineId, ProducerSettings, RepairerSettings, SourceHistorySettings, SourceSettings,
-    TlsFiles,
+    AggregationSettings, AggregatorSettings, DatabaseSettings, ExchangeKind, HistorySettings,
+    IndicatorSettings, KafkaSettings, LedgerSettings, PipelineId, ProducerSettings, RepairerSettings,
+    SourceHistorySettings, SourceSettings, TlsFiles,
 };
 
 use super::{Place, WishedTopic, secrets};
@@ -52,6 +52,24 @@ fn history_settings(spec: &CryptoPipelineSpec) -> Option<HistorySettings> {
         sources,
         intervals: intervals(spec),
         store_trades: spec.aggregation.store_trades,
+        indicators: indicators(&spec.aggregation),
+    })
+}
+
+/// `None` where nothing is asked for, so that the settings of other pipelines stay as they were.
+fn indicators(aggregation: &AggregationSpec) -> Option<IndicatorSettings> {
+    let AggregationSpec { moving_average, whale_trade, .. } = aggregation;
+    if moving_average.is_none() && whale_trade.is_none() {
+        return None;
+    }
+    let whale_trade = whale_trade.clone().unwrap_or_default();
+    let by_asset = whale_trade.quote_assets.into_iter().map(|quoted| (quoted.asset, quoted.min_value));
+    Some(IndicatorSettings {
+        moving_average_trades: moving_average
+            .as_ref()
+            .and_then(|average| usize::try_from(average.trades).ok()),
+        whale_value: whale_trade.min_value,
+        whale_values: by_asset.collect(),
     })
 }
 
@@ -109,6 +127,7 @@ pub(super) fn aggregator_settings(
         aggregation: AggregationSettings {
             intervals: intervals(spec),
             store_trades: spec.aggregation.store_trades,
+            indicators: indicators(&spec.aggregation),
             flush_interval_ms: spec.aggregation.flush_interval_ms().unwrap_or_default(),
         },
     }

@@ -1,7 +1,7 @@
 -- The tables of the PostgreSQL schema, which carries the comments, for MySQL 8.0 and MariaDB 10.6 or newer: times are
 -- integer microseconds since 1970 (UTC) with _us in the name, decimals are those of PostgreSQL.
 --
--- The first migration here is version 10: the same version is the same tables on every database, and none older than this
+-- The first migration here is version 11: the same version is the same tables on every database, and none older than this
 -- one exist on MySQL. Its DDL commits each statement by itself, so a migration may end half-way and is then repeated: every
 -- statement here, and in any later file, must be safe to run again.
 -- Older programs go on: there are none.
@@ -47,6 +47,9 @@ CREATE TABLE IF NOT EXISTS symbol_head (
     ended_at_us       BIGINT,
     restarted_at_us   BIGINT,
     restart_evidence  BIGINT NOT NULL DEFAULT 0,
+    total_trades      BIGINT NOT NULL DEFAULT 0,
+    total_volume      DECIMAL(30, 8) NOT NULL DEFAULT 0,
+    total_quote_volume  DECIMAL(38, 16) NOT NULL DEFAULT 0,
     is_current        TINYINT AS (CASE WHEN ended_at_us IS NULL THEN 1 END) STORED,
     UNIQUE KEY symbol_head_series (venue, symbol, series),
     UNIQUE KEY symbol_head_current (venue, symbol, is_current),
@@ -91,9 +94,26 @@ CREATE TABLE IF NOT EXISTS trades (
     price           DECIMAL(30, 8) NOT NULL,
     quantity        DECIMAL(30, 8) NOT NULL,
     buyer_is_maker  BOOLEAN NOT NULL,
+    moving_average  DECIMAL(30, 8),
+    is_whale        BOOLEAN NOT NULL DEFAULT FALSE,
     PRIMARY KEY (symbol_id, trade_time_us, trade_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
 PARTITION BY RANGE (trade_time_us) (PARTITION later VALUES LESS THAN MAXVALUE);
+
+CREATE TABLE IF NOT EXISTS whale_orders (
+    symbol_id       INT NOT NULL,
+    first_trade_id  BIGINT NOT NULL,
+    last_trade_id   BIGINT NOT NULL,
+    trade_time_us   BIGINT NOT NULL,
+    version         BIGINT NOT NULL,
+    buyer_is_maker  BOOLEAN NOT NULL,
+    quantity        DECIMAL(30, 8) NOT NULL,
+    quote_quantity  DECIMAL(38, 16) NOT NULL,
+    PRIMARY KEY (symbol_id, first_trade_id),
+    KEY whale_orders_time (symbol_id, trade_time_us),
+    FOREIGN KEY (symbol_id) REFERENCES symbol_head (symbol_id),
+    CHECK (last_trade_id >= first_trade_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS candles (
     symbol_id               INT NOT NULL,
@@ -236,7 +256,7 @@ CREATE TABLE IF NOT EXISTS compatibility (
     only_row              TINYINT NOT NULL DEFAULT 1 PRIMARY KEY CHECK (only_row = 1),
     oldest_known_version  BIGINT NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
-INSERT INTO compatibility (oldest_known_version) VALUES (10) ON DUPLICATE KEY UPDATE oldest_known_version = 10;
+INSERT INTO compatibility (oldest_known_version) VALUES (11) ON DUPLICATE KEY UPDATE oldest_known_version = 11;
 
 -- Views have the rights of whoever reads them, not of whoever migrated, who may be gone one day. None has a subquery that
 -- depends on its row: MariaDB answers a prepared statement with what such a one was before.
@@ -245,7 +265,7 @@ SELECT CONVERT(head.venue USING utf8mb4) COLLATE utf8mb4_bin AS venue,
        CONVERT(head.symbol USING utf8mb4) COLLATE utf8mb4_bin AS symbol, head.series, trades.trade_id,
        trades.trade_time_us,
        TIMESTAMP'1970-01-01 00:00:00' + INTERVAL trades.trade_time_us MICROSECOND AS trade_time, trades.price,
-       trades.quantity, trades.buyer_is_maker, trades.version
+       trades.quantity, trades.buyer_is_maker, trades.version, trades.moving_average, trades.is_whale
 FROM trades JOIN symbol_head AS head ON head.symbol_id = trades.symbol_id;
 
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW trade_chains AS
@@ -369,6 +389,45 @@ FROM candle_checks AS checks
 JOIN symbol_head AS head ON head.symbol_id = checks.symbol_id
 LEFT JOIN candles ON candles.symbol_id = checks.symbol_id AND candles.kind = 'trades'
                  AND candles.interval_s = checks.interval_s AND candles.open_time_us = checks.open_time_us;
+
+CREATE OR REPLACE SQL SECURITY INVOKER VIEW whale_orders_by_symbol AS
+SELECT CONVERT(head.venue USING utf8mb4) COLLATE utf8mb4_bin AS venue,
+       CONVERT(head.symbol USING utf8mb4) COLLATE utf8mb4_bin AS symbol, head.series, orders.first_trade_id,
+       orders.last_trade_id, orders.last_trade_id - orders.first_trade_id + 1 AS trade_count, orders.trade_time_us,
+       TIMESTAMP'1970-01-01 00:00:00' + INTERVAL orders.trade_time_us MICROSECOND AS trade_time, orders.buyer_is_maker,
+       orders.quantity, orders.quote_quantity, chains.symbol_id IS NOT NULL AS final, orders.version
+FROM whale_orders AS orders
+JOIN symbol_head AS head ON head.symbol_id = orders.symbol_id
+LEFT JOIN trade_chains AS chains
+  ON chains.symbol_id = orders.symbol_id
+ AND chains.first_id < orders.first_trade_id AND chains.last_id > orders.last_trade_id;
+
+CREATE OR REPLACE SQL SECURITY INVOKER VIEW whale_trades AS
+SELECT CONVERT(head.venue USING utf8mb4) COLLATE utf8mb4_bin AS venue,
+       CONVERT(head.symbol USING utf8mb4) COLLATE utf8mb4_bin AS symbol, head.series, trades.trade_id,
+       trades.trade_time_us,
+       TIMESTAMP'1970-01-01 00:00:00' + INTERVAL trades.trade_time_us MICROSECOND AS trade_time, trades.price,
+       trades.quantity, trades.price * trades.quantity AS quote_quantity, trades.buyer_is_maker, trades.version
+FROM whale_orders AS orders
+JOIN symbol_head AS head ON head.symbol_id = orders.symbol_id
+-- Between the same: found by an equal symbol alone, all trades of the symbol would be read for each order.
+JOIN trades
+  ON trades.symbol_id BETWEEN orders.symbol_id AND orders.symbol_id AND trades.trade_id BETWEEN orders.first_trade_id AND orders.last_trade_id
+ AND trades.trade_time_us >= orders.trade_time_us - orders.trade_time_us % 1000
+ AND trades.trade_time_us < orders.trade_time_us - orders.trade_time_us % 1000 + 1000
+WHERE trades.is_whale;
+
+CREATE OR REPLACE SQL SECURITY INVOKER VIEW symbol_totals AS
+SELECT CONVERT(head.venue USING utf8mb4) COLLATE utf8mb4_bin AS venue,
+       CONVERT(head.symbol USING utf8mb4) COLLATE utf8mb4_bin AS symbol, head.series,
+       head.trades_held, head.total_trades AS trade_count, head.total_volume AS volume, head.total_quote_volume AS quote_volume,
+       head.last_trade_id, head.last_trade_time_us,
+       TIMESTAMP'1970-01-01 00:00:00' + INTERVAL head.last_trade_time_us MICROSECOND AS last_trade_time, head.last_price,
+       trades.moving_average, head.version
+FROM symbol_head AS head
+LEFT JOIN trades ON trades.symbol_id = head.symbol_id AND trades.trade_time_us = head.last_trade_time_us
+                AND trades.trade_id = head.last_trade_id
+WHERE head.total_trades > 0;
 
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW tickers_by_symbol AS
 SELECT CONVERT(head.venue USING utf8mb4) COLLATE utf8mb4_bin AS venue,
