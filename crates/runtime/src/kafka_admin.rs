@@ -15,6 +15,9 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
+pub(crate) use native::add_brokers;
+
+use crate::broker_reminder::BrokerReminder;
 use crate::kafka::KafkaConnection;
 
 /// How long a partition may be without a leader before that is told.
@@ -111,6 +114,7 @@ pub struct TopicToCreate<'a> {
 #[derive(Clone)]
 pub struct KafkaAdmin {
     client: Arc<AdminClient<DefaultClientContext>>,
+    reminder: Arc<BrokerReminder>,
     address: String,
     last_complaint: Arc<Mutex<String>>,
     timeout: Duration,
@@ -138,6 +142,7 @@ impl KafkaAdmin {
             .map_err(|error| KafkaAdminError::InvalidSettings(error.to_string()))?;
         Ok(Self {
             client: Arc::new(client),
+            reminder: Arc::new(BrokerReminder::new(&connection.bootstrap_servers)),
             address: connection.bootstrap_servers.clone(),
             last_complaint: Arc::default(),
             timeout,
@@ -279,9 +284,11 @@ impl KafkaAdmin {
         let joined = tokio::task::spawn_blocking(move || {
             let outcome = request(&admin);
             admin.read_complaints();
-            if outcome.is_ok() {
+            match &outcome {
                 // What was complained of before is over.
-                admin.last_complaint().clear();
+                Ok(_) => admin.last_complaint().clear(),
+                Err(error) if is_timeout(error.code) => admin.reminder.remind(admin.client.inner()),
+                Err(_) => {}
             }
             outcome
         })

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod broker_health;
+pub mod broker_reminder;
 pub mod error_chain;
 pub mod health;
 pub mod kafka;

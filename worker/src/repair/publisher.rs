@@ -10,6 +10,7 @@ use futures::future::try_join_all;
 use market::{Market, Trade};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use runtime::broker_reminder::BrokerReminder;
 use runtime::kafka::KafkaConnection;
 use runtime::kafka_admin::KafkaAdmin;
 use tokio::sync::{Mutex, MutexGuard};
@@ -27,6 +28,7 @@ const OWN_SETTINGS: &[(&str, &str)] = &[("message.timeout.ms", "30000")];
 /// Publishes repaired trades.
 pub(super) struct RepairPublisher {
     client: FutureProducer,
+    reminder: BrokerReminder,
     admin: KafkaAdmin,
     topic: String,
     gate: Arc<FlowGate>,
@@ -47,6 +49,7 @@ impl RepairPublisher {
             client: connection
                 .client_config(&client_id, &[CLIENT_SETTINGS, OWN_SETTINGS].concat())
                 .create()?,
+            reminder: BrokerReminder::new(&connection.bootstrap_servers),
             admin: KafkaAdmin::new(connection, &format!("{client_id}-admin"), TIMEOUT)?,
             topic: topic.to_owned(),
             gate,
@@ -98,7 +101,12 @@ impl RepairPublisher {
             Ok(metadata.topics().first().map_or(0, |topic| topic.partitions().len()))
         });
         let partitions = match asked.await {
-            Ok(partitions) => self.noted(partitions).map_err(|error| error.to_string())?,
+            Ok(partitions) => {
+                if partitions.is_err() {
+                    self.reminder.remind(self.client.client());
+                }
+                self.noted(partitions).map_err(|error| error.to_string())?
+            }
             Err(error) => return Err(error.to_string()),
         };
         let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);

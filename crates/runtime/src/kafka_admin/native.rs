@@ -41,6 +41,16 @@ impl<T> Drop for Owned<T> {
     }
 }
 
+/// Brokers, host and port of each with commas between, that the client connects to beside those that it knows.
+pub(crate) fn add_brokers<C: ClientContext>(client: &Client<C>, brokers: &str) {
+    // Only text with a zero in it is none, which no client is made with either.
+    let Ok(brokers) = CString::new(brokers) else { return };
+    // SAFETY: the client lives until the end of this function, and librdkafka copies the text.
+    unsafe {
+        sys::bindings::rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr());
+    }
+}
+
 pub(super) fn describe_topic<C: ClientContext>(
     client: &Client<C>,
     name: &str,
