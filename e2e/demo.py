@@ -8,6 +8,7 @@ Exit 0 where every complete candle equals the exchange's and every window that t
 """
 
 import argparse
+import json
 import re
 import shutil
 import signal
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 
 import simulator
+from judge.indicators import NOTHING_SAID, Indicators
 from judge.trades import Trade, read_trades, symbol_of
 from judge.truth import truths
 from judge.windows import judge_printed
@@ -78,7 +80,8 @@ def wait_for_address(simulator: subprocess.Popen, log: Path) -> str:
     raise SystemExit(f"the exchange simulator did not start:\n{log.read_text(encoding='utf-8', errors='replace')}")
 
 
-def pipeline(symbols: list[str], address: str, intervals: str = INTERVALS) -> str:
+def pipeline(symbols: list[str], address: str, intervals: str = INTERVALS, said: Indicators = NOTHING_SAID) -> str:
+    said_of_trades = "".join(f"    {name}: {json.dumps(asked)}\n" for name, asked in said.spec().items())
     return f"""\
 apiVersion: cryptopipeline.dev/v1alpha1
 kind: CryptoPipeline
@@ -95,7 +98,7 @@ spec:
       rest: http://{address}
   aggregation:
     intervals: {intervals}
-"""
+{said_of_trades}"""
 
 
 def stop(process: subprocess.Popen, seconds: int = 30) -> None:

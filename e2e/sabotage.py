@@ -9,7 +9,6 @@ error goes unnoticed, or where the judge complains about what is sound.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -155,7 +154,7 @@ class Proof:
         folder.mkdir()
         exchange = Exchange(self.programs / "exchange-sim", folder, ["--speed", "0", "--start", "recorded", "--wait", str(market)])
         manifest = folder / "pipeline.yaml"
-        text = manifest_of([SYMBOL], exchange.address) + "".join(f"    {name}: {json.dumps(asked)}\n" for name, asked in SAID.spec().items())
+        text = manifest_of([SYMBOL], exchange.address, said=SAID)
         environment = os.environ | ({"CRYPTOPIPELINE_SABOTAGE": error} if error else {})
         database: Database = server or Sqlite(folder / "market.db")
         line: list[str | Path] = [self.programs / "cryptopipeline", "run", manifest, "--until-idle", "3s"]

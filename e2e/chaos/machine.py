@@ -33,7 +33,7 @@ class Machine:
         self.topic_can_be_read = False
         self._log = folder / "run.log"
         manifest = folder / "pipeline.yaml"
-        manifest.write_text(manifest_of(sorted(self.exchange.symbols()), self.exchange.address, json.dumps(INTERVALS)), encoding="utf-8")
+        manifest.write_text(manifest_of(sorted(self.exchange.symbols()), self.exchange.address, json.dumps(INTERVALS), variant.said()), encoding="utf-8")
         self._line = [rig.programs / "cryptopipeline", "run", manifest]
         self._environment = os.environ | WAITS_VARIABLE | {"LOG_FORMAT": "text"} | variant.environment
         self._process: subprocess.Popen | None = None
