@@ -8,7 +8,6 @@ Exit 0 where every complete candle equals the exchange's and every window that t
 """
 
 import argparse
-import json
 import re
 import shutil
 import signal
@@ -81,7 +80,6 @@ def wait_for_address(simulator: subprocess.Popen, log: Path) -> str:
 
 
 def pipeline(symbols: list[str], address: str, intervals: str = INTERVALS, said: Indicators = NOTHING_SAID) -> str:
-    said_of_trades = "".join(f"    {name}: {json.dumps(asked)}\n" for name, asked in said.spec().items())
     return f"""\
 apiVersion: cryptopipeline.dev/v1alpha1
 kind: CryptoPipeline
@@ -98,7 +96,7 @@ spec:
       rest: http://{address}
   aggregation:
     intervals: {intervals}
-{said_of_trades}"""
+{said.manifest_lines()}"""
 
 
 def stop(process: subprocess.Popen, seconds: int = 30) -> None:

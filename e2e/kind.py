@@ -107,8 +107,7 @@ class KindTest(Test):
         self.start_simulator()
         example = (CHECKOUT / "examples/quickstart.yaml").read_text(encoding="utf-8")
         intervals = "    intervals: [1m, 5m]\n"
-        said = "".join(f"    {name}: {json.dumps(asked)}\n" for name, asked in SAID.spec().items())
-        for ours, others in {"[BTCUSDT, ETHUSDT, SOLUSDT, BNBUSDT, ADAUSDT]": f"[{', '.join(self.logs)}]", intervals: intervals + said}.items():
+        for ours, others in {"[BTCUSDT, ETHUSDT, SOLUSDT, BNBUSDT, ADAUSDT]": f"[{', '.join(self.logs)}]", intervals: intervals + SAID.manifest_lines()}.items():
             if example.count(ours) != 1:
                 raise Failed(f"examples/quickstart.yaml has no {ours!r}, or more than one")
             example = example.replace(ours, others)

@@ -1,6 +1,7 @@
 """What is said of single trades and of all of them together: moving averages, whales, totals. Computed anew from the rows of
 the trades, which are judged by themselves, and from the log."""
 
+import json
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Iterable
@@ -32,6 +33,10 @@ class Indicators:
             of_assets = [{"asset": asset, "minValue": value} for asset, value in sorted(self.whale_values.items())]
             asked["whaleTrade"] = ({"minValue": self.whale_value} if self.whale_value is not None else {}) | {"quoteAssets": of_assets}
         return asked
+
+    def manifest_lines(self) -> str:
+        """The same as lines of a manifest, below its `aggregation`."""
+        return "".join(f"    {name}: {json.dumps(asked)}\n" for name, asked in self.spec().items())
 
     def whale_value_of(self, symbol: str) -> Decimal | None:
         """By the longest quote asset that the symbol ends with; of a series, by its symbol."""

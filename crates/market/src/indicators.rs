@@ -107,16 +107,18 @@ pub struct IndicatorPlan {
 }
 
 impl IndicatorPlan {
-    /// Adds what is said of new trades and of those around them.
+    /// Adds what is said of new trades and of those around them. Returns the newest of all, by ascending id: what the next
+    /// new trades need of the stored ones, where none is stored above them.
     ///
     /// `new` and `stored` are by ascending id, and of different ids. Below the first new trade, and above each, stand as many
     /// stored ones as a moving average reaches, or all; and all of the orders that the new ones are a part of.
-    pub fn add(&mut self, new: &[Trade], stored: &[Trade], indicators: &Indicators) {
+    pub fn add(&mut self, new: &[Trade], stored: &[Trade], indicators: &Indicators) -> Vec<Trade> {
         let trades = Sequence::of(new, stored);
         self.add_averages(&trades, indicators);
         if indicators.whale_value.is_some() {
             self.add_orders(&trades, indicators);
         }
+        trades.newest(indicators)
     }
 
     fn add_averages(&mut self, trades: &Sequence, indicators: &Indicators) {
@@ -153,16 +155,6 @@ impl IndicatorPlan {
     }
 }
 
-/// The newest trades of `stored` and `new`, by ascending id: what the next new trades, above them, need of the stored ones.
-#[must_use]
-pub fn newest_trades(new: &[Trade], stored: &[Trade], indicators: &Indicators) -> Vec<Trade> {
-    let trades = Sequence::of(new, stored).0;
-    let order = trades.chunk_by(|(left, _), (right, _)| are_of_one_order(left, right)).next_back();
-    let order = order.filter(|_| indicators.whale_value.is_some()).map_or(0, <[_]>::len);
-    let kept = trades.len().saturating_sub(order.max(indicators.reach()));
-    trades.into_iter().skip(kept).map(|(trade, _)| trade).collect()
-}
-
 /// The times of the millisecond of a trade: from the one to before the other.
 #[must_use]
 pub const fn millisecond_of(trade: &Trade) -> (i64, i64) {
@@ -183,6 +175,14 @@ impl Sequence {
         // Two runs that are in order already.
         trades.sort_by_key(|(trade, _)| trade.trade_id);
         Self(trades)
+    }
+
+    /// As many as a moving average reaches, and all of the last order.
+    fn newest(&self, indicators: &Indicators) -> Vec<Trade> {
+        let order = self.0.chunk_by(|(left, _), (right, _)| are_of_one_order(left, right)).next_back();
+        let order = order.filter(|_| indicators.whale_value.is_some()).map_or(0, <[_]>::len);
+        let passed_over = self.0.len().saturating_sub(order.max(indicators.reach()));
+        self.0.iter().skip(passed_over).map(|(trade, _)| *trade).collect()
     }
 }
 

@@ -23,7 +23,6 @@ pub use candle::Candle;
 pub use fixed::{Fixed, Fixed8, Fixed16, Overflow, ParseFixedError};
 pub use indicators::{
     CorrectedAverage, IndicatorPlan, Indicators, TakerOrder, TradeIndicators, WhaleValues, millisecond_of,
-    newest_trades,
 };
 pub use interval::{Interval, InvalidInterval};
 pub use plan::{

@@ -99,7 +99,7 @@ pub struct StoredMarket {
     pub candles: HashMap<CandleKey, Candle>,
     /// What the trades add up to.
     pub totals: TradeTotals,
-    /// The newest stored trades, as [`crate::newest_trades`] chooses them; `None` where they have not been read.
+    /// The newest stored trades, as [`crate::IndicatorPlan::add`] returns them; `None` where they have not been read.
     pub newest_trades: Option<Vec<Trade>>,
 }
 

@@ -137,8 +137,7 @@ proptest! {
         let mut newest: Vec<Trade> = Vec::new();
         for batch in all.chunks(7) {
             let mut plan = IndicatorPlan::default();
-            plan.add(batch, &newest, &indicators);
-            newest = newest_trades(batch, &newest, &indicators);
+            newest = plan.add(batch, &newest, &indicators);
             let mut from_all = IndicatorPlan::default();
             from_all.add(batch, &rows.trades.values().map(|(trade, _)| *trade).collect::<Vec<_>>(), &indicators);
             prop_assert_eq!(plan, from_all);

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use market::{
     IndicatorPlan, Indicators, LARGEST_INVERSION_US, StoredMarket, Trade, TradeRanges, millisecond_of,
-    newest_trades,
 };
 
 use super::{FlushTransaction, Reach};
@@ -43,8 +42,7 @@ pub(super) async fn plan_indicators<T: FlushTransaction>(
     let reader = Reader { transaction, symbol_id, stored, indicators };
     stored.newest_trades = match remembered {
         Some(newest) if reader.nothing_is_held_between_or_above(new) => {
-            plan.add(new, &newest, indicators);
-            Some(newest_trades(new, &newest, indicators))
+            Some(plan.add(new, &newest, indicators))
         }
         _ => reader.plan_among_stored(first, new, &mut plan).await?,
     };
@@ -95,11 +93,11 @@ impl<T: FlushTransaction> Reader<'_, T> {
             }
             let of_stretch = new.get(stretch.clone()).unwrap_or_default();
             let known: Vec<Trade> = std::mem::take(&mut around).into_values().collect();
-            plan.add(of_stretch, &known, self.indicators);
+            let newest = plan.add(of_stretch, &known, self.indicators);
             stretch.start = stretch.end;
             match next {
                 Some(next) => around = self.beside(Side::Below, next, Some(end)).await?.trades,
-                None => return Ok(above.are_all.then(|| newest_trades(of_stretch, &known, self.indicators))),
+                None => return Ok(above.are_all.then_some(newest)),
             }
         }
         Ok(None)

@@ -1,6 +1,6 @@
 //! The statements of a flush about single trades on PostgreSQL.
 
-use market::{Fixed8, Trade};
+use market::Trade;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 
 use super::rows::{reach_bounds, trade_of};
@@ -45,7 +45,6 @@ async fn correct_averages(connection: &mut PgConnection, markets: &[MarketWrite]
     if corrected.is_empty() {
         return Ok(());
     }
-    let average = |average: Option<Fixed8>| average.map(Numeric);
     let times_us = || corrected.iter().map(|(_, corrected)| corrected.trade_time_us);
     // The times are said apart too, so that days that cannot have any of the trades are left alone.
     sqlx::query(
@@ -62,7 +61,7 @@ async fn correct_averages(connection: &mut PgConnection, markets: &[MarketWrite]
     .bind(
         corrected
             .iter()
-            .map(|(_, corrected)| average(corrected.moving_average))
+            .map(|(_, corrected)| corrected.moving_average.map(Numeric))
             .collect::<Vec<Option<Numeric<8>>>>(),
     )
     .bind(Time(times_us().min().unwrap_or_default()))
