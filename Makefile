@@ -6,10 +6,11 @@ TRADES ?=
 SEED ?= 1
 ROUNDS ?= 20
 FIXED ?=
+ONLY ?=
 BIN ?= $(HOME)/.local/bin
 SECONDS ?= 300
 
-.PHONY: demo test check fuzz bench bench-operator chaos promises sabotage image plugin up down
+.PHONY: demo test e2e check fuzz bench bench-operator chaos promises sabotage image plugin up down
 
 # The main job on this machine, no cluster: a generated market, or the recording TRADES=path/to/SYMBOL-trades-x.csv.gz.
 demo:
@@ -20,6 +21,12 @@ demo:
 # Everything: unit, property, integration (real Kafka, PostgreSQL, MariaDB, API server), the demo, and kind.
 test:
 	@e2e/test
+
+# The examples that take the place of other systems, on kind and judged: all three, or ONLY=rest-mysql, ohlc-postgres, whales-scram.
+e2e:
+	@e2e/build-tools
+	cargo build --workspace --bins
+	@e2e/run-examples $(if $(ONLY),--only $(ONLY))
 
 # What a reviewer would run before reading.
 check:

@@ -19,9 +19,14 @@ IN_SENTENCES = {
     "make bench": "e2e/test, in small",
     "make bench-operator": "e2e/test, in small",
     "make check": "e2e/test",
+    "make e2e ONLY=rest-mysql": "e2e/test, all three of them at once",
     "make chaos": "e2e/test, some fixed rounds",
     "make sabotage": "e2e/test",
     "make fuzz": "e2e/test, for a short while",
+}
+RUN_EXAMPLES = {
+    "binance.yaml", "history.yaml", "keda.yaml", "local.yaml", "ohlc-postgres.yaml", "plugin-roles.yaml", "quickstart.yaml", "rest-mysql.yaml", "secure.yaml",
+    "whales-scram.yaml",
 }
 PROGRAM = r"(make|cargo|cryptopipeline|kubectl|helm|kind|docker|python3|testbed/\w+|target/\S+/\w+|\./\S+) \S"
 
@@ -84,7 +89,7 @@ def every_command_is_run() -> None:
         raise Failed(f"README.md shows commands that no test runs: {', '.join(sorted(unknown))}")
     if gone := {RUN_LOCAL, DEMO_OF_A_RECORDING} - shown:
         raise Failed(f"README.md does not show what is run in its name: {', '.join(sorted(gone))}")
-    if example_files() != {"binance.yaml", "history.yaml", "keda.yaml", "local.yaml", "plugin-roles.yaml", "quickstart.yaml", "secure.yaml"}:
+    if example_files() != RUN_EXAMPLES:
         raise Failed(f"not every example is run by a test: {', '.join(sorted(example_files()))}")
     on_kind = single_commands(section_of_readme(ON_KIND))
     if unknown := set(commands_of_example("quickstart.yaml")) - on_kind:

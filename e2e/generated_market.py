@@ -5,10 +5,11 @@ from pathlib import Path
 
 import demo
 import simulator
+from judge.indicators import NOTHING_SAID, Indicators
 from judge.judge import judge_everything
 from judge.postgres import Postgres
 from judge.snapshot import EVERYTHING
-from judge.trades import read_trades, symbol_of
+from judge.trades import Trade
 from judge.truth import truths
 from steps import Failed, wait_until
 
@@ -18,20 +19,24 @@ SPEED = 10
 
 
 class GeneratedMarket:
-    """Two trades a second of each symbol, in the market's time."""
+    """Two trades a second of each symbol, in the market's time, or as many as `rates` say."""
 
-    def __init__(self, programs: Path, address: str, folder: Path) -> None:
+    def __init__(self, programs: Path, address: str, folder: Path, speed: int = SPEED, rates: dict[str, int] | None = None, waits: bool = True) -> None:
         self.programs = programs
         self.address = address
         self.folder = folder
+        self.speed = speed
+        self.rates = dict.fromkeys(SYMBOLS, 2) | (rates or {})
+        # For the first subscription: who asks for prices never subscribes.
+        self.wait = ["--wait"] if waits else []
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for old in self.folder.glob("*.csv"):
             old.unlink()
-        rates = [f"{symbol}=2/s" for symbol in SYMBOLS]
-        arguments = ["--listen", self.address, "--speed", str(SPEED), "--generate", *rates, "--wait", "--write-log", str(self.folder)]
+        rates = [f"{symbol}={rate}/s" for symbol, rate in self.rates.items()]
+        arguments = ["--listen", self.address, "--speed", str(self.speed), "--generate", *rates, *self.wait, "--write-log", str(self.folder)]
         with (self.folder / "exchange-sim.out").open("wb") as file:
             self.process = subprocess.Popen([self.programs / "exchange-sim", *arguments], stdout=file, stderr=subprocess.STDOUT)
         wait_until("the exchange answers", 30, self.answers)
@@ -59,19 +64,22 @@ class GeneratedMarket:
         holes = "SELECT count(*) AS holes FROM holes"
         wait_until("no trade is missing", 60, lambda: database.query(holes)[0]["holes"] == "0")
 
-    def end_and_judge(self, database: Postgres) -> None:
-        """The exchange ends; every trade that it made until then is there once or is to come, every claim is true."""
-        demo.stop(self.process)
-        logs: dict[str, list] = {}
-        for path in sorted(self.folder.glob("*.csv")):
-            logs.setdefault(symbol_of(path), []).extend(read_trades(path))
+    def logs(self) -> dict[str, list[Trade]]:
+        """What it has traded, by symbol; it has ended."""
+        logs = demo.read_logs(self.folder)
         if set(logs) != set(SYMBOLS):
             raise Failed(f"the exchange has written of {', '.join(sorted(logs))}")
-        verdict = judge_everything(database.snapshot(*EVERYTHING), truths(logs), True)
+        return logs
+
+    def end_and_judge(self, database: Postgres, said: Indicators = NOTHING_SAID) -> None:
+        """The exchange ends; every trade that it made until then is there once or is to come, every claim is true."""
+        self.stop()
+        verdict = judge_everything(database.snapshot(*EVERYTHING), truths(self.logs()), True, said=said)
         print(f"   {database.trades_held()} trades held; {verdict}", flush=True)
         if not verdict.passed():
             raise Failed("\n".join(verdict.problems[:20]) or "no candle claims to be complete")
 
     def stop(self) -> None:
-        if self.process:
+        """It then writes the rest of its log."""
+        if self.process and self.process.poll() is None:
             demo.stop(self.process)

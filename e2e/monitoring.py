@@ -37,9 +37,9 @@ def alerts(folder: Path) -> None:
     print(f"   {len(names)} alerts", flush=True)
 
 
-def rendered_rules(folder: Path) -> dict:
+def rendered_rules(folder: Path, *arguments: str) -> dict:
     """The groups, as Prometheus reads them from a file."""
-    (item,) = documents(render("--set", "monitoring.rules.enabled=true", "--show-only", "templates/monitoring/rules.yaml"), folder)
+    (item,) = documents(render("--set", "monitoring.rules.enabled=true", "--show-only", "templates/monitoring/rules.yaml", *arguments), folder)
     return item["spec"]
 
 

@@ -27,9 +27,12 @@ RELABELING = {"sourceLabels": "source_labels", "targetLabel": "target_label", "r
 
 
 class Prometheus:
-    def __init__(self, folder: Path, namespace: Namespace) -> None:
+    def __init__(self, folder: Path, namespace: Namespace, values: list[str] | None = None, fires_after: str | None = None) -> None:
+        """`values` are more arguments for helm, which renders the rules; an alert fires after its own time, or after that one."""
         self.folder = folder
         self.namespace = namespace
+        self.values = values or []
+        self.fires_after = fires_after
         self.address = ""
         self.server = ""
         self.process: subprocess.Popen | None = None
@@ -42,7 +45,10 @@ class Prometheus:
         self.write_credentials()
         monitors = rendered_monitors(self.folder / "monitors")
         self.discovery = serve_targets({kind: partial(self.targets, monitor) for kind, monitor in monitors.items()})
-        (self.folder / "rules.json").write_text(json.dumps(monitoring.rendered_rules(self.folder / "rules")), encoding="utf-8")
+        rules = monitoring.rendered_rules(self.folder / "rules", *self.values)
+        for rule in (rule for group in rules["groups"] for rule in group["rules"] if self.fires_after and "for" in rule):
+            rule["for"] = self.fires_after
+        (self.folder / "rules.json").write_text(json.dumps(rules), encoding="utf-8")
         configuration = {
             # Faster than the chart's monitors: a test does not live for long.
             "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"},

@@ -21,6 +21,8 @@ pub enum ConditionKind {
     DataContinuous,
     /// The candles were compared with the exchange's own, and none is wrong.
     DataVerified,
+    /// The tables take less room than the spec allows; only where it does not allow any.
+    StorageWithinLimit,
     /// All the resources are ready.
     Ready,
     /// The operator is at work, or waits for something that may mend itself.
@@ -87,6 +89,8 @@ pub enum Reason {
     MigrationFailed,
     /// The tables are not as the migrations leave them.
     SchemaDiffers,
+    /// The views that `spec.database.compatibility` names are not there; everything else goes on.
+    ViewsNotMade,
     /// The schema is older than needed and not ours to migrate.
     MigrationRequired,
     /// The workers' user may not use the schema, which is not ours to change.
@@ -152,6 +156,13 @@ pub enum Reason {
     CandlesWrong,
     /// A candle differs, and it is not decided who is wrong.
     CheckUndecided,
+
+    /// The tables take well less room than they may.
+    StorageSufficient,
+    /// The tables take most of the room that they may.
+    StorageNearLimit,
+    /// The tables take all the room that they may, or more.
+    StorageLimitReached,
 
     /// All is well.
     AllReady,

@@ -6,6 +6,7 @@
 
 pub mod condition;
 pub mod manifest;
+pub mod byte_size;
 pub mod candle_interval;
 pub mod history;
 pub mod network_policy;

@@ -14,6 +14,8 @@ use crate::spec::{
 };
 use crate::worker_settings::DATABASE_URL_ENV;
 
+pub(crate) mod compatibility;
+
 const NAME_PATTERN: &str = "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$";
 pub(crate) const NAME: &str =
     "metadata.name must be at most 40 lowercase letters, digits and dashes, and begin with a letter";
@@ -114,6 +116,7 @@ pub(crate) const SCHEMA_RESERVED: &str =
     "schema may not begin with pg_: PostgreSQL keeps those names to itself";
 pub(crate) const RESERVED_ENV: &str =
     "podTemplate.env may not hold DATABASE_URL: it comes from database.connectionSecret";
+const BYTE_SIZE: &str = "must be a whole number of bytes, or of up to six digits with one of the units k, M, G, T, Ki, Mi, Gi, Ti, such as 100Gi";
 const PERIOD: &str = "must be a whole number with one of the units s, m, h, d, such as 7d";
 
 pub(crate) fn name_cel() -> String {
@@ -198,6 +201,7 @@ pub fn violations(pipeline: &CryptoPipeline) -> Vec<Violation> {
     if let Some(database) = &spec.database {
         check_database(&mut found, database);
     }
+    compatibility::check(&mut found, spec);
     check_env(&mut found, "spec.aggregators", &spec.aggregators.pod_template);
     check_env(&mut found, "spec.producers", &spec.producers.pod_template);
     check_env(&mut found, "spec.repair", &spec.repair.pod_template);
@@ -304,7 +308,11 @@ fn check_whale_trade(found: &mut Vec<Violation>, field: &str, whale_trade: &Whal
 
 fn check_database(found: &mut Vec<Violation>, database: &DatabaseSpec) {
     refuse_unless(found, !database.schema.starts_with("pg_"), "spec.database.schema", SCHEMA_RESERVED);
+    let readable = database.storage_limit.as_ref().is_none_or(|limit| limit.bytes().is_some());
+    refuse_unless(found, readable, "spec.database.storageLimit", BYTE_SIZE);
     check_period(found, "spec.database.retention.trades", database.retention.trades.as_ref());
+    let views = database.compatibility_schema.as_deref().unwrap_or_default();
+    refuse_unless(found, !views.starts_with("pg_"), "spec.database.compatibilitySchema", SCHEMA_RESERVED);
     check_period(found, "spec.database.retention.candles", database.retention.candles.as_ref());
 }
 

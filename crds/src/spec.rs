@@ -9,14 +9,15 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::byte_size::ByteSize;
 use crate::candle_interval::CandleInterval;
 use crate::network_policy::NetworkPolicySpec;
 use crate::period::Period;
 use crate::roles::{AggregatorsSpec, PodDisruptionBudgetSpec, ProducersSpec, RepairSpec};
-use crate::rules;
+use crate::rules::{self, compatibility};
 use crate::security::{SaslSpec, SecretKey, TlsSpec};
 use crate::status::CryptoPipelineStatus;
-use crate::worker_settings::{ExchangeKind, Feed};
+use crate::worker_settings::{ExchangeKind, Feed, RecordEncoding};
 
 /// A pipeline from exchanges through Kafka into a database, whose wished state is an unbroken chain of trade ids.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -49,7 +50,13 @@ use crate::worker_settings::{ExchangeKind, Feed};
 #[x_kube(
     validation = Rule::new("!has(oldSelf.kafka) || has(self.kafka)").message(rules::KAFKA_REMOVED).field_path(".kafka"),
     validation = Rule::new("!has(oldSelf.database) || has(self.database)").message(rules::DATABASE_REMOVED).field_path(".database"),
-    validation = Rule::new(rules::HISTORY_WITHOUT_REPAIR_CEL).message(rules::HISTORY_WITHOUT_REPAIR).field_path(".repair")
+    validation = Rule::new(rules::HISTORY_WITHOUT_REPAIR_CEL).message(rules::HISTORY_WITHOUT_REPAIR).field_path(".repair"),
+    validation = Rule::new(compatibility::ENCODING_OF_FEED_CEL).message(compatibility::ENCODING_OF_FEED).field_path(".kafka.topic.encoding"),
+    validation = Rule::new(compatibility::TICKER_OF_STREAM_CEL).message(compatibility::TICKER_OF_STREAM).field_path(".kafka.topic.encoding"),
+    validation = Rule::new(compatibility::ONE_SOURCE_CEL).message(compatibility::ONE_SOURCE).field_path(".database.compatibility"),
+    validation = Rule::new(compatibility::FEED_CEL).message(compatibility::FEED).field_path(".database.compatibility"),
+    validation = Rule::new(compatibility::INTERVALS_CEL).message(compatibility::INTERVALS).field_path(".database.compatibility"),
+    validation = Rule::new(compatibility::STORED_CEL).message(compatibility::STORED).field_path(".database.compatibility")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CryptoPipelineSpec {
@@ -295,6 +302,11 @@ pub struct TopicSpec {
     )]
     pub config: BTreeMap<String, String>,
 
+    /// Whose consumers can read the records too: every record has the fields of the pipeline, and besides them those of the
+    /// encoding. Default `own`, such as `trade`.
+    #[serde(default)]
+    pub encoding: RecordEncoding,
+
     /// False where somebody else keeps the topic: it is then only checked. Default true.
     #[serde(default = "yes")]
     pub managed: bool,
@@ -414,6 +426,10 @@ pub struct QuoteAssetValue {
 
 /// Where the rows go.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new(compatibility::SCHEMA_CEL).message(compatibility::SCHEMA).field_path(".compatibilitySchema"),
+    validation = Rule::new(compatibility::MANAGED_CEL).message(compatibility::MANAGED).field_path(".managed")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseSpec {
     /// The Secret, in the resource's namespace, that holds the URL: `postgres://user:password@host:port/database`, or `mysql://..`.
@@ -438,6 +454,24 @@ pub struct DatabaseSpec {
     #[serde(default = "yes")]
     pub managed: bool,
 
+    /// Whose tables people's queries know: they are there as views of this pipeline's own tables, made and dropped as named here,
+    /// such as `[ohlc]`. None by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub compatibility: Vec<Compatibility>,
+
+    /// The schema in which those views stand, such as `public`; made where it is not there. Default `schema`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z_][a-z0-9_]*$"))]
+    #[x_kube(validation = Rule::new("!self.startsWith('pg_')").message(rules::SCHEMA_RESERVED))]
+    pub compatibility_schema: Option<String>,
+
+    /// How much room the tables may take on disk, such as `100Gi`: `StorageWithinLimit` becomes false at 80 % of it. Nothing is
+    /// deleted for it. No limit by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_limit: Option<ByteSize>,
+
     /// How long rows are kept, such as `{trades: 7d, candles: 365d}`; by default for ever.
     #[serde(default)]
     pub retention: RetentionSpec,
@@ -445,6 +479,18 @@ pub struct DatabaseSpec {
 
 fn default_schema() -> String {
     "market".into()
+}
+
+/// Tables that people's queries know from elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compatibility {
+    /// `moving_averages`: the mean of sampled prices, by minute.
+    MovingAverages,
+    /// `real_time_prices`, `aggregated_prices_1min`, `aggregated_prices_5min` and `latest_prices`.
+    Ohlc,
+    /// `trades` and `trade_aggregates`.
+    Trades,
 }
 
 /// How long rows are kept; what is absent is kept for ever.

@@ -14,7 +14,7 @@ pub struct CryptoPipelineStatus {
     pub observed_generation: Option<i64>,
 
     /// Resources: SpecValid, TopicReady, SchemaReady, ProducersReady, AggregatorsReady. Data: DataFlowing,
-    /// DataContinuous, DataVerified. Summary by the kstatus convention: Ready, Reconciling, Stalled.
+    /// DataContinuous, DataVerified; StorageWithinLimit where the spec sets a limit. Summary by the kstatus convention: Ready, Reconciling, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -63,6 +63,10 @@ pub struct CryptoPipelineStatus {
     /// The schema as it was found or made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<SchemaStatus>,
+
+    /// What is kept in the database, as an aggregator has told it last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageStatus>,
 
     /// When the figures were last renewed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,4 +152,18 @@ pub struct SchemaStatus {
     pub name: String,
     /// The version of its tables.
     pub version: i64,
+}
+
+/// How much room the tables take, and since when what is kept in them.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageStatus {
+    /// All tables of the schema on disk with their indexes, in bytes, to two digits.
+    pub bytes: i64,
+    /// Trades and samples before it are no longer kept; absent where all are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trades_kept_since: Option<Time>,
+    /// Candles that open before it are no longer kept; absent where all are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candles_kept_since: Option<Time>,
 }

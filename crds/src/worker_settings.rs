@@ -121,6 +121,9 @@ pub struct SourceSettings {
     /// What is read of them.
     #[serde(default, skip_serializing_if = "Feed::is_trades")]
     pub feed: Feed,
+    /// Whose consumers can read its records too.
+    #[serde(default, skip_serializing_if = "RecordEncoding::is_own")]
+    pub encoding: RecordEncoding,
     /// Prices are asked for so often, in milliseconds; without it they come as a stream. Of tickers only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll_interval_ms: Option<u64>,
@@ -128,6 +131,30 @@ pub struct SourceSettings {
     pub websocket_url: String,
     /// Base of the REST endpoint, e.g. `https://api.binance.com`.
     pub rest_url: String,
+}
+
+/// Which fields stand in a record besides those that this pipeline reads itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RecordEncoding {
+    /// None.
+    #[default]
+    Own,
+    /// Of tickers: `symbol`, `price` as text, and `timestamp` in seconds, with decimals.
+    PriceTick,
+    /// Of tickers that come as a stream: `symbol`, `price`, `timestamp` in milliseconds, `event_time` (ISO 8601), and of the 24 hours
+    /// before `volume`, `high`, `low`, `open` and `trades`; all but the symbol and the event time as numbers.
+    Ticker,
+    /// Of trades, as Binance's trade streams have them: `s`, `p`, `q`, `T` in milliseconds, and `m`.
+    Trade,
+}
+
+impl RecordEncoding {
+    /// Whether it is the pipeline's own.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
 }
 
 /// What is read of a symbol.

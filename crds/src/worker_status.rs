@@ -102,6 +102,20 @@ pub struct AggregatorStatus {
     pub last_flush_us: u64,
     /// Flushes thrown away and read again, by reason.
     pub flushes_retried: BTreeMap<String, u64>,
+    /// Of the one that has the first partition, once it has asked.
+    pub database_room: Option<DatabaseRoomStatus>,
+}
+
+/// How much room the pipeline's tables take, and since when what is kept in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DatabaseRoomStatus {
+    /// All tables of the schema on disk, in bytes.
+    pub schema_bytes: u64,
+    /// Trades and samples before it are no longer kept, in microseconds since 1970; `None` where all are.
+    pub trades_kept_since_us: Option<i64>,
+    /// Candles that open before it are no longer kept; `None` where all are.
+    pub candles_kept_since_us: Option<i64>,
 }
 
 /// One assigned partition.

@@ -191,6 +191,26 @@ fn the_schema_refuses_with_field_and_rule() {
         ("/spec/kafka/topic/partitions", json!("3"), "spec.kafka.topic.partitions: must be of type integer"),
         ("/spec/kafka/topic", json!({}), "spec.kafka.topic.name: required"),
         (
+            "/spec/kafka/topic/encoding",
+            json!("avro"),
+            r#"spec.kafka.topic.encoding: "avro" is not one of "own", "priceTick", "ticker", "trade""#,
+        ),
+        (
+            "/spec/database/compatibility",
+            json!(["superset"]),
+            r#"spec.database.compatibility[0]: "superset" is not one of "moving-averages", "ohlc", "trades""#,
+        ),
+        (
+            "/spec/database/compatibility",
+            json!(["ohlc", "ohlc"]),
+            "spec.database.compatibility[1]: stands there already",
+        ),
+        (
+            "/spec/database/storageLimit",
+            json!("100GB"),
+            r#"spec.database.storageLimit: "100GB" must match ^([1-9][0-9]{0,17}|[1-9][0-9]{0,5}([kMGT]|[KMGT]i))$"#,
+        ),
+        (
             "/spec/kafka/sasl",
             json!({"mechanism": "GSSAPI", "credentialsSecret": {"name": "kafka-user"}}),
             r#"spec.kafka.sasl.mechanism: "GSSAPI" is not one of "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512""#,
@@ -313,6 +333,117 @@ fn tickers_have_no_past_and_no_ids_and_are_asked_for_as_often_as_is_allowed() {
         (json!({"pollInterval": "5s"}), "pollInterval is of transport rest only"),
     ] {
         assert_one_rule(&tickers(fields), None, rule);
+    }
+}
+
+#[test]
+fn tables_of_other_systems_need_what_is_shown_in_them() {
+    let pipeline = |feed: &str, views: Value, changes: &[(&str, Value)]| {
+        let mut changed = with("/spec/database/compatibility", views);
+        changed["spec"]["sources"][0]["feed"] = json!(feed);
+        for (path, value) in changes {
+            let (parent, field) = path.rsplit_once('/').unwrap();
+            changed.pointer_mut(parent).unwrap()[field] = value.clone();
+        }
+        changed
+    };
+    let public = ("/spec/database/compatibilitySchema", json!("public"));
+    let second = json!({"name": "second", "exchange": "binance", "venue": "second", "symbols": ["BTCUSDT"]});
+    let first = document(VALID)["spec"]["sources"][0].clone();
+    for document in [
+        pipeline("tickers", json!(["moving-averages", "ohlc"]), &[]),
+        pipeline(
+            "tickers",
+            json!(["moving-averages"]),
+            &[("/spec/aggregation", json!({"intervals": ["1m"]}))],
+        ),
+        pipeline(
+            "tickers",
+            json!(["moving-averages"]),
+            &[("/spec/aggregation", json!({"storeTrades": false}))],
+        ),
+        pipeline("trades", json!(["ohlc"]), &[("/spec/database/compatibilitySchema", json!("stock"))]),
+        pipeline("trades", json!(["ohlc", "trades"]), std::slice::from_ref(&public)),
+        pipeline("trades", json!([]), &[("/spec/database/managed", json!(false))]),
+    ] {
+        assert_eq!(manifest::schema_violations(&document), [], "{document}");
+        assert_eq!(refused_by_cel(&document, None), Vec::<String>::new(), "{document}");
+        assert_eq!(refused_by_rust(&document, None), Vec::<String>::new(), "{document}");
+    }
+    for (document, rule) in [
+        (
+            pipeline("trades", json!(["moving-averages"]), &[]),
+            "compatibility moving-averages is of feed tickers",
+        ),
+        (
+            pipeline("tickers", json!(["trades"]), std::slice::from_ref(&public)),
+            "compatibility moving-averages is of feed tickers, trades is of feed trades",
+        ),
+        (pipeline("trades", json!(["trades"]), &[]), "compatibility trades needs a compatibilitySchema"),
+        (
+            pipeline("trades", json!(["trades"]), &[("/spec/database/compatibilitySchema", json!("market"))]),
+            "compatibility trades needs a compatibilitySchema",
+        ),
+        (
+            pipeline("trades", json!(["ohlc"]), &[("/spec/database/compatibilitySchema", json!("pg_temp"))]),
+            "schema may not begin with pg_",
+        ),
+        (
+            pipeline("trades", json!(["ohlc"]), &[("/spec/aggregation", json!({"intervals": ["1m"]}))]),
+            "compatibility moving-averages needs 1m among aggregation.intervals, ohlc needs 1m and 5m",
+        ),
+        (
+            pipeline(
+                "tickers",
+                json!(["moving-averages"]),
+                &[("/spec/aggregation", json!({"intervals": ["5m"]}))],
+            ),
+            "compatibility moving-averages needs 1m",
+        ),
+        (
+            pipeline("trades", json!(["ohlc"]), &[("/spec/aggregation", json!({"storeTrades": false}))]),
+            "compatibility trades and ohlc need aggregation.storeTrades",
+        ),
+        (
+            pipeline("trades", json!(["ohlc"]), &[("/spec/database/managed", json!(false))]),
+            "managed may not be false where compatibility is named",
+        ),
+        (
+            pipeline("trades", json!(["ohlc"]), &[("/spec/sources", json!([first, second]))]),
+            "compatibility needs a single source",
+        ),
+    ] {
+        assert_one_rule(&document, None, rule);
+    }
+}
+
+#[test]
+fn records_are_encoded_for_others_as_their_feed_has_them() {
+    let pipeline = |feed: &str, transport: &str, encoding: &str| {
+        let mut changed = with("/spec/kafka/topic/encoding", json!(encoding));
+        changed["spec"]["sources"][0]["feed"] = json!(feed);
+        changed["spec"]["sources"][0]["transport"] = json!(transport);
+        changed
+    };
+    for (feed, transport, encoding) in [
+        ("trades", "websocket", "own"),
+        ("trades", "websocket", "trade"),
+        ("tickers", "rest", "own"),
+        ("tickers", "rest", "priceTick"),
+        ("tickers", "websocket", "priceTick"),
+        ("tickers", "websocket", "ticker"),
+    ] {
+        let document = pipeline(feed, transport, encoding);
+        assert_eq!(refused_by_cel(&document, None), Vec::<String>::new(), "{document}");
+        assert_eq!(refused_by_rust(&document, None), Vec::<String>::new(), "{document}");
+    }
+    for (feed, transport, encoding, rule) in [
+        ("trades", "websocket", "priceTick", "encoding trade is of sources of feed trades alone"),
+        ("trades", "websocket", "ticker", "encoding trade is of sources of feed trades alone"),
+        ("tickers", "websocket", "trade", "encoding trade is of sources of feed trades alone"),
+        ("tickers", "rest", "ticker", "encoding ticker is of transport websocket"),
+    ] {
+        assert_one_rule(&pipeline(feed, transport, encoding), None, rule);
     }
 }
 

@@ -28,7 +28,7 @@ class MySql:
         self.what_if = what_if
 
     def snapshot(self, *names: str) -> Snapshot:
-        return dict(zip(names, self._read([STATEMENTS[name] for name in names])))
+        return dict(zip(names, self._read([STATEMENTS[name] for name in names], NO_DAY_IS_DROPPED)))
 
     def query(self, statement: str) -> list[Row]:
         """The rows of one statement, as text."""
@@ -44,9 +44,9 @@ class MySql:
     def close(self) -> None:
         """Nothing stays open."""
 
-    def _read(self, statements: list[str]) -> list[list[Row]]:
+    def _read(self, statements: list[str], first: str = "") -> list[list[Row]]:
         begin = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION;"
-        script = [AS_ELSEWHERE, f"USE {self.schema};", begin, NO_DAY_IS_DROPPED, f"{self.what_if};" if self.what_if else ""]
+        script = [AS_ELSEWHERE, f"USE {self.schema};", begin, first, f"{self.what_if};" if self.what_if else ""]
         for statement in statements:
             script += [f"SELECT '{NEXT}' AS \"{NEXT}\";", f"{statement};"]
         script.append("ROLLBACK;")

@@ -29,5 +29,9 @@ def statements(us: Callable[[str], str], truth: Callable[[str], str]) -> dict[st
         of.OFFSETS: 'SELECT topic, "partition", topic_id, next_offset, records_read, trades_new, trades_duplicate, samples_new, samples_duplicate, records_set_aside, offsets_skipped FROM partition_offsets',
         of.COUNTED: """SELECT (SELECT coalesce(sum(trades_new), 0) FROM partition_offsets) + (SELECT coalesce(sum(trades_new), 0) FROM history_files)
                            - (SELECT coalesce(sum(trades_removed), 0) FROM rebuilds) AS trades""",
+        of.SAMPLES: f"""SELECT symbol, {us('sample_time')} AS sample_us, price, day_open, day_high, day_low, day_volume, day_quote_volume,
+        day_trade_count FROM tickers_by_symbol""",
+        of.SAMPLE_CANDLES: f"SELECT symbol, interval_s, {us('open_time')} AS open_us, open, high, low, close, average, sample_count FROM sample_candles_by_symbol",
+        of.LATEST: f"SELECT symbol, {us('sample_time')} AS sample_us, price, samples_held FROM latest_tickers",
         of.COUNTS: f'SELECT {SYMBOL}, (SELECT count(*) FROM trades WHERE trades.symbol_id = symbol_head.symbol_id) AS "rows" FROM symbol_head',
     }

@@ -14,6 +14,7 @@ from .indicators import Indicators
 from .judge import judge_claims, judge_everything
 from .ledger import missing_ids
 from .rows import judge_offsets
+from .samples import OfPoll, judge_samples, of_stream
 from .snapshot import Range, Snapshot
 from .trades import Trade
 from .truth import Truth, newest_series, truths
@@ -408,6 +409,73 @@ def _changed(change) -> Snapshot:
     changed = copy.deepcopy(everything())
     change(changed)
     return changed
+
+
+def sampled(times_us: list[int], day: bool) -> Snapshot:
+    """What a sound database holds of samples of LOG at these times, in candles of a minute."""
+    log = LOG["BTCUSDT"]
+    before = {time_us: [trade for trade in log if trade.time_us < time_us - time_us % 1_000_000 + (0 if day else 1)] for time_us in times_us}
+    samples = []
+    for time_us, trades in before.items():
+        prices = [trade.price for trade in trades]
+        of_day = (prices[0], max(prices), min(prices), Decimal("0.5") * len(trades), sum(prices) / 2, len(trades)) if day else (None,) * 6
+        columns = ("open", "high", "low", "volume", "quote_volume", "trade_count")
+        rest = {f"day_{name}": None if value is None else str(value) for name, value in zip(columns, of_day)}
+        samples.append({"symbol": "BTCUSDT", "sample_us": str(time_us), "price": str(prices[-1]), **rest})
+    minutes: dict[int, list[Decimal]] = {}
+    for row in samples:
+        minutes.setdefault(int(row["sample_us"]) // MINUTE_US * MINUTE_US, []).append(Decimal(row["price"]))
+    made = [
+        {"symbol": "BTCUSDT", "interval_s": "60", "open_us": str(open_us), "open": str(group[0]), "high": str(max(group)), "low": str(min(group)), "close": str(group[-1]),
+         "average": f"{sum(group) / len(group):.8f}", "sample_count": str(len(group))}
+        for open_us, group in minutes.items()
+    ]
+    latest = [{"symbol": "BTCUSDT", "sample_us": samples[-1]["sample_us"], "price": samples[-1]["price"], "samples_held": str(len(samples))}]
+    offsets = [{"records_read": str(len(samples)), "samples_new": str(len(samples))}]
+    return {of.SAMPLES: samples, of.SAMPLE_CANDLES: made, of.LATEST: latest, of.OFFSETS: offsets}
+
+
+class SampleTest(unittest.TestCase):
+    """Prices that are sampled."""
+
+    STREAM = sampled([31_000_150, 71_000_200, 75_000_900, 251_000_150], day=True)
+    POLL = sampled([31_000_000, 71_000_000, 81_000_000], day=False)
+
+    def judge(self, found: Snapshot, truth: object) -> Verdict:
+        return judge_samples(found, LOG, truth, [MINUTE_US])
+
+    def test_sound_samples_pass(self) -> None:
+        for found, truth in ((self.STREAM, of_stream), (self.POLL, OfPoll(1_000_000, 0))):
+            verdict = self.judge(found, truth)
+            self.assertTrue(verdict.passed(), verdict.problems)
+            self.assertEqual(verdict.equal, len(found[of.SAMPLE_CANDLES]))
+
+    def test_every_altered_value_is_found(self) -> None:
+        for sound, truth in ((self.STREAM, of_stream), (self.POLL, OfPoll(1_000_000, 0))):
+            for name, rows in sound.items():
+                for number, row in enumerate(rows):
+                    for column, value in row.items():
+                        if value is None or column == "records_read":
+                            continue
+                        altered = copy.deepcopy(sound)
+                        # Within a second nobody knows when the exchange spoke, and while nothing is traded all tickers are the same.
+                        changed = {"symbol": lambda _: "ETHUSDT", "sample_us": lambda value: str(int(value) + MINUTE_US)}.get(column, other)
+                        altered[name][number][column] = changed(value)
+                        self.assertFalse(self.judge(altered, truth).passed(), f"{name} {number} {column}")
+
+    def test_rows_that_are_gone_or_doubled_are_found(self) -> None:
+        for name, rows in self.STREAM.items():
+            for number in range(len(rows)):
+                for times in (0, 2):
+                    altered = copy.deepcopy(self.STREAM)
+                    altered[name][number : number + 1] = altered[name][number : number + 1] * times
+                    self.assertFalse(self.judge(altered, of_stream).passed(), f"{name} {number} {times} times")
+
+    def test_a_poll_may_say_what_was_the_last_price_meanwhile(self) -> None:
+        late = copy.deepcopy(self.POLL)
+        late[of.SAMPLES][1]["sample_us"], late[of.SAMPLES][1]["price"] = "71000000", "99"
+        self.assertFalse(any("sample of 71" in problem for problem in self.judge(late, OfPoll(1_000_000, 10_000_000)).problems))
+        self.assertTrue(any("sample of 71" in problem for problem in self.judge(late, OfPoll(1_000_000, 8_000_000)).problems))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ mod batch;
 mod batch_trace;
 mod committer;
 mod consumer;
+mod database_room;
 mod maintenance;
 pub mod metrics;
 mod pipeline;
@@ -108,6 +109,7 @@ pub async fn run(
     let (commits, requests) = mpsc::channel(1);
     let flusher = Flusher::new(store.clone(), flush_settings);
     let committer = tokio::spawn(committer::commit_batches(flusher, requests, gate, state.clone()));
+    let room = tokio::spawn(database_room::keep_asking(store.clone(), state.clone(), shutdown.clone()));
     let maintenance =
         tokio::spawn(maintenance::keep_in_order(store.clone(), settings.database.clone(), shutdown.clone()));
 
@@ -115,6 +117,7 @@ pub async fn run(
     let reading = read_topic(&settings, &kafka, &watch, &store, &state, commits, &shutdown).await;
     committer.await?;
     maintenance.await?;
+    room.await?;
     store.close().await;
     reading
 }

@@ -2,37 +2,47 @@
 //!
 //! The key is `venue:symbol`, so that the records of a market stay in one partition and in order. The
 //! value is a JSON object; prices and quantities are decimal strings, times microseconds since 1970. A value with a
-//! `trade_id` is a trade's, one with a `sample_time_us` a sample's.
+//! `trade_id` is a trade's, one with a `sample_time_us` a sample's. Fields for other systems' consumers may follow, which are not
+//! read here.
 
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use crds::worker_settings::Feed;
+use crds::worker_settings::{Feed, RecordEncoding};
 use market::{Market, RefusedTrade, Ticker, Trade, is_trade_id, is_trade_time};
 use serde::Deserialize;
 
 use self::ticker::{DayFields, TickerFields};
 
 use crate::amount::{AmountError, read_amounts};
-use crate::json_text::JsonText;
+use crate::json_text::{JsonDecimal, JsonText};
 
+mod compatibility;
 mod ticker;
 
-/// What whoever writes records wants of librdkafka; a role's own settings go over these.
-pub const CLIENT_SETTINGS: &[(&str, &str)] = &[
-    ("enable.idempotence", "true"),
-    ("acks", "all"),
-    ("compression.type", "lz4"),
-    ("linger.ms", "5"),
-    // The partitioner of the Java clients: every program puts a key into the same partition.
-    ("partitioner", "murmur2_random"),
-];
+/// What whoever writes records in an encoding wants of librdkafka; a role's own settings go over these.
+#[must_use]
+pub const fn client_settings(encoding: RecordEncoding) -> [(&'static str, &'static str); 5] {
+    // Quick to write and to read; consumers of others may lack the library for it, and gzip is one that all of them read.
+    let compression = if matches!(encoding, RecordEncoding::Own) { "lz4" } else { "gzip" };
+    [
+        ("enable.idempotence", "true"),
+        ("acks", "all"),
+        ("compression.type", compression),
+        ("linger.ms", "5"),
+        // The partitioner of the Java clients: every program puts a key into the same partition.
+        ("partitioner", "murmur2_random"),
+    ]
+}
 
 /// Writes the records of one market. What is the same in all of them is made once.
 #[derive(Clone, Debug)]
 pub struct RecordEncoder {
     key: String,
     value_head: String,
+    encoding: RecordEncoding,
+    /// The symbol as JSON text.
+    symbol: String,
 }
 
 impl RecordEncoder {
@@ -41,7 +51,19 @@ impl RecordEncoder {
     pub fn new(market: &Market) -> Self {
         let [venue, symbol] =
             [&market.venue, &market.symbol].map(|name| serde_json::Value::from(name.as_str()));
-        Self { key: market.to_string(), value_head: format!(r#"{{"venue":{venue},"symbol":{symbol},"#) }
+        Self {
+            key: market.to_string(),
+            value_head: format!(r#"{{"venue":{venue},"symbol":{symbol},"#),
+            encoding: RecordEncoding::Own,
+            symbol: symbol.to_string(),
+        }
+    }
+
+    /// The same, with the fields of `encoding` besides the pipeline's own.
+    #[must_use]
+    pub fn with(mut self, encoding: RecordEncoding) -> Self {
+        self.encoding = encoding;
+        self
     }
 
     /// The record key, which decides the partition.
@@ -75,15 +97,25 @@ impl RecordEncoder {
         // Writing to a vector cannot fail.
         let _ = write!(
             value,
-            r#""trade_id":{trade_id},"price":"{price}","quantity":"{quantity}","trade_time_us":{trade_time_us},"event_time_us":{event_time_us},"received_time_us":{received_time_us},"buyer_is_maker":{buyer_is_maker}}}"#
+            r#""trade_id":{trade_id},"price":"{price}","quantity":"{quantity}","trade_time_us":{trade_time_us},"event_time_us":{event_time_us},"received_time_us":{received_time_us},"buyer_is_maker":{buyer_is_maker}"#
         );
+        if self.encoding == RecordEncoding::Trade {
+            compatibility::append_trade(&self.symbol, trade, value);
+        }
+        value.push(b'}');
     }
 
     /// Puts the record value of a price sample into `value`, in place of what it held.
     fn encode_ticker(&self, ticker: &Ticker, value: &mut Vec<u8>) {
         value.clear();
         value.extend_from_slice(self.value_head.as_bytes());
-        ticker::encode(ticker, value);
+        ticker::encode(ticker, self.encoding == RecordEncoding::Ticker, value);
+        match self.encoding {
+            RecordEncoding::PriceTick => compatibility::append_price_tick(ticker, value),
+            RecordEncoding::Ticker => compatibility::append_ticker(ticker, value),
+            RecordEncoding::Own | RecordEncoding::Trade => {}
+        }
+        value.push(b'}');
     }
 }
 
@@ -202,7 +234,7 @@ struct RecordFields<'a> {
     symbol: Option<JsonText<'a>>,
     trade_id: Option<i64>,
     #[serde(borrow)]
-    price: Option<JsonText<'a>>,
+    price: Option<JsonDecimal<'a>>,
     #[serde(borrow)]
     quantity: Option<JsonText<'a>>,
     trade_time_us: Option<i64>,
@@ -321,7 +353,8 @@ mod tests {
     #[test]
     fn every_damage_has_its_reason() {
         for (found, put, reason) in [
-            (r#""94250.15""#, "94250.15", "wrong_type"),
+            (r#""94250.15""#, "[94250.15]", "wrong_type"),
+            (r#""94250.15""#, "94250.15e3", "not_a_number"),
             (r#""94250.15""#, r#""94250.123456789""#, "too_many_decimals"),
             (r#""94250.15""#, r#""0.0""#, "price_not_positive"),
             (r#""94250.15""#, r#""1e5""#, "not_a_number"),
@@ -347,6 +380,20 @@ mod tests {
             assert_ne!(damaged, VALUE);
             assert_eq!(decode_value(damaged.as_bytes()).unwrap_err().reason(), reason, "{damaged}");
         }
+    }
+
+    #[test]
+    fn a_price_that_is_a_number_is_read_to_the_last_digit() {
+        let value = VALUE.replace(r#""94250.15""#, "12345678901234567.00000001");
+        let Content::Trade(trade) = decode_value(value.as_bytes()).unwrap().content else {
+            panic!("{value}")
+        };
+        assert_eq!(trade.price.to_string(), "12345678901234567.00000001");
+        let escaped = VALUE.replace("94250.15", r"94250\u002e15");
+        assert_eq!(
+            decode_value(escaped.as_bytes()).unwrap().content,
+            decode_value(VALUE.as_bytes()).unwrap().content
+        );
     }
 
     #[test]
@@ -388,12 +435,14 @@ mod tests {
             (price, quantity) in amounts(),
             times in prop::array::uniform3(1..253_370_764_800_000_000_i64),
             buyer_is_maker in any::<bool>(),
+            encoding in prop::sample::select(&[RecordEncoding::Own, RecordEncoding::Trade][..]),
         ) {
             let [trade_time_us, event_time_us, received_time_us] = times;
             let trade =
                 Trade { trade_id, price, quantity, trade_time_us, event_time_us, received_time_us, buyer_is_maker };
             let mut value = Vec::new();
-            RecordEncoder::new(&Market::new(venue.as_str(), symbol.as_str())).encode_value(&trade, &mut value);
+            let market = Market::new(venue.as_str(), symbol.as_str());
+            RecordEncoder::new(&market).with(encoding).encode_value(&trade, &mut value);
             let decoded = decode_value(&value).unwrap();
             let content = Content::Trade(trade);
             prop_assert_eq!((&*decoded.venue, &*decoded.symbol, decoded.content), (&*venue, &*symbol, content));

@@ -8,7 +8,6 @@
 //! restart the ledger says what is missing.
 
 mod backlog;
-mod database_room;
 pub mod metrics;
 mod publisher;
 mod queue;
@@ -98,8 +97,11 @@ pub async fn run(
         return Ok(());
     };
     let topic = &settings.kafka.topic;
+    // All of them write the same topic.
+    let encoding = settings.sources.first().map(|source| source.encoding).unwrap_or_default();
     let publisher =
-        Arc::new(RepairPublisher::new(&kafka, &settings.pipeline, topic, gate, Arc::clone(&state))?);
+        RepairPublisher::new(&kafka, &settings.pipeline, topic, encoding, gate, Arc::clone(&state))?;
+    let publisher = Arc::new(publisher);
     let claims = Arc::new(HistoryClaims::default());
     let mut tasks = JoinSet::new();
     for source in settings.sources {
@@ -122,7 +124,6 @@ pub async fn run(
         )?;
         tasks.spawn(repairer.keep_repairing(shutdown.clone()));
     }
-    tasks.spawn(database_room::keep_asking(store.clone(), state, shutdown));
     while let Some(ended) = tasks.join_next().await {
         ended?;
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use crds::worker_settings::RecordEncoding;
 use exchange_sim::TradeLog;
 use exchange_sim::log::{DEFAULT_SYMBOLS, GeneratorSettings};
 use market::{Market, Trade};
@@ -11,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use runtime::kafka_admin::{KafkaAdmin, TopicToCreate};
 use serde::Serialize;
-use worker::record::{CLIENT_SETTINGS, RecordEncoder};
+use worker::record::{RecordEncoder, client_settings};
 
 use crate::topic::Topic;
 
@@ -53,7 +54,7 @@ pub(crate) async fn fill(arguments: &Arguments) -> anyhow::Result<Filled> {
         .await?;
 
     let producer: ThreadedProducer<DefaultProducerContext> =
-        connection.client_config("bench", CLIENT_SETTINGS).create()?;
+        connection.client_config("bench", &client_settings(RecordEncoding::Own)).create()?;
     let mut markets: Vec<GeneratedMarket> = DEFAULT_SYMBOLS
         .iter()
         .map(|(symbol, weight)| GeneratedMarket::new(symbol, *weight, arguments.rate))

@@ -30,14 +30,10 @@ fn sections() -> [(&'static str, &'static str, Vec<Metric>); 6] {
         ),
         (
             "Aggregator",
-            "Each pod tells of the partitions that are assigned to it.",
+            "Each pod tells of the partitions that are assigned to it; the one that has the first asks for the database's sizes too, once a minute.",
             worker::aggregate::metrics::METRICS.to_vec(),
         ),
-        (
-            "Repairer",
-            "One pod for a pipeline, which asks for the database's sizes too, once a minute.",
-            worker::repair::metrics::METRICS.to_vec(),
-        ),
+        ("Repairer", "One pod for a pipeline.", worker::repair::metrics::METRICS.to_vec()),
     ]
 }
 

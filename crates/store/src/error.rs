@@ -80,6 +80,17 @@ impl StoreError {
         }
     }
 
+    /// Whether the database has understood a statement and will refuse it the next time too.
+    #[must_use]
+    pub fn is_refused_statement(&self) -> bool {
+        let (Self::Database { source, .. }
+        | Self::Migration(MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _))) = self
+        else {
+            return false;
+        };
+        is_refused_statement(source)
+    }
+
     /// Whether trying again may help without anybody changing anything.
     #[must_use]
     pub fn is_transient(&self) -> bool {

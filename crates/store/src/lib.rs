@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 mod checks;
+mod compatibility;
 mod connection;
 mod differences;
 mod error;
@@ -30,6 +31,7 @@ mod unheld;
 pub use checks::{
     CandleCheck, CheckCount, CheckVerdict, CheckableWindow, Difference, DifferingCandle, WindowContent,
 };
+pub use compatibility::{Compatibility, CompatibilityError, CompatibilityViews, WishedViews};
 pub use connection::{DatabaseConnection, DatabaseTls};
 pub use error::{FlushError, RebuildError, SeriesError, StoreError, time_text};
 pub use flush::Flusher;
@@ -55,7 +57,7 @@ use rebuild::RebuildMode;
 use sqlite::SqliteDatabase;
 
 /// The newest schema version that this program knows.
-pub const LATEST_SCHEMA_VERSION: i64 = 11;
+pub const LATEST_SCHEMA_VERSION: i64 = 12;
 
 /// How long the exchange's word of its newest id stands.
 pub const PROBE_STANDS: Duration = Duration::from_mins(5);
@@ -274,7 +276,8 @@ impl Store {
         on_backend!(self, database => database.hand_over(predecessor, successor).await)
     }
 
-    /// Drops the schema and all that it holds, if it belongs to `owner`; says whether it did.
+    /// Drops the schema, all that it holds and the views that were made of it elsewhere, if it belongs to `owner`; says whether it
+    /// did.
     ///
     /// # Errors
     /// Where the database cannot be read or written.
@@ -613,11 +616,18 @@ impl Store {
         on_backend!(self, database => database.retain(retention, now_us).await)
     }
 
-    /// How much room the database takes. Of other users' transactions only those that this one may see count.
+    /// How much room the database takes, and since when what is kept in it. Of other users' transactions only those that this one may see count.
     ///
     /// # Errors
     /// Where the database cannot be read.
     pub async fn room(&self) -> Result<DatabaseRoom, StoreError> {
-        on_backend!(self, database => database.room().await)
+        let floors = on_backend!(self, database => database.read_floors().await)?;
+        let since = |floor_us| Some(floor_us).filter(|floor_us| *floor_us > i64::MIN);
+        let room = on_backend!(self, database => database.room().await)?;
+        Ok(DatabaseRoom {
+            trades_kept_since_us: since(floors.trades_us),
+            candles_kept_since_us: since(floors.candles_us),
+            ..room
+        })
     }
 }

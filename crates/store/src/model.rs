@@ -361,7 +361,7 @@ pub struct FlushReport {
     pub set_aside: Vec<(&'static str, i64)>,
 }
 
-/// How much room a database takes, and since when it cannot give any back.
+/// How much room a database takes, since when it cannot give any back, and since when what is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseRoom {
     /// The whole database in bytes, other schemas included.
@@ -370,4 +370,16 @@ pub struct DatabaseRoom {
     pub table_bytes: BTreeMap<String, u64>,
     /// The age of the oldest transaction that keeps removed rows, zero if there is none; `None` where that cannot be told.
     pub oldest_snapshot: Option<Duration>,
+    /// Trades and samples before it are no longer kept, in microseconds since 1970; `None` where all are.
+    pub trades_kept_since_us: Option<i64>,
+    /// Candles that open before it are no longer kept; `None` where all are.
+    pub candles_kept_since_us: Option<i64>,
+}
+
+impl DatabaseRoom {
+    /// What this schema takes of it; all of it, where the tables cannot be told apart.
+    #[must_use]
+    pub fn schema_bytes(&self) -> u64 {
+        if self.table_bytes.is_empty() { self.database_bytes } else { self.table_bytes.values().sum() }
+    }
 }

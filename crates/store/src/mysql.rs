@@ -3,6 +3,7 @@
 //! What both understand, and nothing else: neither `RETURNING` nor an alias of the new row.
 
 mod checks;
+mod compatibility;
 mod days;
 mod differences;
 mod flush;
@@ -276,6 +277,7 @@ impl MySqlDatabase {
     }
 
     pub(crate) async fn drop_schema(&self) -> Result<(), StoreError> {
+        self.drop_views_elsewhere().await?;
         sqlx::query(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {}", self.schema)))
             .execute(&self.pool)
             .await

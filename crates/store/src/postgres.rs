@@ -1,6 +1,7 @@
 //! PostgreSQL: everything stands in one schema, which is the search path of every connection.
 
 mod checks;
+mod compatibility;
 mod copy;
 mod days;
 mod differences;

@@ -4,6 +4,7 @@
 mod checks;
 mod alike;
 mod claims;
+mod compatibility;
 mod completeness;
 mod database;
 mod exactly_once;

@@ -27,6 +27,8 @@ pub struct Applied {
     pub topic_failure: Option<Complaint>,
     /// Why the schema is not as planned.
     pub schema_failure: Option<Complaint>,
+    /// Why the views under other names are not as planned; nothing waits for them.
+    pub views_failure: Option<Complaint>,
     /// Why the objects are not as planned.
     pub workloads_failure: Option<Complaint>,
     /// Whether others are before it: it will be told when nobody is.
@@ -78,6 +80,9 @@ pub async fn apply(
             Err(error) => Err(runtime::error_chain::error_chain(&error)),
         };
         applied.workloads_failure = outcome.err().map(|message| Complaint::new(Reason::ApplyFailed, message));
+    }
+    if let Some(key) = &observation.schema {
+        schema::apply_views(&plan.schema, key, &context.databases, &mut applied).await;
     }
     applied
 }

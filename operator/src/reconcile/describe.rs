@@ -9,6 +9,7 @@ mod history;
 mod keeping_up;
 mod resources;
 mod settle;
+mod storage;
 mod summary;
 mod verified;
 
@@ -108,6 +109,8 @@ pub fn describe(findings: &Findings<'_>, now: Timestamp) -> CryptoPipelineStatus
         (ConditionKind::DataContinuous, continuity::data_continuous(findings, now)),
         (ConditionKind::DataVerified, verified::data_verified(findings, now)),
     ];
+    let storage = storage::storage_within_limit(findings);
+    let storage = storage.map(|verdict| (ConditionKind::StorageWithinLimit, verdict));
     let generation = findings.pipeline.metadata.generation;
     let condition = |(kind, verdict): (ConditionKind, Verdict)| Condition {
         last_transition_time: Time(now),
@@ -120,7 +123,7 @@ pub fn describe(findings: &Findings<'_>, now: Timestamp) -> CryptoPipelineStatus
     let figures = Figures::of(findings, previous);
     let next = CryptoPipelineStatus {
         observed_generation: generation,
-        conditions: resources.into_iter().chain(data).chain(summary).map(condition).collect(),
+        conditions: resources.into_iter().chain(data).chain(storage).chain(summary).map(condition).collect(),
         symbols: i32::try_from(markets(&findings.pipeline.spec).len()).ok(),
         partitions: figures.partitions,
         producers: producers(findings),
@@ -132,6 +135,7 @@ pub fn describe(findings: &Findings<'_>, now: Timestamp) -> CryptoPipelineStatus
         history: history::statuses(findings, now),
         topic: topic(findings, previous),
         schema: schema(findings, previous),
+        storage: storage::storage(findings),
         figures_time: None,
     };
     settle::settled(previous, next, now)

@@ -17,7 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::worker_status::{AggregatorStatus, ProducerStatus, RepairerStatus};
 use jiff::Timestamp;
 use runtime::kafka_admin::TopicDescription;
-use store::{BegunSeries, CheckCount, DifferingCandle, MarketLedger, Owner, PartitionPosition};
+use store::{
+    BegunSeries, CheckCount, CompatibilityViews, DifferingCandle, MarketLedger, Owner, PartitionPosition,
+};
 
 use secrets::SecretProblem;
 
@@ -144,6 +146,8 @@ pub struct SchemaState {
     pub owner: Option<Owner>,
     /// What of its tables is not as the migrations leave them.
     pub differences: Vec<String>,
+    /// The views of its tables under other names.
+    pub views: CompatibilityViews,
     /// The workers' user, where the operator connects as another one.
     pub worker_user: Option<String>,
     /// Whether that user may read and write rows; means nothing where there is none.

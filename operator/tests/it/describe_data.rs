@@ -3,8 +3,8 @@
 use crds::candle_interval::CandleInterval;
 use crds::worker_settings::Feed;
 use crds::worker_status::{
-    DependencyStatus, SourceHistoryStatus, SymbolHistoryStatus, SymbolState, UnavailableFile,
-    UnavailableHole, UndecidedCheck,
+    DatabaseRoomStatus, DependencyStatus, SourceHistoryStatus, SymbolHistoryStatus, SymbolState,
+    UnavailableFile, UnavailableHole, UndecidedCheck,
 };
 use crds::{CryptoPipeline, CryptoPipelineStatus};
 use operator::reconcile::apply::Applied;
@@ -392,4 +392,45 @@ fn a_difference_that_is_not_decided_is_neither_good_nor_bad() {
     assert_eq!(said(&status, "DataVerified"), "Unknown/CheckUndecided");
     let message = &condition(&status, "DataVerified").message;
     assert!(message.contains("binance:BTCUSDT 1m 2026-01-01T00:00:00Z: volume is 3"), "{message}");
+}
+
+#[test]
+fn storage_is_told_and_held_against_the_limit() {
+    let mut pipeline = fixture("minimal");
+    let with_room = |pipeline: &CryptoPipeline, gigabytes: Option<u64>| {
+        let mut observed = running_world(pipeline);
+        let Reading::Known { value: workers, .. } = &mut observed.workers else { panic!() };
+        let aggregator = workers.aggregators[0].answer.as_mut().unwrap();
+        aggregator.database_room = gigabytes.map(|gigabytes| DatabaseRoomStatus {
+            schema_bytes: gigabytes * 1_000_000_000 + 1,
+            trades_kept_since_us: Some(NOW * 1_000_000),
+            candles_kept_since_us: None,
+        });
+        status(pipeline, &observed, &Applied::default())
+    };
+    // Without a limit nothing is judged, and what is kept is told all the same.
+    let told = with_room(&pipeline, Some(42));
+    assert!(told.conditions.iter().all(|condition| condition.type_ != "StorageWithinLimit"));
+    let storage = told.storage.unwrap();
+    assert_eq!((storage.bytes, storage.candles_kept_since), (42_000_000_000, None));
+    assert_eq!(storage.trades_kept_since.unwrap().0, second(NOW));
+    pipeline.spec.database.as_mut().unwrap().storage_limit = Some("100G".into());
+    for (gigabytes, expected, message) in [
+        (Some(79), "True/StorageSufficient", "the tables take 79 GB of 100G (79 %)"),
+        (
+            Some(80),
+            "False/StorageNearLimit",
+            "the tables take 80 GB of 100G (80 %): raise database.storageLimit",
+        ),
+        (Some(99), "False/StorageNearLimit", "(99 %)"),
+        (Some(100), "False/StorageLimitReached", "the tables take 100 GB of 100G (100 %)"),
+        (None, "Unknown/WorkersNotAnswering", "no aggregator has told"),
+    ] {
+        let told = with_room(&pipeline, gigabytes);
+        assert_eq!(said(&told, "StorageWithinLimit"), expected);
+        let said = condition(&told, "StorageWithinLimit").message.clone();
+        assert!(said.contains(message), "{said}");
+        // It takes nothing from being ready.
+        assert_eq!(condition(&told, "Ready").status, "True");
+    }
 }

@@ -1,15 +1,16 @@
 //! What is planned, for what is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::condition::Reason;
+use crds::spec::Compatibility;
 use crds::status::{SchemaStatus, TopicStatus};
 use crds::{CryptoPipeline, CryptoPipelineStatus};
 use operator::reconcile::apply::Applied;
 use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::observe::{Observed, SchemaState, SecretState, TopicState};
 use operator::reconcile::plan::{Place, SchemaStep, TopicStep, WorkloadStep, plan};
-use store::{LATEST_SCHEMA_VERSION, Owner};
+use store::{LATEST_SCHEMA_VERSION, Owner, WishedViews};
 
 use crate::world::{
     NOW, away, empty_world, fixture, known, minimal, missing, other_owner, planned, refuses, running_world,
@@ -202,6 +203,22 @@ fn a_newer_schema_is_refused_and_an_older_one_migrated() {
     let unmanaged = minimal(|pipeline| pipeline.spec.database.as_mut().unwrap().managed = false);
     let plan = planned(&unmanaged, &at(None));
     assert_eq!(refused_schema(&plan.schema.step).0, Reason::MigrationRequired);
+}
+
+#[test]
+fn views_are_made_where_they_are_wished_and_not_there() {
+    let pipeline = in_use(fixture("minimal"));
+    assert_eq!(planned(&pipeline, &running_world(&pipeline)).schema.views, None);
+    let wishing = in_use(minimal(|pipeline| {
+        let database = pipeline.spec.database.as_mut().unwrap();
+        database.compatibility = vec![Compatibility::Ohlc];
+        database.compatibility_schema = Some("stock".to_owned());
+    }));
+    let views = planned(&wishing, &running_world(&wishing)).schema.views.unwrap();
+    let systems = BTreeSet::from([store::Compatibility::Ohlc]);
+    assert_eq!(views, WishedViews { schema: "stock".to_owned(), systems, of_tickers: false });
+    // What is there is not known.
+    assert_eq!(planned(&wishing, &Observed::default()).schema.views, None);
 }
 
 #[test]

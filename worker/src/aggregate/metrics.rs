@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use runtime::metrics::{Metric, one_if};
+use runtime::metrics::{Metric, count, one_if};
 
 use store::FlushError;
 
@@ -77,6 +77,22 @@ const DATABASE_AVAILABLE: Metric = Metric::gauge(
 const BROKER_AVAILABLE: Metric =
     Metric::gauge("cryptopipeline_aggregator_broker_available", &[], "1 while the broker answers, else 0");
 
+const DATABASE_SIZE: Metric = Metric::gauge(
+    "cryptopipeline_database_size_bytes",
+    &[],
+    "The whole database on disk, other schemas included; none while it does not answer",
+);
+const TABLE_SIZE: Metric = Metric::gauge(
+    "cryptopipeline_database_table_size_bytes",
+    &["table"],
+    "A table on disk with its days, indexes and large values; none while the database does not answer, or is SQLite",
+);
+const OLDEST_SNAPSHOT: Metric = Metric::gauge(
+    "cryptopipeline_database_oldest_snapshot_age_seconds",
+    &[],
+    "Age of the oldest transaction whose snapshot keeps removed rows on disk, 0 if there is none; those of other users only where this user may see them (pg_read_all_stats)",
+);
+
 /// What an aggregator exposes.
 pub const METRICS: &[Metric] = &[
     RECORDS_READ,
@@ -92,6 +108,9 @@ pub const METRICS: &[Metric] = &[
     COMMIT_LATENCY,
     DATABASE_AVAILABLE,
     BROKER_AVAILABLE,
+    DATABASE_SIZE,
+    TABLE_SIZE,
+    OLDEST_SNAPSHOT,
 ];
 
 /// What the state counts by.
@@ -157,15 +176,23 @@ pub fn register(registry: &mut Registry, state: Arc<AggregatorState>) {
     FLUSH_DURATION.register(registry, figures.flush_duration.clone());
     FLUSH_RECORDS.register(registry, figures.flush_records.clone());
     COMMIT_LATENCY.register(registry, figures.commit_latency.clone());
-    registry.register_collector(Box::new(Availability(state)));
+    registry.register_collector(Box::new(Dependencies(state)));
 }
 
 #[derive(Debug)]
-struct Availability(Arc<AggregatorState>);
+struct Dependencies(Arc<AggregatorState>);
 
-impl Collector for Availability {
+impl Collector for Dependencies {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        DATABASE_AVAILABLE.tell_one(&mut encoder, one_if(self.0.database_is_available()))?;
-        BROKER_AVAILABLE.tell_one(&mut encoder, one_if(self.0.broker.is_available()))
+        let encoder = &mut encoder;
+        DATABASE_AVAILABLE.tell_one(encoder, one_if(self.0.database_is_available()))?;
+        BROKER_AVAILABLE.tell_one(encoder, one_if(self.0.broker.is_available()))?;
+        let room = self.0.database_room();
+        let whole = room.as_ref().map(|room| ([""; 0], count(room.database_bytes)));
+        DATABASE_SIZE.tell(encoder, whole)?;
+        let tables = room.iter().flat_map(|room| &room.table_bytes);
+        TABLE_SIZE.tell(encoder, tables.map(|(table, bytes)| ([table], count(*bytes))))?;
+        let snapshot = room.as_ref().and_then(|room| room.oldest_snapshot);
+        OLDEST_SNAPSHOT.tell(encoder, snapshot.map(|age| ([""; 0], age.as_secs_f64())))
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crds::worker_status::{AggregatorStatus, DependencyStatus, PartitionStatus};
+use crds::worker_status::{AggregatorStatus, DatabaseRoomStatus, DependencyStatus, PartitionStatus};
 use runtime::broker_health::BrokerHealth;
 use runtime::health::Probes;
 use runtime::metrics::count;
-use store::FlushReport;
+use store::{DatabaseRoom, FlushReport};
 
 use super::metrics::{Figures, PartitionLabel, ReasonLabel};
 
@@ -28,6 +28,8 @@ struct Inner {
     /// Whether the group has answered with an assignment, if only an empty one.
     joined: bool,
     partitions: BTreeMap<i32, PartitionStatus>,
+    /// Of the one that has the first partition, once it has asked.
+    database_room: Option<DatabaseRoom>,
     status: AggregatorStatus,
 }
 
@@ -107,6 +109,20 @@ impl AggregatorState {
             .collect();
     }
 
+    /// Every partition belongs to one at most, so what one is enough for is done by the one that has the first.
+    pub(super) fn has_first_partition(&self) -> bool {
+        self.inner().partitions.contains_key(&0)
+    }
+
+    /// How much room the database takes, if that was asked and answered.
+    pub(super) fn note_database_room(&self, room: Option<DatabaseRoom>) {
+        self.inner().database_room = room;
+    }
+
+    pub(super) fn database_room(&self) -> Option<DatabaseRoom> {
+        self.inner().database_room.clone()
+    }
+
     /// Positions that a commit moved.
     pub(super) fn note_positions(&self, positions: &[(i32, i64)]) {
         let mut inner = self.inner();
@@ -162,6 +178,11 @@ impl Probes for AggregatorState {
             },
             database,
             partitions: inner.partitions.values().cloned().collect(),
+            database_room: inner.database_room.as_ref().map(|room| DatabaseRoomStatus {
+                schema_bytes: room.schema_bytes(),
+                trades_kept_since_us: room.trades_kept_since_us,
+                candles_kept_since_us: room.candles_kept_since_us,
+            }),
             ..inner.status.clone()
         }
     }

@@ -18,7 +18,7 @@ use super::delivery::{Deliveries, DeliveryReports};
 use super::frame_trace::{PublishTraces, TraceKey};
 use super::state::ProducerState;
 use crate::flow_gate::FlowGate;
-use crate::record::{CLIENT_SETTINGS, Content};
+use crate::record::{Content, client_settings};
 
 /// Records that wait while the client's own queue is full: of trades some 7 MB.
 const WAITING_RECORDS: usize = 65_536;
@@ -97,9 +97,8 @@ impl Publisher {
             Arc::clone(&traces),
             failed,
         );
-        let client = connection
-            .client_config(client_id, &[CLIENT_SETTINGS, OWN_SETTINGS].concat())
-            .create_with_context(reports)?;
+        let settings = [&client_settings(state.encoding), OWN_SETTINGS].concat();
+        let client = connection.client_config(client_id, &settings).create_with_context(reports)?;
         let topic = topic.to_owned();
         Ok(Self { client, topic, state, gate, deliveries, traces, outbox: Mutex::default() })
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crds::worker_settings::{Feed, SourceSettings};
+use crds::worker_settings::{Feed, RecordEncoding, SourceSettings};
 use crds::worker_status::{DependencyStatus, MalformedFrames, ProducerStatus};
 use runtime::broker_health::BrokerHealth;
 use runtime::health::Probes;
@@ -23,6 +23,7 @@ const SAMPLE_BYTES: usize = 300;
 pub struct ProducerState {
     source: String,
     pub(crate) feed: Feed,
+    pub(crate) encoding: RecordEncoding,
     pub(crate) feeds: SymbolFeeds,
     pub(crate) broker: BrokerHealth,
     /// Trades or samples read from the exchange.
@@ -63,7 +64,8 @@ impl ProducerState {
         Self {
             source: source.name.clone(),
             feed: source.feed,
-            feeds: SymbolFeeds::new(&source.venue, &source.symbols),
+            encoding: source.encoding,
+            feeds: SymbolFeeds::new(source),
             broker: BrokerHealth::default(),
             received: Counter::default(),
             records_accepted: Counter::default(),
@@ -212,6 +214,7 @@ mod tests {
             venue: "binance".into(),
             symbols: vec!["BTCUSDT".into(), "ETHUSDT".into()],
             feed: Feed::Trades,
+            encoding: RecordEncoding::Own,
             poll_interval_ms: None,
             websocket_url: "ws://localhost".into(),
             rest_url: "http://localhost".into(),

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crds::worker_settings::{RecordEncoding, SourceSettings};
 use crds::worker_status::{SymbolState, SymbolStatus};
 use hashbrown::HashMap;
 use market::{Fixed8, Market};
@@ -46,8 +47,8 @@ struct UnchangedPrice {
 }
 
 impl SymbolFeed {
-    fn new(venue: &str, symbol: &str) -> Self {
-        let encoder = RecordEncoder::new(&Market::new(venue, symbol));
+    fn new(venue: &str, symbol: &str, encoding: RecordEncoding) -> Self {
+        let encoder = RecordEncoder::new(&Market::new(venue, symbol)).with(encoding);
         Self { symbol: symbol.to_owned(), encoder, progress: Mutex::default() }
     }
 
@@ -166,8 +167,9 @@ pub(crate) struct SymbolFeeds {
 }
 
 impl SymbolFeeds {
-    pub(crate) fn new(venue: &str, symbols: &[String]) -> Self {
-        let feeds = symbols.iter().map(|symbol| SymbolFeed::new(venue, symbol)).collect();
+    pub(crate) fn new(source: &SourceSettings) -> Self {
+        let SourceSettings { venue, symbols, encoding, .. } = source;
+        let feeds = symbols.iter().map(|symbol| SymbolFeed::new(venue, symbol, *encoding)).collect();
         let places = symbols.iter().enumerate().map(|(place, symbol)| (symbol.clone(), place)).collect();
         Self { feeds, places }
     }
@@ -217,14 +219,14 @@ mod tests {
 
     #[test]
     fn overlapping_connections_publish_each_trade_once_and_lose_none() {
-        let feed = SymbolFeed::new("binance", "BTCUSDT");
+        let feed = SymbolFeed::new("binance", "BTCUSDT", RecordEncoding::Own);
         assert_eq!(published(&feed, &[7, 8, 8, 10, 7, 9, 10, 11]), [7, 8, 10, 9, 11]);
         assert_eq!(feed.status(Instant::now()).last_trade_id, Some(11));
     }
 
     #[test]
     fn samples_go_on_in_time_only_and_a_price_that_stays_is_told() {
-        let feed = SymbolFeed::new("binance", "BTCUSDT");
+        let feed = SymbolFeed::new("binance", "BTCUSDT", RecordEncoding::Own);
         let start = Instant::now();
         feed.set_listing(Listing::Trading);
         feed.set_subscribed(start);
@@ -242,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_state_follows_listing_subscription_and_trades() {
-        let feed = SymbolFeed::new("binance", "BTCUSDT");
+        let feed = SymbolFeed::new("binance", "BTCUSDT", RecordEncoding::Own);
         let start = Instant::now();
         let state = || feed.status(start).state;
         assert_eq!(state(), SymbolState::Unchecked);
@@ -264,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_halted_symbol_may_be_silent() {
-        let feed = SymbolFeed::new("binance", "BTCUSDT");
+        let feed = SymbolFeed::new("binance", "BTCUSDT", RecordEncoding::Own);
         let start = Instant::now();
         feed.set_listing(Listing::NotTrading);
         feed.set_subscribed(start);

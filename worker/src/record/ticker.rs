@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{RecordError, present, time};
 use crate::amount::{read_amount, read_price};
-use crate::json_text::JsonText;
+use crate::json_text::{JsonDecimal, JsonText};
 
 /// The 24 hours before a sample, as they stand in the value.
 #[derive(Deserialize)]
@@ -28,18 +28,19 @@ pub(super) struct DayFields<'a> {
 /// What a value says that names a sample's time.
 pub(super) struct TickerFields<'a> {
     pub(super) sample_time_us: Option<i64>,
-    pub(super) price: Option<JsonText<'a>>,
+    pub(super) price: Option<JsonDecimal<'a>>,
     pub(super) received_time_us: Option<i64>,
     pub(super) day: Option<DayFields<'a>>,
 }
 
-/// Appends what follows the names of the market, and the end of the object.
-pub(super) fn encode(ticker: &Ticker, value: &mut Vec<u8>) {
+/// Appends what follows the names of the market.
+pub(super) fn encode(ticker: &Ticker, price_as_number: bool, value: &mut Vec<u8>) {
     let Ticker { sample_time_us, price, day, received_time_us } = ticker;
+    let quote = if price_as_number { "" } else { "\"" };
     // Writing to a vector cannot fail.
     let _ = write!(
         value,
-        r#""sample_time_us":{sample_time_us},"price":"{price}","received_time_us":{received_time_us}"#
+        r#""sample_time_us":{sample_time_us},"price":{quote}{price}{quote},"received_time_us":{received_time_us}"#
     );
     if let Some(RollingDay { open, high, low, volume, quote_volume, trade_count }) = day {
         let _ = write!(
@@ -47,7 +48,6 @@ pub(super) fn encode(ticker: &Ticker, value: &mut Vec<u8>) {
             r#","day":{{"open":"{open}","high":"{high}","low":"{low}","volume":"{volume}","quote_volume":"{quote_volume}","trade_count":{trade_count}}}"#
         );
     }
-    value.push(b'}');
 }
 
 /// The sample of these fields.
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn every_damage_has_its_reason() {
         for (found, put, reason) in [
-            (r#""94260""#, "94260", "wrong_type"),
+            (r#""94260""#, "true", "wrong_type"),
             (r#""94260""#, r#""0""#, "price_not_positive"),
             (r#""94260""#, r#""94260.123456789""#, "too_many_decimals"),
             (r#""price":"94260","#, "", "missing_field"),

@@ -68,22 +68,6 @@ const EXCHANGE_AVAILABLE: Metric = Metric::gauge(
 );
 const DATABASE_AVAILABLE: Metric =
     Metric::gauge("cryptopipeline_repairer_database_available", &[], "1 while the database answers, else 0");
-const DATABASE_SIZE: Metric = Metric::gauge(
-    "cryptopipeline_database_size_bytes",
-    &[],
-    "The whole database on disk, other schemas included; none while it does not answer",
-);
-const TABLE_SIZE: Metric = Metric::gauge(
-    "cryptopipeline_database_table_size_bytes",
-    &["table"],
-    "A table on disk with its days, indexes and large values; none while the database does not answer, or is SQLite",
-);
-const OLDEST_SNAPSHOT: Metric = Metric::gauge(
-    "cryptopipeline_database_oldest_snapshot_age_seconds",
-    &[],
-    "Age of the oldest transaction whose snapshot keeps removed rows on disk, 0 if there is none; those of other users only where this user may see them (pg_read_all_stats)",
-);
-
 /// What a repairer exposes.
 pub const METRICS: &[Metric] = &[
     TRADES_REPAIRED,
@@ -98,9 +82,6 @@ pub const METRICS: &[Metric] = &[
     REQUEST_WEIGHT,
     EXCHANGE_AVAILABLE,
     DATABASE_AVAILABLE,
-    DATABASE_SIZE,
-    TABLE_SIZE,
-    OLDEST_SNAPSHOT,
 ];
 
 /// Registers the figures of the repairer whose state this is.
@@ -133,8 +114,7 @@ impl Collector for Figures {
         let available = exchanges.map(|(source, exchange)| ([source], one_if(exchange.available)));
         EXCHANGE_AVAILABLE.tell(encoder, available)?;
         DATABASE_AVAILABLE.tell_one(encoder, one_if(status.database.available))?;
-        self.tell_open(encoder)?;
-        self.tell_database(encoder)
+        self.tell_open(encoder)
     }
 }
 
@@ -145,15 +125,5 @@ impl Figures {
         QUEUE.tell(encoder, open.iter().map(|(source, open)| ([source], count(open.queued))))?;
         UNAVAILABLE.tell(encoder, open.iter().map(|(source, open)| ([source], count(open.unavailable))))?;
         CANDLES_UNDECIDED.tell(encoder, open.iter().map(|(source, open)| ([source], count(open.undecided))))
-    }
-
-    fn tell_database(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let room = self.0.database_room();
-        let whole = room.as_ref().map(|room| ([""; 0], count(room.database_bytes)));
-        DATABASE_SIZE.tell(encoder, whole)?;
-        let tables = room.iter().flat_map(|room| &room.table_bytes);
-        TABLE_SIZE.tell(encoder, tables.map(|(table, bytes)| ([table], count(*bytes))))?;
-        let snapshot = room.as_ref().and_then(|room| room.oldest_snapshot);
-        OLDEST_SNAPSHOT.tell(encoder, snapshot.map(|age| ([""; 0], age.as_secs_f64())))
     }
 }

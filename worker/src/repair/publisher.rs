@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::worker_settings::PipelineId;
+use crds::worker_settings::{PipelineId, RecordEncoding};
 use futures::future::try_join_all;
 use market::{Market, Trade};
 use rdkafka::error::KafkaError;
@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::RepairError;
 use super::state::RepairerState;
 use crate::flow_gate::FlowGate;
-use crate::record::{CLIENT_SETTINGS, RecordEncoder};
+use crate::record::{RecordEncoder, client_settings};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -31,6 +31,7 @@ pub(super) struct RepairPublisher {
     reminder: BrokerReminder,
     admin: KafkaAdmin,
     topic: String,
+    encoding: RecordEncoding,
     gate: Arc<FlowGate>,
     state: Arc<RepairerState>,
     under_way: Mutex<()>,
@@ -41,17 +42,19 @@ impl RepairPublisher {
         connection: &KafkaConnection,
         pipeline: &PipelineId,
         topic: &str,
+        encoding: RecordEncoding,
         gate: Arc<FlowGate>,
         state: Arc<RepairerState>,
     ) -> Result<Self, RepairError> {
         let client_id = format!("{}-repairer", pipeline.name);
         Ok(Self {
             client: connection
-                .client_config(&client_id, &[CLIENT_SETTINGS, OWN_SETTINGS].concat())
+                .client_config(&client_id, &[&client_settings(encoding), OWN_SETTINGS].concat())
                 .create()?,
             reminder: BrokerReminder::new(&connection.bootstrap_servers),
             admin: KafkaAdmin::new(connection, &format!("{client_id}-admin"), TIMEOUT)?,
             topic: topic.to_owned(),
+            encoding,
             gate,
             state,
             under_way: Mutex::default(),
@@ -71,7 +74,7 @@ impl RepairPublisher {
         trades: &[Trade],
     ) -> Result<BTreeMap<i32, i64>, KafkaError> {
         self.gate.open().await;
-        let encoder = RecordEncoder::new(market);
+        let encoder = RecordEncoder::new(market).with(self.encoding);
         let deliveries = trades.iter().map(async |trade| {
             let mut value = Vec::new();
             encoder.encode_value(trade, &mut value);

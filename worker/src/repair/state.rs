@@ -8,7 +8,7 @@ use crds::worker_status::{
 };
 use market::Market;
 use runtime::health::Probes;
-use store::{CheckVerdict, DatabaseRoom, Hole};
+use store::{CheckVerdict, Hole};
 
 /// Shared by everything that a repairer consists of, and by whoever watches it.
 #[derive(Debug)]
@@ -25,7 +25,6 @@ struct Inner {
     queued: BTreeMap<String, u64>,
     /// Trades of daily files that were new to the ledger.
     history_trades: u64,
-    database_room: Option<DatabaseRoom>,
 }
 
 /// What is not done yet of one source.
@@ -146,15 +145,6 @@ impl RepairerState {
     /// So many missing trades of `source` are to be asked for.
     pub(super) fn note_queued(&self, source: &str, trades: u64) {
         self.inner().queued.insert(source.to_owned(), trades);
-    }
-
-    /// How much room the database takes, if that could be asked.
-    pub(super) fn note_database_room(&self, room: Option<DatabaseRoom>) {
-        self.inner().database_room = room;
-    }
-
-    pub(super) fn database_room(&self) -> Option<DatabaseRoom> {
-        self.inner().database_room.clone()
     }
 
     /// Trades of daily files that were new to the ledger.

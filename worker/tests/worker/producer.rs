@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::worker_settings::{
-    ExchangeKind, Feed, KafkaSettings, PipelineId, ProducerSettings, SourceSettings,
+    ExchangeKind, Feed, KafkaSettings, PipelineId, ProducerSettings, RecordEncoding, SourceSettings,
 };
 use crds::worker_status::ProducerStatus;
 use exchange_sim::Running;
@@ -40,6 +40,7 @@ pub(crate) fn settings(exchange: &Running, symbols: &[&str], bootstrap_servers: 
     ProducerSettings {
         pipeline: PipelineId { namespace: "local".into(), name: "test".into(), uid: "1".into() },
         source: SourceSettings {
+            encoding: RecordEncoding::Own,
             name: "spot".into(),
             exchange: ExchangeKind::Binance,
             venue: "binance".into(),

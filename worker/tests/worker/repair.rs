@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::worker_settings::{
-    ExchangeKind, Feed, HistorySettings, KafkaSettings, LedgerSettings, PipelineId, RepairerSettings,
-    SourceSettings,
+    ExchangeKind, Feed, HistorySettings, KafkaSettings, LedgerSettings, PipelineId, RecordEncoding,
+    RepairerSettings, SourceSettings,
 };
 use crds::worker_status::RepairerStatus;
 use exchange_sim::{Command, Running, SimulatorConfig, Speed, SymbolStatus, Trade, TradeLog};
@@ -371,6 +371,7 @@ async fn a_trade_that_cannot_be_held_is_refused_and_keeps_no_other_from_being_re
     lab.store.note_head_probes(&[probe], now_us, Duration::from_secs(30)).await.unwrap();
     let exchange = exchange_with_a_trade_too_fine(now_us).await;
     let source = SourceSettings {
+        encoding: RecordEncoding::Own,
         name: "spot".into(),
         exchange: ExchangeKind::Binance,
         venue: "spot".into(),

@@ -9,7 +9,7 @@ use crds::worker_status::SymbolState;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::reflector::ObjectRef;
-use operator::reconcile::apply::{Applied, schema::apply_schema, topics::apply_topic};
+use operator::reconcile::apply::{Applied, schema::apply_schema, schema::apply_views, topics::apply_topic};
 use operator::reconcile::describe::{Findings, describe};
 use operator::reconcile::holes::{HoleWatch, count_holes};
 use operator::reconcile::lag::{LagReport, LagWatch, flush_interval};
@@ -220,6 +220,7 @@ impl Machine {
         if applied.topic_failure.is_none() && applied.schema_failure.is_none() {
             self.workers.apply(&planned.workloads, &self.ground).await;
         }
+        apply_views(&planned.schema, &self.schema, &self.databases, applied).await;
     }
 
     /// The figures of the last turn.

@@ -5,8 +5,8 @@ use sqlx::AssertSqlSafe;
 use super::MySqlDatabase;
 use crate::error::StoreError;
 
-/// What a worker reads and does not write: it may not take the schema or say at which version it is.
-const READ_ONLY: [&str; 3] = ["owner", "compatibility", "_sqlx_migrations"];
+/// What a worker reads and does not write: it may not take the schema or say at which version it is, nor which views are ours.
+const READ_ONLY: [&str; 4] = ["owner", "compatibility", "compatibility_views", "_sqlx_migrations"];
 
 /// A right that a worker needs, as GRANT has it.
 #[derive(Clone, Debug, PartialEq, Eq)]

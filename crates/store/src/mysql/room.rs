@@ -36,6 +36,7 @@ impl MySqlDatabase {
             database_bytes: bytes(database),
             table_bytes: tables.into_iter().map(|(table, size)| (table, bytes(size))).collect(),
             oldest_snapshot: self.oldest_snapshot().await?,
+            ..DatabaseRoom::default()
         })
     }
 

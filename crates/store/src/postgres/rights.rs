@@ -22,7 +22,7 @@ impl PostgresDatabase {
                 AND (SELECT bool_and(has_function_privilege($1, oid, 'EXECUTE')) FROM pg_proc
                      WHERE pronamespace = current_schema()::regnamespace)
                 AND (SELECT bool_and(has_table_privilege($1, oid, 'SELECT')
-                            AND (relkind = 'v' OR relname IN ('owner', 'compatibility', '_sqlx_migrations')
+                            AND (relkind = 'v' OR relname IN ('owner', 'compatibility', 'compatibility_views', '_sqlx_migrations')
                                  OR has_table_privilege($1, oid, 'INSERT') AND has_table_privilege($1, oid, 'UPDATE')
                                     AND has_table_privilege($1, oid, 'DELETE')))
                      FROM pg_class
@@ -34,7 +34,7 @@ impl PostgresDatabase {
         .map_err(StoreError::database("read the rights of the workers' user"))
     }
 
-    /// Lets `role` read everything and write rows, but not take the schema or say at which version it is.
+    /// Lets `role` read everything and write rows, but not take the schema, or say at which version it is or which views are ours.
     pub(crate) async fn grant_rows(&self, role: &str) -> Result<(), StoreError> {
         let owns_tables: bool = sqlx::query_scalar(
             "SELECT pg_get_userbyid(relowner) = $1 FROM pg_class WHERE oid = 'owner'::regclass",
@@ -50,7 +50,9 @@ impl PostgresDatabase {
         let revoke = if owns_tables {
             String::new()
         } else {
-            format!("REVOKE INSERT, UPDATE, DELETE ON owner, compatibility, _sqlx_migrations FROM {role};")
+            format!(
+                "REVOKE INSERT, UPDATE, DELETE ON owner, compatibility, compatibility_views, _sqlx_migrations FROM {role};"
+            )
         };
         let statements = format!(
             "GRANT USAGE ON SCHEMA {schema} TO {role};

@@ -38,6 +38,7 @@ impl PostgresDatabase {
             database_bytes: bytes(database),
             table_bytes: tables.into_iter().map(|(table, size)| (table, bytes(size))).collect(),
             oldest_snapshot: Duration::try_from_secs_f64(oldest).ok(),
+            ..DatabaseRoom::default()
         })
     }
 }

@@ -17,6 +17,7 @@ impl SqliteDatabase {
             database_bytes: u64::try_from(bytes).unwrap_or_default(),
             table_bytes: BTreeMap::new(),
             oldest_snapshot: None,
+            ..DatabaseRoom::default()
         })
     }
 }

@@ -8,13 +8,13 @@ use crate::{FlushReport, Retention, TickerBatch};
 const DAY_US: i64 = 86_400_000_000;
 
 /// A sample at so many seconds after [`START_US`].
-fn sample(seconds: i64, price: &str) -> Ticker {
+pub(super) fn sample(seconds: i64, price: &str) -> Ticker {
     let sample_time_us = START_US + seconds * 1_000_000;
     Ticker { sample_time_us, price: price.parse().unwrap(), day: None, received_time_us: sample_time_us }
 }
 
 /// The next records of a sender, all of them samples.
-fn batch(sender: &Sender, symbol: &str, samples: &[Ticker]) -> crate::FlushBatch {
+pub(super) fn batch(sender: &Sender, symbol: &str, samples: &[Ticker]) -> crate::FlushBatch {
     // Of as many trades, so that the positions fit.
     let ids = 1..=i64::try_from(samples.len()).unwrap();
     let mut batch = sender.batch(symbol, &trades(ids));

@@ -6,7 +6,9 @@ use crds::CryptoPipeline;
 use crds::condition::Reason;
 use kube::runtime::reflector::ObjectRef;
 use runtime::error_chain::error_chain;
-use store::{BegunSeries, Claim, LATEST_SCHEMA_VERSION, SeriesError, Store, StoreError, time_text};
+use store::{
+    BegunSeries, Claim, CompatibilityError, LATEST_SCHEMA_VERSION, SeriesError, Store, StoreError, time_text,
+};
 
 use super::{Applied, Deed};
 use crate::reconcile::observe::database::{CONNECT, Databases, SchemaKey, failure};
@@ -92,6 +94,49 @@ async fn begin_series(plan: &SchemaPlan, key: &SchemaKey, databases: &Databases,
             let message = format!("a series did not begin within {} s", LIMIT.as_secs());
             Some(Complaint::new(Reason::DatabaseUnreachable, message))
         }
+    };
+    databases.look_again(key).await;
+}
+
+/// Makes the views under other names that are wished, and drops the others: the last of all, since nothing waits for them.
+pub async fn apply_views(plan: &SchemaPlan, key: &SchemaKey, databases: &Databases, applied: &mut Applied) {
+    let Some(views) = plan.views.as_ref().filter(|_| plan.step.leads_to_a_schema()) else { return };
+    if applied.schema_failure.is_some() {
+        return;
+    }
+    let made = async {
+        let store = Store::connect(&key.connection, &key.schema, CONNECT).await?;
+        let made = store.make_compatibility_views(views).await;
+        // They stand among the tables that the workers' user is asked to be able to read.
+        let let_in = match (&made, &plan.let_in) {
+            (Ok(()), Some(user)) => store.grant_rows(user).await,
+            _ => Ok(()),
+        };
+        store.close().await;
+        made.and(let_in.map_err(CompatibilityError::from))
+    };
+    applied.views_failure = match tokio::time::timeout(LIMIT, made).await {
+        Ok(Ok(())) => {
+            let message = match views.systems.len() {
+                0 => "the views under other names are dropped".to_owned(),
+                _ => format!("schema {} has the views that database.compatibility names", views.schema),
+            };
+            applied.deeds.push(Deed { reason: "ViewsMade", message });
+            None
+        }
+        Ok(Err(CompatibilityError::Store(error)))
+            if failure(&error).is_transient && !error.is_refused_statement() =>
+        {
+            Some(Complaint::new(Reason::DatabaseUnreachable, error_chain(&error)))
+        }
+        Ok(Err(error)) => Some(Complaint::new(
+            Reason::ViewsNotMade,
+            format!("spec.database.compatibility: {}", error_chain(&error)),
+        )),
+        Err(_) => Some(Complaint::new(
+            Reason::ViewsNotMade,
+            "spec.database.compatibility: an index for the views takes its time, and goes on in the database",
+        )),
     };
     databases.look_again(key).await;
 }

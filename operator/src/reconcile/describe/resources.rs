@@ -71,6 +71,9 @@ fn schema_ready(findings: &Findings<'_>) -> Verdict {
             if let Some(complaint) = complaint.filter(|_| plan.schema.step != SchemaStep::Migrate) {
                 return Verdict::complain(complaint);
             }
+            if let Some(failure) = &findings.applied.views_failure {
+                return Verdict::complain(failure);
+            }
             let seen = findings.observed.schema.value().and_then(|schema| schema.version);
             let version = findings.applied.schema_version.or(seen).unwrap_or_default();
             Verdict::yes(

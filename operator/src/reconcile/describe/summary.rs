@@ -63,6 +63,7 @@ fn needs_a_person(verdict: &Verdict) -> bool {
         Reason::MigrationRequired,
         Reason::RightsRequired,
         Reason::SchemaOwnedByAnother,
+        Reason::ViewsNotMade,
         Reason::UnknownSymbol,
     ];
     verdict.status == Truth::False && reasons.contains(&verdict.reason)

@@ -242,6 +242,7 @@ impl SchemaLook {
                 state.workers_may_write = self.read_rights(store, user).await?;
             }
             state.differences = self.read_differences(store).await?;
+            state.views = store.compatibility_views().await?;
             // Positions first: the ledgers then hold at least what they say was read.
             state.positions = store.positions(&self.key.topic).await?;
             state.ledgers = store.ledgers().await?;
@@ -291,6 +292,7 @@ impl Look for SchemaLook {
         before.workers_may_write != after.workers_may_write
             || before.owner != after.owner
             || before.differences != after.differences
+            || before.views != after.views
             || known(before) != known(after)
     }
 

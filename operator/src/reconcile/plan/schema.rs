@@ -1,9 +1,10 @@
 //! What is to be done to the schema.
 
 use crds::condition::Reason;
+use crds::spec::Compatibility;
 use crds::worker_settings::PipelineId;
 use crds::{CryptoPipelineSpec, CryptoPipelineStatus};
-use store::{LATEST_SCHEMA_VERSION, Owner};
+use store::{LATEST_SCHEMA_VERSION, Owner, WishedViews};
 
 use super::Complaint;
 use super::series::{SeriesPlan, plan_series};
@@ -31,6 +32,8 @@ pub struct SchemaPlan {
     pub let_in: Option<String>,
     /// The series of its symbols, which begin once it is right and ours.
     pub series: SeriesPlan,
+    /// The views that are to be made of it once it is right and ours; `None` where they are as wished, or that is not known.
+    pub views: Option<WishedViews>,
 }
 
 /// What is to be done to the schema.
@@ -82,6 +85,9 @@ pub(super) fn plan_schema(
     let worker_user = observed.schema.value().and_then(|schema| schema.worker_user.clone());
     let found_version = observed.schema.value().and_then(|schema| schema.version);
     let complaint = observed.schema.value().and_then(|schema| altered(&name, schema));
+    let wished_views = wished_views(spec);
+    let views = observed.schema.value().filter(|schema| !schema.views.are(&wished_views));
+    let views = views.filter(|_| managed).map(|_| wished_views);
     SchemaPlan {
         name,
         owner,
@@ -91,12 +97,29 @@ pub(super) fn plan_schema(
         predecessor,
         let_in: worker_user.filter(|_| managed),
         series,
+        views,
     }
 }
 
 /// The schema's name.
 pub(super) fn name_of(spec: &CryptoPipelineSpec) -> String {
     spec.database.as_ref().map_or(NAMELESS, |database| &database.schema).to_owned()
+}
+
+/// As other systems know the tables.
+fn wished_views(spec: &CryptoPipelineSpec) -> WishedViews {
+    let Some(database) = &spec.database else { return WishedViews::default() };
+    let schema = database.compatibility_schema.as_ref().unwrap_or(&database.schema);
+    let systems = database.compatibility.iter().map(|system| match system {
+        Compatibility::MovingAverages => store::Compatibility::MovingAverages,
+        Compatibility::Ohlc => store::Compatibility::Ohlc,
+        Compatibility::Trades => store::Compatibility::Trades,
+    });
+    WishedViews {
+        schema: schema.clone(),
+        systems: systems.collect(),
+        of_tickers: spec.trade_sources().next().is_none(),
+    }
 }
 
 fn next_step(

@@ -21,7 +21,7 @@ pub(super) fn producer_settings(
 ) -> ProducerSettings {
     ProducerSettings {
         pipeline: id.clone(),
-        source: source_settings(source),
+        source: source_settings(spec, source),
         kafka: kafka_settings(spec, place, topic),
     }
 }
@@ -34,7 +34,7 @@ pub(super) fn repairer_settings(
 ) -> RepairerSettings {
     RepairerSettings {
         pipeline: id.clone(),
-        sources: spec.trade_sources().map(source_settings).collect(),
+        sources: spec.trade_sources().map(|source| source_settings(spec, source)).collect(),
         kafka: kafka_settings(spec, place, topic),
         database: LedgerSettings { schema: super::schema::name_of(spec), tls: database_tls(spec, place) },
         history: history_settings(spec),
@@ -73,7 +73,7 @@ fn indicators(aggregation: &AggregationSpec) -> Option<IndicatorSettings> {
     })
 }
 
-fn source_settings(source: &SourceSpec) -> SourceSettings {
+fn source_settings(spec: &CryptoPipelineSpec, source: &SourceSpec) -> SourceSettings {
     let mut symbols = source.symbols.clone();
     symbols.sort_unstable();
     SourceSettings {
@@ -82,6 +82,7 @@ fn source_settings(source: &SourceSpec) -> SourceSettings {
         venue: source.effective_venue().to_owned(),
         symbols,
         feed: source.feed,
+        encoding: spec.kafka.as_ref().map(|kafka| kafka.topic.encoding).unwrap_or_default(),
         poll_interval_ms: source.poll_interval_ms(),
         websocket_url: websocket_url(source),
         rest_url: rest_url(source),

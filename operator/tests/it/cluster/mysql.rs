@@ -51,6 +51,16 @@ async fn a_schema_on_mysql_is_made_watched_and_deleted() {
         .unwrap();
     lab.said("kept", "Ready", "True/AllReady").await;
 
+    // The names that people's queries know are in reach, in a database beside it, and go with it.
+    let views = lab.schema("kept_views");
+    manifest["spec"]["database"]["compatibility"] = json!(["ohlc", "trades"]);
+    manifest["spec"]["database"]["compatibilitySchema"] = json!(views);
+    lab.apply(&manifest).await.unwrap();
+    lab.eventually("the views are there", async || {
+        run(&server(), &format!("SELECT id, window_start FROM {views}.aggregated_prices_5min")).await.ok()
+    })
+    .await;
+
     // Another one cannot take it.
     let mut second = on_mysql(&lab, "second", "mysql");
     second["spec"]["database"]["schema"] = json!(schema);
@@ -61,6 +71,9 @@ async fn a_schema_on_mysql_is_made_watched_and_deleted() {
     lab.delete("kept").await;
     lab.until_gone("kept").await;
     assert!(!schema_exists(&schema).await);
+    let left = run(&server(), &format!("SELECT 1 FROM {views}.latest_prices")).await.unwrap_err();
+    assert!(left.contains("doesn't exist"), "{left}");
+    run(&server(), &format!("DROP DATABASE {views}")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

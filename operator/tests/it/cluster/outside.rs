@@ -142,6 +142,40 @@ async fn altered_tables_are_noticed_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn views_are_made_under_other_names_and_never_over_what_somebody_has() {
+    let Some(lab) = Lab::enter().await else { return };
+    let views = lab.schema("familiar_views");
+    lab.sql(&format!("CREATE SCHEMA {views}")).await;
+    lab.sql(&format!("CREATE TABLE {views}.trades (id serial, price numeric)")).await;
+    lab.start_operator().await;
+    let mut manifest = lab.manifest("familiar");
+    manifest["spec"]["database"]["compatibility"] = json!(["trades", "ohlc"]);
+    manifest["spec"]["database"]["compatibilitySchema"] = json!(views);
+    lab.apply(&manifest).await.unwrap();
+    let message = lab.said("familiar", "SchemaReady", "False/ViewsNotMade").await;
+    assert!(message.contains(&format!("{views}.trades is there and is not of this pipeline")), "{message}");
+    lab.event("familiar", "ViewsNotMade").await;
+    // Nothing waits for it.
+    lab.said("familiar", "AggregatorsReady", "True/PodsReady").await;
+    lab.sql(&format!("ALTER TABLE {views}.trades RENAME TO old_trades")).await;
+    lab.said("familiar", "Ready", "True/AllReady").await;
+    lab.event("familiar", "ViewsMade").await;
+    lab.sql(&format!("SELECT symbol, price, is_whale_trade FROM {views}.trades")).await;
+    lab.sql(&format!("SELECT symbol, window_start FROM {views}.aggregated_prices_1min")).await;
+
+    manifest["spec"]["database"]["compatibility"] = json!(["ohlc"]);
+    lab.apply(&manifest).await.unwrap();
+    lab.eventually("the views of trades are dropped", async || {
+        let mut connection = PgConnection::connect(&lab.postgres_url).await.unwrap();
+        let gone = AssertSqlSafe(format!("SELECT to_regclass('{views}.trade_aggregates') IS NULL"));
+        sqlx::query_scalar::<_, bool>(gone).fetch_one(&mut connection).await.unwrap().then_some(())
+    })
+    .await;
+    lab.said("familiar", "Ready", "True/AllReady").await;
+    lab.sql(&format!("DROP SCHEMA {views} CASCADE")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_younger_of_two_that_want_one_topic_is_refused() {
     let Some(lab) = Lab::enter().await else { return };
     lab.apply(&lab.manifest("older")).await.unwrap();
