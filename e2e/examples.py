@@ -59,6 +59,7 @@ class ExamplesTest(Test):
 
     def run(self) -> None:
         self.step("what their consumers need is installed", self.install_consumers)
+        self.step("what other tests left under their names goes", lambda: self.each(System.forget))
         self.step("their exchanges are open", lambda: self.each(lambda system: system.market.start()))
         for system in self.systems:
             self.step(f"cryptopipeline run: {system.name}", lambda system=system: self.run_on_this_machine(system))
