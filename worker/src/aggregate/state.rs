@@ -114,6 +114,10 @@ impl AggregatorState {
         self.inner().partitions.contains_key(&0)
     }
 
+    pub(super) fn has_no_partition(&self) -> bool {
+        self.inner().partitions.is_empty()
+    }
+
     /// How much room the database takes, if that was asked and answered.
     pub(super) fn note_database_room(&self, room: Option<DatabaseRoom>) {
         self.inner().database_room = room;
