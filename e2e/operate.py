@@ -131,6 +131,8 @@ class OperateTest(Test):
 
     def metrics_are_declared(self) -> None:
         declared = monitoring.declared_metrics()
+        # Of the aggregator that has the first partition, once it has asked.
+        wait_until("the sizes of the tables are told", 60, lambda: "cryptopipeline_database_table_size_bytes" in self.prometheus.ask("metadata"))
         metadata = self.prometheus.ask("metadata")
         exposed = {}
         for name, (kind, _) in declared.items():
