@@ -45,7 +45,7 @@ class Browser:
             wait_until("chromedriver listens", 30, lambda: self._port() is not None)
             self._url = f"http://127.0.0.1:{self._port()}/session"
             options = {"args": [*FLAGS, f"--user-data-dir={profile}/profile", f"--window-size={width},{height}"]}
-            answer = self._ask("", {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "WARNING"}}}})
+            answer = self._ask("", {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}})
             self._url += f"/{answer['sessionId']}"
         except BaseException:
             stop(self._process)
@@ -65,10 +65,6 @@ class Browser:
     def picture(self, path: Path) -> None:
         """What is to be seen, as PNG."""
         path.write_bytes(base64.b64decode(self._ask("/screenshot")))
-
-    def complaints(self) -> list[str]:
-        """Errors on the page's console since it was last asked."""
-        return [entry["message"] for entry in self._ask("/se/log", {"type": "browser"}) if entry["level"] == "SEVERE"]
 
     def end(self) -> None:
         try:

@@ -87,7 +87,7 @@ class ExamplesTest(Test):
             deed(system)
 
     def install_consumers(self) -> None:
-        self.python = command(str(CHECKOUT / "e2e/consumer-tools")).strip()
+        self.python = command(str(CHECKOUT / "e2e/python-tools"), "consumer").strip() + "/python"
 
     def run_on_this_machine(self, system: System) -> None:
         """With its Secrets in the same file, until every query of its page has rows."""

@@ -15,7 +15,7 @@ from typing import Callable, Iterator
 
 from apiserver import ApiServer
 from judge.postgres import Postgres
-from steps import CHECKOUT, Failed, command
+from steps import Failed, broker_tool, command
 
 ONE_DEAD_IN = 20
 # What is asked of the API server at the same time while the resources are applied.
@@ -311,7 +311,7 @@ def apply(objects: list[dict]) -> None:
 
 
 def kafka_topics(*arguments: str) -> str:
-    return command(str(CHECKOUT / "testbed/parts/kafka"), "tool", "org.apache.kafka.tools.TopicCommand", *arguments)
+    return broker_tool("org.apache.kafka.tools.TopicCommand", *arguments)
 
 
 def must_hold(what: str, wished: list[str], found: set[str]) -> None:

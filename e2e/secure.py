@@ -18,7 +18,7 @@ from cluster import Namespace, is_ready, load_image, use_testbed
 from documents import EXAMPLES, commands_of_example
 from generated_market import SYMBOLS, GeneratedMarket
 from judge.postgres import Postgres
-from steps import CHECKOUT, Failed, Test, command, wait_until
+from steps import CHECKOUT, Failed, Test, broker_tool, wait_until
 
 PIPELINE = "secure"
 SECURE = Namespace("secure")
@@ -176,10 +176,6 @@ def add_broker_user(name: str, password: str) -> None:
     """Or gives it another password."""
     user = ["--entity-type", "users", "--entity-name", name]
     broker_tool("kafka.admin.ConfigCommand", "--alter", *user, "--add-config", f"SCRAM-SHA-512=[password={password}]")
-
-
-def broker_tool(*arguments: str) -> str:
-    return command(str(CHECKOUT / "testbed/parts/kafka"), "tool", *arguments)
 
 
 def psql(url: str, statement: str) -> str:

@@ -82,6 +82,11 @@ def command(*arguments: str, stdin: str | None = None) -> str:
     return done.stdout
 
 
+def broker_tool(*arguments: str) -> str:
+    """A class of Kafka's own command line programs, at the testbed's broker."""
+    return command(str(CHECKOUT / "testbed/parts/kafka"), "tool", *arguments)
+
+
 def wait_until(what: str, seconds: int, holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + seconds
     while not holds():

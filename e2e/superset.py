@@ -98,7 +98,8 @@ class SupersetTest(Test):
         self.step("every chart is answered, with the figures that SQL gives", self.compare)
 
     def install(self) -> None:
-        done = subprocess.run([CHECKOUT / "e2e/superset-tools"], check=True, stdout=subprocess.PIPE, text=True, timeout=900)
+        line = [CHECKOUT / "e2e/python-tools", "superset", "chromium=chromium", "chromedriver=chromium-driver"]
+        done = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True, timeout=900)
         self.tools = Path(done.stdout.strip())
 
     def begin_pipeline(self) -> None:

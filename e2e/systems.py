@@ -17,7 +17,7 @@ from judge.mysql import MySql
 from judge.postgres import Postgres
 from judge.samples import OfPoll, Truth, candles_of, judge_samples, of_stream
 from judge.snapshot import Row
-from steps import CHECKOUT, Failed, command, wait_until
+from steps import CHECKOUT, Failed, broker_tool, wait_until
 
 MIGRATE = CHECKOUT / "docs/migrate"
 EXCHANGE = "    exchange: binance\n"
@@ -113,9 +113,9 @@ class System:
         """Schema, views and topic."""
         self.drop_views()
         self.database.drop()
-        tool = [str(CHECKOUT / "testbed/parts/kafka"), "tool", "org.apache.kafka.tools.TopicCommand"]
-        if self.topic in command(*tool, "--list").splitlines():
-            command(*tool, "--delete", "--topic", self.topic)
+        topics = "org.apache.kafka.tools.TopicCommand"
+        if self.topic in broker_tool(topics, "--list").splitlines():
+            broker_tool(topics, "--delete", "--topic", self.topic)
 
     def drop_views(self) -> None:
         """Those that do not go with their tables."""
