@@ -21,7 +21,7 @@ pub enum ConditionKind {
     DataContinuous,
     /// The candles were compared with the exchange's own, and none is wrong.
     DataVerified,
-    /// The tables take less room than the spec allows; only where it does not allow any.
+    /// The tables take less room than the spec allows; only where it sets a limit.
     StorageWithinLimit,
     /// All the resources are ready.
     Ready,

@@ -44,9 +44,7 @@ impl CompatibilityViews {
         let Some(dialect) = self.dialect else { return wished.systems.is_empty() };
         self.changes_to(dialect, wished).is_empty()
     }
-}
 
-impl CompatibilityViews {
     fn changes_to(&self, dialect: Dialect, wished: &WishedViews) -> ViewChanges {
         let mut changes = ViewChanges::default();
         let is_noted = |note: &NotedView, name: &str| note.schema == wished.schema && note.name == name;
@@ -169,7 +167,7 @@ impl Store {
             Backend::Postgres(database) => Ok(CompatibilityViews {
                 dialect: Some(Dialect::Postgres),
                 noted: database.noted_views().await?,
-                indexes: database.indexes_of_views().await?,
+                indexes: database.existing_indexes(&Dialect::Postgres.index_names()).await?,
             }),
             Backend::MySql(database) => Ok(CompatibilityViews {
                 dialect: Some(Dialect::MySql),
@@ -251,6 +249,21 @@ impl Dialect {
             }
             (Self::MySql, Compatibility::Trades, _) => include_str!("../compatibility/mysql/trades.sql"),
         }
+    }
+
+    /// Of every index that serves some view.
+    fn index_names(self) -> Vec<&'static str> {
+        let systems = [Compatibility::MovingAverages, Compatibility::Ohlc, Compatibility::Trades];
+        let texts = systems
+            .into_iter()
+            .flat_map(|system| [true, false].map(|of_tickers| self.text(system, of_tickers)));
+        texts
+            .flat_map(statements_of)
+            .filter_map(|statement| match statement {
+                Statement::Index(name, _) => Some(name),
+                Statement::View(_) => None,
+            })
+            .collect()
     }
 }
 

@@ -41,17 +41,18 @@ impl PostgresDatabase {
         Ok(noted.collect())
     }
 
-    /// The indexes that serve views under other names.
-    pub(crate) async fn indexes_of_views(&self) -> Result<BTreeSet<String>, StoreError> {
-        let names: Vec<String> = sqlx::query_scalar(
+    /// Which of these indexes there are.
+    pub(crate) async fn existing_indexes(&self, names: &[&str]) -> Result<BTreeSet<String>, StoreError> {
+        // By whole names, which the catalogue has an index for: every look at a schema asks this.
+        let found: Vec<String> = sqlx::query_scalar(
             "SELECT relname::text FROM pg_class
-             WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('i', 'I') AND relname LIKE 'compatibility\\_%'
-               AND relname NOT LIKE 'compatibility%\\_pkey'",
+             WHERE relnamespace = current_schema()::regnamespace AND relname = ANY($1::text[]::name[])",
         )
+        .bind(names)
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::database("read which indexes views under other names have"))?;
-        Ok(names.into_iter().collect())
+        Ok(found.into_iter().collect())
     }
 
     /// What has that name.
