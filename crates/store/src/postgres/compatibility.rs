@@ -107,6 +107,11 @@ impl PostgresDatabase {
                     .await
                     .map_err(StoreError::database("drop an index of views that are gone"))?;
             }
+            // The server learns of a closed connection only later, and whoever is next would find it locked until then.
+            sqlx::raw_sql("SELECT pg_advisory_unlock_all()")
+                .execute(&mut connection)
+                .await
+                .map_err(changing())?;
         }
         sqlx::Connection::close(connection).await.map_err(changing())?;
         Ok(is_alone)
