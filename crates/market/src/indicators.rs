@@ -63,7 +63,7 @@ pub struct TradeIndicators {
     pub is_whale: bool,
 }
 
-/// A stored trade whose moving average is another one now.
+/// A stored trade whose moving average a new one may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CorrectedAverage {
     /// Its id.
@@ -98,7 +98,7 @@ pub struct TakerOrder {
 pub struct IndicatorPlan {
     /// What is said of the new trades, in their order; empty where nothing is to be said.
     pub of_trades: Vec<TradeIndicators>,
-    /// Stored trades that are said something else of.
+    /// Stored trades of which something else may be said: rows that say the same already stay as they are.
     pub corrected: Vec<CorrectedAverage>,
     /// Ids of the stored trades of orders that a new one is a part of: what is stored of orders that begin with them goes.
     pub regrouped: Vec<i64>,

@@ -24,6 +24,7 @@ impl TradeTransaction for Transaction<'static, MySql> {
     }
 }
 
+// A decimal and a text would be compared as floating-point numbers.
 const CORRECT_AVERAGES: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (
          symbol_id INT PATH '$[0]' ERROR ON ERROR, trade_id BIGINT PATH '$[1]' ERROR ON ERROR,
          trade_time_us BIGINT PATH '$[2]' ERROR ON ERROR, version BIGINT PATH '$[3]' ERROR ON ERROR,
@@ -31,7 +32,8 @@ const CORRECT_AVERAGES: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (
      STRAIGHT_JOIN trades FORCE INDEX (PRIMARY)
      ON trades.symbol_id = corrected.symbol_id AND trades.trade_time_us = corrected.trade_time_us
         AND trades.trade_id = corrected.trade_id
-     SET trades.moving_average = corrected.moving_average, trades.version = corrected.version";
+     SET trades.moving_average = corrected.moving_average, trades.version = corrected.version
+     WHERE NOT trades.moving_average <=> CAST(corrected.moving_average AS DECIMAL(30, 8))";
 
 const DELETE_ORDERS: &str = "DELETE orders FROM JSON_TABLE(?, '$[*]' COLUMNS (
          symbol_id INT PATH '$[0]' ERROR ON ERROR, first_trade_id BIGINT PATH '$[1]' ERROR ON ERROR)) AS gone

@@ -52,7 +52,8 @@ async fn correct_averages(connection: &mut PgConnection, markets: &[MarketWrite]
          FROM unnest($1::int[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::numeric[])
              AS corrected (symbol_id, trade_id, trade_time, version, moving_average)
          WHERE trades.symbol_id = corrected.symbol_id AND trades.trade_time = corrected.trade_time
-           AND trades.trade_id = corrected.trade_id AND trades.trade_time BETWEEN $6 AND $7",
+           AND trades.trade_id = corrected.trade_id AND trades.trade_time BETWEEN $6 AND $7
+           AND trades.moving_average IS DISTINCT FROM corrected.moving_average",
     )
     .bind(corrected.iter().map(|(market, _)| market.symbol_id).collect::<Vec<i32>>())
     .bind(corrected.iter().map(|(_, corrected)| corrected.trade_id).collect::<Vec<i64>>())

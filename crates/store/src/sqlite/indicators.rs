@@ -26,7 +26,8 @@ impl TradeTransaction for Transaction<'static, Sqlite> {
 
 const CORRECT_AVERAGES: &str = "UPDATE trades SET moving_average = corrected.value ->> 4, version = corrected.value ->> 3
      FROM json_each($1) AS corrected
-     WHERE symbol_id = corrected.value ->> 0 AND trade_time_us = corrected.value ->> 2 AND trade_id = corrected.value ->> 1";
+     WHERE symbol_id = corrected.value ->> 0 AND trade_time_us = corrected.value ->> 2 AND trade_id = corrected.value ->> 1
+         AND moving_average IS NOT corrected.value ->> 4";
 
 const DELETE_ORDERS: &str = "DELETE FROM whale_orders WHERE (symbol_id, first_trade_id) IN
      (SELECT value ->> 0, value ->> 1 FROM json_each($1))";

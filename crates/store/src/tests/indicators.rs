@@ -267,6 +267,25 @@ pub(super) async fn an_order_is_final_once_the_trades_beside_it_are_known(databa
     assert_eq!(database.number("SELECT count(*) FROM whale_trades").await, 0);
 }
 
+pub(super) async fn a_late_trade_leaves_rows_alone_of_which_the_same_is_said(database: TestDatabase) {
+    let asked = Asked { averaged: Some(3), whale: None };
+    let (mut flusher, sender) = (database.flusher_of_indicators(asked), Sender::new(&database, 0).await);
+    let at = |id: i64, price: &str| Trade { price: price.parse().unwrap(), ..trade(id, id) };
+    let alike = |ids: &[i64]| ids.iter().map(|id| at(*id, "100.5")).collect::<Vec<Trade>>();
+    let versions = "SELECT concat_ws(' ', trade_id, version) FROM trades ORDER BY trade_id";
+    // Too few for an average, and then as many: the same price all along.
+    sender.flush(&mut flusher, "BTCUSDT", &alike(&[2])).await;
+    sender.flush(&mut flusher, "BTCUSDT", &alike(&[1])).await;
+    assert_eq!(database.texts(versions).await, ["1 2", "2 1"]);
+    sender.flush(&mut flusher, "BTCUSDT", &alike(&[4, 5, 6])).await;
+    sender.flush(&mut flusher, "BTCUSDT", &alike(&[3])).await;
+    assert_eq!(database.texts(versions).await, ["1 2", "2 1", "3 4", "4 3", "5 3", "6 3"]);
+    // A price that moves the averages of the two after it by the least that there is.
+    sender.flush(&mut flusher, "BTCUSDT", &alike(&[10, 11, 12])).await;
+    sender.flush(&mut flusher, "BTCUSDT", &[at(9, "100.50000003")]).await;
+    assert_eq!(database.texts(versions).await[6..], ["9 6", "10 6", "11 6", "12 5"]);
+}
+
 pub(super) async fn where_none_are_asked_for_nothing_is_said(database: TestDatabase) {
     let (mut flusher, sender) = (database.flusher(&["1m"]), Sender::new(&database, 0).await);
     sender.flush(&mut flusher, "BTCUSDT", &trades(1..=20)).await;
