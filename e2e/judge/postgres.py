@@ -1,5 +1,6 @@
 """A pipeline's schema in PostgreSQL, read by psql, which stays connected from one snapshot to the next."""
 
+import contextlib
 import csv
 import subprocess
 import threading
@@ -52,7 +53,9 @@ class Postgres:
         if self._psql is not None:
             self._psql.kill()
             self._psql.wait()
-            self._psql.stdin.close()
+            # A question that was not taken is still held back, and closing offers it once more.
+            with contextlib.suppress(BrokenPipeError):
+                self._psql.stdin.close()
             self._psql.stdout.close()
             self._psql = None
 

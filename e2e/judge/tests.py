@@ -1,6 +1,7 @@
 """The judge's own tests: it must find what is wrong, not only pass what is right."""
 
 import copy
+import subprocess
 import tempfile
 import unittest
 from decimal import Decimal
@@ -13,9 +14,10 @@ from .candles import candles, whole_windows
 from .indicators import Indicators
 from .judge import judge_claims, judge_everything
 from .ledger import missing_ids
+from .postgres import Postgres
 from .rows import judge_offsets
 from .samples import OfPoll, judge_samples, of_stream
-from .snapshot import Range, Snapshot
+from .snapshot import Range, Snapshot, Unreachable
 from .trades import Trade
 from .truth import Truth, newest_series, truths
 from .verdict import Verdict
@@ -433,6 +435,16 @@ def sampled(times_us: list[int], day: bool) -> Snapshot:
     latest = [{"symbol": "BTCUSDT", "sample_us": samples[-1]["sample_us"], "price": samples[-1]["price"], "samples_held": str(len(samples))}]
     offsets = [{"records_read": str(len(samples)), "samples_new": str(len(samples))}]
     return {of.SAMPLES: samples, of.SAMPLE_CANDLES: made, of.LATEST: latest, of.OFFSETS: offsets}
+
+
+class DatabaseAwayTest(unittest.TestCase):
+    def test_a_client_that_has_just_ended_means_that_the_database_is_away(self) -> None:
+        database = Postgres("postgres://127.0.0.1:1/nobody", "nowhere")
+        ended = subprocess.Popen("true", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        ended.wait()
+        database._connect = lambda: ended
+        with self.assertRaises(Unreachable):
+            database.snapshot(of.TRADES)
 
 
 class SampleTest(unittest.TestCase):
