@@ -2,7 +2,6 @@
 
 mod checks;
 mod compatibility;
-mod copy;
 mod days;
 mod differences;
 mod flush;
@@ -15,7 +14,11 @@ mod room;
 mod rows;
 mod series;
 mod tickers;
+mod trades;
 mod types;
+
+#[cfg(test)]
+pub(crate) use trades::MOST_IN_ARRAYS;
 
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};

@@ -119,6 +119,7 @@ suite! {
     indicators::what_a_rebuild_removes_is_said_again,
     indicators::an_order_is_final_once_the_trades_beside_it_are_known,
     indicators::where_none_are_asked_for_nothing_is_said,
+    indicators::a_large_flush_stores_what_small_ones_do,
     indicators::a_late_trade_leaves_rows_alone_of_which_the_same_is_said,
     indicators::whales_go_with_the_candles_and_totals_stay,
     kraken::exactly_the_whole_minutes_are_complete_and_are_the_exchanges_own,

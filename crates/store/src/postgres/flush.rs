@@ -1,15 +1,15 @@
-//! The statements of a flush on PostgreSQL: rows by COPY, everything else by arrays, one round trip each.
+//! The statements of a flush on PostgreSQL: rows by COPY where there are many, everything else by arrays, one round trip each.
 
 use market::{Candle, CandleKey, Fixed8, Fixed16, Fold, Interval, Market, Output, TradeRange};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, Row, Transaction};
 
 use super::PostgresDatabase;
-use super::copy::copy_trades;
 use super::history::write_history;
 use super::indicators::write_indicators;
 use super::rows::{candle_of, head_of, series_of};
 use super::tickers::write_tickers;
+use super::trades::write_trades;
 use super::types::{Numeric, Time};
 use crate::error::StoreError;
 use crate::flush::{
@@ -197,7 +197,7 @@ impl FlushTransaction for Transaction<'static, Postgres> {
     }
 
     async fn write(&mut self, writes: &FlushWrites) -> Result<(), StoreError> {
-        copy_trades(self, &writes.markets).await.map_err(StoreError::database("write trades"))?;
+        write_trades(self, &writes.markets).await.map_err(StoreError::database("write trades"))?;
         write_candles(self, &writes.markets).await.map_err(StoreError::database("write candles"))?;
         write_ranges(self, &writes.markets).await.map_err(StoreError::database("write the ledger"))?;
         write_folds(self, &writes.markets).await.map_err(StoreError::database("write the folds"))?;

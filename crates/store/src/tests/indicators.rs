@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use market::{Fixed8, Fixed16, Trade, WhaleValues};
 
 use super::database::{NOW_US, START_US, Sender, TestDatabase, market, trade, trades};
+use crate::postgres::MOST_IN_ARRAYS;
 use crate::{FlushSettings, Flusher, Retention};
 
 /// What is asked for: of how many trades averages are, and what a whale's trade is worth at least.
@@ -265,6 +266,26 @@ pub(super) async fn an_order_is_final_once_the_trades_beside_it_are_known(databa
     sender.flush(&mut flusher, "BTCUSDT", &[Trade { trade_time_us: START_US + 1, ..trade(9, 0) }]).await;
     assert_eq!(orders().await, [(10, 16, true)]);
     assert_eq!(database.number("SELECT count(*) FROM whale_trades").await, 0);
+}
+
+pub(super) async fn a_large_flush_stores_what_small_ones_do(database: TestDatabase) {
+    let (mut flusher, sender) = (database.flusher_of_indicators(BOTH), Sender::new(&database, 0).await);
+    // More than PostgreSQL gets as arrays.
+    let all = lively_trades(&mut Numbers(3), i64::try_from(MOST_IN_ARRAYS).unwrap() + 100);
+    sender.flush(&mut flusher, "BTCUSDT", &all).await;
+    for part in all.chunks(1_500) {
+        sender.flush(&mut flusher, "ETHUSDT", part).await;
+    }
+    let stored = async |symbol: &str| {
+        let rows = format!(
+            "SELECT concat_ws(' ', trade_id, trade_time, price, quantity, buyer_is_maker, is_whale, moving_average)
+             FROM trades_by_symbol WHERE symbol = '{symbol}' ORDER BY trade_id"
+        );
+        database.texts(&rows).await
+    };
+    let large = stored("BTCUSDT").await;
+    assert_eq!(large.len(), all.len());
+    assert_eq!(large, stored("ETHUSDT").await);
 }
 
 pub(super) async fn a_late_trade_leaves_rows_alone_of_which_the_same_is_said(database: TestDatabase) {

@@ -1,9 +1,9 @@
-//! Trades as PostgreSQL's binary COPY: no text is made and none is parsed.
+//! The rows of trades: a few as arrays, many as PostgreSQL's binary COPY. No text is made and none is parsed.
 
 use market::{Fixed8, Trade, TradeIndicators};
 use sqlx::PgConnection;
 
-use super::types::{Time, put_numeric};
+use super::types::{Numeric, Time, put_numeric};
 use crate::flush::MarketWrite;
 
 const COPY_TRADES: &str = "COPY trades (symbol_id, trade_id, trade_time, version, price, quantity, buyer_is_maker, \
@@ -15,14 +15,48 @@ const END_OF_DATA: i16 = -1;
 /// Rows go out in pieces of about this size, so that a large flush is never in memory twice.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Copies the trades of all markets in one statement; none, and there is no statement.
-pub(super) async fn copy_trades(
+/// Up to so many rows go as arrays. A COPY ends with a message of its own, which is held back until the server acknowledges the
+/// rows before it, some 40 ms: sqlx 0.9.0 leaves Nagle's algorithm on (<https://github.com/transact-rs/sqlx/issues/4335>). Arrays of
+/// so many rows take as long.
+pub(crate) const MOST_IN_ARRAYS: usize = 4_000;
+
+/// Writes the trades of all markets in one statement; none, and there is no statement.
+pub(super) async fn write_trades(
     connection: &mut PgConnection,
     markets: &[MarketWrite],
 ) -> Result<(), sqlx::Error> {
-    if markets.iter().all(|market| market.plan.trades.is_empty()) {
-        return Ok(());
+    match markets.iter().map(|market| market.plan.trades.len()).sum() {
+        0 => Ok(()),
+        1..=MOST_IN_ARRAYS => insert(connection, markets).await,
+        _ => copy(connection, markets).await,
     }
+}
+
+async fn insert(connection: &mut PgConnection, markets: &[MarketWrite]) -> Result<(), sqlx::Error> {
+    let rows: Vec<(&MarketWrite, &Trade, TradeIndicators)> = markets
+        .iter()
+        .flat_map(|market| market.trades().map(move |(trade, said)| (market, trade, said)))
+        .collect();
+    sqlx::query(
+        "INSERT INTO trades (symbol_id, trade_id, trade_time, version, price, quantity, buyer_is_maker, moving_average, is_whale)
+         SELECT * FROM unnest($1::int[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::numeric[], $6::numeric[],
+             $7::boolean[], $8::numeric[], $9::boolean[])",
+    )
+    .bind(rows.iter().map(|(market, ..)| market.symbol_id).collect::<Vec<i32>>())
+    .bind(rows.iter().map(|(_, trade, _)| trade.trade_id).collect::<Vec<i64>>())
+    .bind(rows.iter().map(|(_, trade, _)| Time(trade.trade_time_us)).collect::<Vec<Time>>())
+    .bind(rows.iter().map(|(market, ..)| market.version).collect::<Vec<i64>>())
+    .bind(rows.iter().map(|(_, trade, _)| Numeric(trade.price)).collect::<Vec<Numeric<8>>>())
+    .bind(rows.iter().map(|(_, trade, _)| Numeric(trade.quantity)).collect::<Vec<Numeric<8>>>())
+    .bind(rows.iter().map(|(_, trade, _)| trade.buyer_is_maker).collect::<Vec<bool>>())
+    .bind(rows.iter().map(|(.., said)| said.moving_average.map(Numeric)).collect::<Vec<Option<Numeric<8>>>>())
+    .bind(rows.iter().map(|(.., said)| said.is_whale).collect::<Vec<bool>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn copy(connection: &mut PgConnection, markets: &[MarketWrite]) -> Result<(), sqlx::Error> {
     let mut copy = connection.copy_in_raw(COPY_TRADES).await?;
     // A COPY that is dropped breaks the connection for its next user, so every way out ends it.
     match send(&mut copy, markets).await {
