@@ -154,10 +154,10 @@ class Calm(Promises):
         self.wait_for("DataFlowing", "True")
 
     def database_away(self) -> None:
-        self.pipeline.rig.postgres.stop()
+        self.pipeline.database.stop()
         self.wait_for("DataContinuous", "Unknown", "DatabaseUnreachable")
         self.wait_for("DataFlowing", "False", "WorkersBlocked", "the database")
-        self.pipeline.rig.postgres.start()
+        self.pipeline.database.start()
         self.wait_for("DataFlowing", "True")
         self.wait_for("DataContinuous", "True")
 
@@ -174,11 +174,11 @@ class Heavy(Promises):
 
     def database_away(self) -> None:
         before = memory_mib(self.pipeline.node.running("aggregator"))
-        self.pipeline.rig.postgres.stop()
+        self.pipeline.database.stop()
         played = self.exchange.trades_played()
         wait_until("100,000 trades have come meanwhile", 120, lambda: self.exchange.trades_played() > played + 100_000)
         after = memory_mib(self.pipeline.node.running("aggregator"))
-        self.pipeline.rig.postgres.start()
+        self.pipeline.database.start()
         self.compare_memory(before, after, AGGREGATOR_GROWTH_MIB)
         self.wait_for("DataContinuous", "True")
 

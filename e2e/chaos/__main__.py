@@ -3,8 +3,8 @@
 usage: python3 -m chaos --bin FOLDER --out FOLDER [--seed SEED] [--rounds ROUNDS] [--fixed]
 
 Every round makes a pipeline of real parts, plays at least 20,000 trades, breaks things at random, and judges every claim
-five times a second and everything at the end. It needs the testbed's control plane (KUBECONFIG_API); a broker and a
-database it brings up itself. Exit 1 where anything was missing, doubled, wrong or falsely claimed, or could not be
+five times a second and everything at the end. It needs the testbed's control plane (KUBECONFIG_API); a broker and
+databases it brings up itself. Exit 1 where anything was missing, doubled, wrong or falsely claimed, or could not be
 tested, with the seed that plays the failing round again.
 """
 
@@ -43,10 +43,11 @@ def wanted_rounds(arguments: argparse.Namespace) -> list[Schedule]:
 
 def campaign(rounds: list[Schedule], programs: Path, out: Path) -> list[Outcome]:
     outcomes = []
-    with Rig(programs, out) as rig:
+    with Rig(programs, out, any(schedule.variant.on_mariadb for schedule in rounds)) as rig:
         for number, schedule in enumerate(rounds, start=1):
             names = ", ".join(f"{planned.fault.name} at {planned.at_s:.0f} s" for planned in schedule.faults)
-            print(f"== round {number} of {len(rounds)}, seed {schedule.seed}: {names}", flush=True)
+            database = " on MariaDB" if schedule.variant.on_mariadb else ""
+            print(f"== round {number} of {len(rounds)}{database}, seed {schedule.seed}: {names}", flush=True)
             begun = time.monotonic()
             folder = out / f"round-{number}"
             outcome = play(rig, schedule, folder)

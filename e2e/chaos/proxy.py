@@ -4,9 +4,6 @@ import socket
 import threading
 from enum import Enum
 
-# The whole message by which a client of PostgreSQL commits: type, length and text.
-COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
-
 
 class Cut(Enum):
     """When a connection is cut: the client cannot tell these from each other."""
@@ -16,10 +13,12 @@ class Cut(Enum):
 
 
 class DatabaseProxy:
-    """Listens on loopback in front of a PostgreSQL server."""
+    """Listens on loopback in front of a database server."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, commit: bytes) -> None:
+        """`commit` is the whole message by which a client commits."""
         self._target = (host, port)
+        self._commit = commit
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._lock = threading.Lock()
@@ -115,7 +114,7 @@ class DatabaseProxy:
         _close(server)
 
     def _cut_for(self, data: bytes) -> Cut | None:
-        if not data.endswith(COMMIT):
+        if not data.endswith(self._commit):
             return None
         with self._lock:
             return self._wanted.pop(0) if self._wanted else None

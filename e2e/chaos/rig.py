@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 
 from apiserver import ApiServer
 from judge.indicators import NOTHING_SAID, Indicators
-from judge.postgres import Postgres as Schema
-from judge.snapshot import Unreachable
+from judge.snapshot import Row, Unreachable
 from steps import Failed, apply_crd, wait_until
 
 from .exchange import Exchange
@@ -24,7 +23,7 @@ from .market import MARKET, generated, soon_traded
 from .node import Node, Pod
 from .proxy import DatabaseProxy
 from .sampler import Sampler
-from .services import Broker, Postgres
+from .services import Broker, DatabaseServer, MariaDbServer, PostgresServer
 
 SOURCE = "simulated"
 INTERVALS = ["1s", "5s", "1m"]
@@ -56,15 +55,17 @@ WAITS_VARIABLE = {"CRYPTOPIPELINE_TEST_WAITS": json.dumps(WAITS)}
 class Rig:
     """The parts that live as long as the campaign."""
 
-    def __init__(self, programs: Path, out: Path) -> None:
+    def __init__(self, programs: Path, out: Path, with_mariadb: bool = False) -> None:
         self.programs = programs
         self.out = out
         # Not in the folder that is emptied: a disk may still be mounted there after an interrupted campaign.
         state = out.parent / "testbed"
         self.broker = Broker(state)
-        self.postgres = Postgres(state)
+        self.postgres, self.mariadb = PostgresServer(state), MariaDbServer(state)
+        self.databases: list[DatabaseServer] = [self.postgres, *([self.mariadb] if with_mariadb else [])]
         self.api: ApiServer | None = None
-        self.proxy: DatabaseProxy | None = None
+        # In front of each database, by its part.
+        self.proxies: dict[str, DatabaseProxy] = {}
         self.operator: subprocess.Popen | None = None
         self.rounds = 0
         # A namespace that is deleted takes a while to go: the next campaign has another.
@@ -83,21 +84,23 @@ class Rig:
 
     def _up(self) -> None:
         self.broker.up()
-        self.postgres.up()
+        for database in self.databases:
+            database.up()
         self.api = ApiServer(self.namespace)
         apply_crd(self.api.kubectl)
         self.api.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}))
-        address = urlsplit(self.postgres.url)
-        self.proxy = DatabaseProxy(address.hostname, address.port)
-        through_proxy = self.postgres.url.replace(f":{address.port}/", f":{self.proxy.port}/")
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "database", "namespace": self.namespace}, "stringData": {"uri": through_proxy}}
-        self.api.kubectl("apply", "-f", "-", stdin=json.dumps(secret))
+        for database in self.databases:
+            address = urlsplit(database.url)
+            proxy = self.proxies[database.part] = DatabaseProxy(address.hostname, address.port, database.commit)
+            through_proxy = database.url.replace(f":{address.port}/", f":{proxy.port}/")
+            secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": database.part, "namespace": self.namespace}, "stringData": {"uri": through_proxy}}
+            self.api.kubectl("apply", "-f", "-", stdin=json.dumps(secret))
         self.start_operator()
 
     def __exit__(self, *_: object) -> None:
         self.kill_operator()
-        if self.proxy is not None:
-            self.proxy.close()
+        for proxy in self.proxies.values():
+            proxy.close()
         if self.api is not None:
             with contextlib.suppress(Failed):
                 self._let_go()
@@ -119,7 +122,9 @@ class Rig:
 
     def _down(self) -> None:
         self.broker.down()
+        # An interrupted campaign may have left either.
         self.postgres.down()
+        self.mariadb.down()
 
     def start_operator(self) -> None:
         environment = os.environ | {"KUBECONFIG": os.environ["KUBECONFIG_API"], "LOG_FORMAT": "text"}
@@ -138,6 +143,7 @@ class Variant:
     """How a pipeline differs from the usual one."""
 
     store_trades: bool = True
+    on_mariadb: bool = False
     # librdkafka's settings for all its workers, also those that a resource may not ask for.
     client_config: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
@@ -167,10 +173,12 @@ class Pipeline:
         self.folder = folder
         folder.mkdir(parents=True)
         self.exchange = Exchange(rig.programs / "exchange-sim", folder, generated(seed, variant.market, variant.past_h))
-        self.schema = Schema(rig.postgres.url, self.schema_name)
+        self.database: DatabaseServer = rig.mariadb if variant.on_mariadb else rig.postgres
+        self.proxy = rig.proxies[self.database.part]
+        self.schema = self.database.reader(self.database.url, self.schema_name)
         # Faults ask at the same time, and one question at a time can be asked.
         self._asking = threading.Lock()
-        self.sampler = Sampler(Schema(rig.postgres.url, self.schema_name), rig.api, self.name)
+        self.sampler = Sampler(self.database.reader(self.database.url, self.schema_name), rig.api, self.name)
         own = WAITS_VARIABLE | {"LOG_FORMAT": "text", "RUST_LOG": "info"}
         self.node = Node(rig.api, self.name, rig.programs / "worker", folder, rig.rounds, own | variant.environment, variant.client_config)
         # Until it is made anew: then its offsets tell nothing of the records before.
@@ -215,20 +223,24 @@ class Pipeline:
         """The resource, the schema, and the topic with it."""
         self.exchange.kill()
         self.rig.api.delete("cryptopipelines", self.name)
-        with contextlib.suppress(subprocess.SubprocessError):
-            self.schema.execute(f"DROP SCHEMA IF EXISTS {self.schema_name} CASCADE")
+        with contextlib.suppress(subprocess.SubprocessError, Unreachable):
+            self.schema.drop()
 
     def patch(self, spec: dict) -> None:
         self.rig.api.patch("cryptopipelines", self.name, {"spec": spec})
 
     def ask(self, statement: str) -> str:
         """The one value that a query answers with, as soon as the database answers."""
-        answers: list[str] = []
+        return next(iter(self.rows(statement)[0].values())) or ""
+
+    def rows(self, statement: str) -> list[Row]:
+        """What a query answers with, as soon as the database answers."""
+        answers: list[list[Row]] = []
 
         def answered() -> bool:
             try:
                 with self._asking:
-                    answers.append(next(iter(self.schema.query(statement)[0].values())) or "")
+                    answers.append(self.schema.query(statement))
             except Unreachable:
                 return False
             return True
@@ -301,7 +313,7 @@ class Pipeline:
                 "sources": [source],
                 "kafka": {"bootstrapServers": self.rig.broker.address, "topic": {"name": self.topic, "partitions": self.variant.partitions, "replicationFactor": 1}},
                 "aggregation": {"intervals": self.variant.intervals, "flushInterval": "100ms", "storeTrades": self.variant.store_trades} | self.variant.said().spec(),
-                "database": {"connectionSecret": {"name": "database", "key": "uri"}, "schema": self.schema_name},
+                "database": {"connectionSecret": {"name": self.database.part, "key": "uri"}, "schema": self.schema_name},
                 "aggregators": {"maxReplicas": self.variant.replicas},
             },
         }

@@ -13,6 +13,8 @@ FAULTS_PER_ROUND = 5
 # How many of the fixed rounds are those of one machine, and of a market that lies mostly in the past.
 MACHINE_ROUNDS = 2
 PAST_ROUNDS = 1
+# Those of the fixed rounds whose database is MariaDB: what happens to it there happens to PostgreSQL in others. At random, every fourth is.
+MARIADB_ROUNDS = (2, 6, 17)
 # All of yesterday, and half a day before it at least, whenever the round is played.
 PAST = Variant(market=CALM_MARKET, past_h=60, intervals=["5m", "1h"])
 # Not in every round by chance: they take half a minute each.
@@ -50,7 +52,8 @@ def random_round(seed: int) -> Schedule:
     else:
         kinds = [fault for fault in every_fault() if fault.name not in LONG or random.random() < 0.1]
         faults = random.sample(kinds, FAULTS_PER_ROUND)
-    return _plan(seed, faults, random, f"make chaos SEED={seed} ROUNDS=1", on_machine)
+    variant = Variant(on_mariadb=not on_machine and random.random() < 0.25)
+    return _plan(seed, faults, random, f"make chaos SEED={seed} ROUNDS=1", on_machine, variant)
 
 
 def fixed_rounds(count: int) -> list[Schedule]:
@@ -64,7 +67,8 @@ def fixed_rounds(count: int) -> list[Schedule]:
         random = Random(number)
         spare = [fault for fault in kinds if fault not in faults and fault.name not in LONG]
         faults = faults + random.sample(spare, max(0, FAULTS_PER_ROUND - len(faults)))
-        rounds.append(_plan(number, faults, random, f"make chaos FIXED={number}"))
+        variant = Variant(on_mariadb=number in MARIADB_ROUNDS)
+        rounds.append(_plan(number, faults, random, f"make chaos FIXED={number}", variant=variant))
     for number in range(in_cluster + 1, count + 1):
         random = Random(number)
         in_the_past = number <= in_cluster + PAST_ROUNDS

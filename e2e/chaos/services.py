@@ -1,10 +1,12 @@
-"""A Kafka broker and a PostgreSQL server of the campaign's own, which it may stop, kill and set back."""
+"""A Kafka broker and database servers of the campaign's own, which it may stop, kill and set back."""
 
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
+from judge.mysql import MySql
+from judge.postgres import Postgres
 from steps import CHECKOUT, Failed
 
 # Room for the broker's log; small enough to be filled in a moment.
@@ -117,14 +119,19 @@ class Broker(Service):
         return self.run("tool", name, *arguments)
 
 
-class Postgres(Service):
-    """PostgreSQL, whose whole state can be kept and brought back."""
+class DatabaseServer(Service):
+    """A database server, whose whole state can be kept and brought back."""
 
-    part = "postgres"
+    # Where its part of the testbed says what its URL is.
+    url_setting = ""
+    # Who reads its schemas.
+    reader: type[Postgres] | type[MySql]
+    # The whole message by which a client of it commits.
+    commit = b""
 
     @property
     def url(self) -> str:
-        return self.setting("POSTGRES_URL")
+        return self.setting(self.url_setting)
 
     def keep_state(self) -> None:
         """Stops, copies everything, and starts again."""
@@ -141,13 +148,25 @@ class Postgres(Service):
         self.start()
 
     def _data(self) -> Path:
-        places = [self.state / "postgres/data", *Path("/var/tmp").glob("cryptopipeline-testbed-*/postgres/data")]
+        places = [self.state / self.part / "data", *Path("/var/tmp").glob(f"cryptopipeline-testbed-*/{self.part}/data")]
         port = self.url.rpartition(":")[2].partition("/")[0]
         for place in places:
             settings = place.parent / "settings"
             if settings.is_file() and f"port = {port}\n" in settings.read_text(encoding="utf-8"):
                 return place
-        raise Failed("the data of PostgreSQL is not where it should be")
+        raise Failed(f"the data of {self.part} is not where it should be")
 
     def _kept(self) -> Path:
         return self._data().parent / "kept"
+
+
+class PostgresServer(DatabaseServer):
+    part, url_setting, reader = "postgres", "POSTGRES_URL", Postgres
+    # Type, length and text.
+    commit = b"Q\x00\x00\x00\x0bCOMMIT\x00"
+
+
+class MariaDbServer(DatabaseServer):
+    part, url_setting, reader = "mariadb", "MYSQL_URL", MySql
+    # Length, number, the command for a query, and text.
+    commit = b"\x07\x00\x00\x00\x03COMMIT"

@@ -13,7 +13,7 @@ from .service import faults_of
 
 def network_cut(pipeline: Pipeline, random: Random) -> str:
     """As soon as there are any: after another fault there may be none for a while."""
-    proxy, seconds = pipeline.rig.proxy, random.uniform(0.5, 3.0)
+    proxy, seconds = pipeline.proxy, random.uniform(0.5, 3.0)
     wait_until("somebody is connected to the database", LONGEST_EFFECT_S, lambda: proxy.connections() > 0)
     cut = proxy.refuse(True)
     time.sleep(seconds)
@@ -25,7 +25,7 @@ def network_cut(pipeline: Pipeline, random: Random) -> str:
 
 def cut_commits(cut: Cut):
     def run(pipeline: Pipeline, random: Random) -> str:
-        proxy, count = pipeline.rig.proxy, random.randint(1, 5)
+        proxy, count = pipeline.proxy, random.randint(1, 5)
         before = proxy.done[cut]
         proxy.cut_next_commits(cut, count)
         try:
@@ -39,18 +39,18 @@ def cut_commits(cut: Cut):
 
 def set_back(pipeline: Pipeline, random: Random) -> str:
     """To a state of some seconds before: rows, ledger and positions go back together."""
-    pipeline.rig.postgres.keep_state()
+    pipeline.database.keep_state()
     kept = pipeline.trades_held()
     time.sleep(random.uniform(2.0, 5.0))
     # Another fault may keep trades from coming.
     wait_until("trades are committed after the copy", 90, lambda: pipeline.trades_held() > kept)
     newest = pipeline.trades_held()
-    pipeline.rig.postgres.set_back()
+    pipeline.database.set_back()
     return f"the database was set back from {newest} to about {kept} trades"
 
 
 FAULTS = [
-    *faults_of("database", lambda pipeline: pipeline.rig.postgres),
+    *faults_of("database", lambda pipeline: pipeline.database),
     Fault("connections to the database cut", "database", network_cut),
     Fault("cut before the commit", "database", cut_commits(Cut.BEFORE_COMMIT)),
     Fault("cut after the commit", "database", cut_commits(Cut.AFTER_COMMIT)),

@@ -69,11 +69,13 @@ def interval(pipeline: Pipeline, random: Random) -> str:
 
 
 def remade_topic(pipeline: Pipeline, _: Random) -> str:
-    ids = "SELECT string_agg(DISTINCT topic_id, ' ') FROM partition_offsets"
-    before = set(pipeline.ask(ids).split())
+    def ids() -> set[str | None]:
+        return {row["topic_id"] for row in pipeline.rows("SELECT topic_id FROM partition_offsets")}
+
+    before = ids()
     pipeline.topic_can_be_read = False
     pipeline.rig.broker.tool("org.apache.kafka.tools.TopicCommand", "--delete", "--topic", pipeline.topic)
-    wait_until("the topic was made anew and is read", LONGEST_EFFECT_S, lambda: bool(set(pipeline.ask(ids).split()) - before))
+    wait_until("the topic was made anew and is read", LONGEST_EFFECT_S, lambda: bool(ids() - before))
     return "the topic was deleted and made anew"
 
 
