@@ -38,17 +38,17 @@ fuzz:
 	@e2e/build-tools
 	@e2e/fuzz $(SECONDS)
 
-# What the programs can do on this machine, each figure beside a limit measured in the same run (about ten minutes).
+# What the programs can do on this machine, each figure beside a limit measured in the same run (about twelve minutes).
 bench:
 	@e2e/build-tools
 	cargo build --workspace --bins --release
-	@e2e/bench bench $(TARGET)/release
+	@e2e/run-bench bench $(TARGET)/release
 
 # A thousand pipelines and one operator: first pass, memory, writes at rest, and how soon a change is acted on (about ten minutes).
 bench-operator:
 	@e2e/build-tools
 	cargo build --package operator --release
-	@TESTBED_CONTROLLERS='*,-deployment-controller' e2e/bench bench_operator $(TARGET)/release --leave
+	@TESTBED_CONTROLLERS='*,-deployment-controller' e2e/run-bench bench_operator $(TARGET)/release --leave
 
 # The fault campaign: SEED=.. ROUNDS=.. draws rounds at random, FIXED=n plays the n-th round of make test.
 chaos:

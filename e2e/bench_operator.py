@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 from typing import Iterator
 
-from bench import kubectl, say, unique
+from bench.rig import kubectl, say, unique
 from demo import stop
 from fleet import DeadServers, Fleet, Tables
 from process import Process

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import demo
 import simulator
-from bench import free_port
+from bench.rig import free_port
 from browser import FLAGS, Browser
 from judge.postgres import Postgres
 from mail_sink import MailSink

@@ -9,7 +9,6 @@ Needs the testbed's services, control plane and collector.
 import argparse
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -17,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator
 
-from bench import Bench, free_port, kubectl, pipeline, unique
+from bench.idle_operator import pipeline
+from bench.rig import Bench, Tables, free_port, kubectl, rows, unique
 from collector import CLIENT, CONSUMER, INTERNAL, PRODUCER, Collector, Span
-from judge.postgres import Postgres
 from steps import CHECKOUT, Failed, Test, apply_crd, program_arguments, wait_until
 
 PRODUCER_SERVICE, AGGREGATOR_SERVICE = "cryptopipeline-producer", "cryptopipeline-aggregator"
@@ -63,12 +62,12 @@ class Traces(Test):
         self.step("a collector that never answers stops nothing", self.collector_silent)
 
     def from_frame_to_commit(self) -> None:
-        with self.pipeline("traced", {"OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.endpoint} | TRACED) as (topic, schema):
+        with self.pipeline("traced", {"OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.endpoint} | TRACED) as (topic, tables):
             wait_until("a trade is traced from its frame to its commit", 60, lambda: self.chain(topic) is not None)
-            wait_until(f"{ENOUGH_TRADES} trades are held", 60, lambda: self.bench.rows(schema) >= ENOUGH_TRADES)
+            wait_until(f"{ENOUGH_TRADES} trades are held", 60, lambda: rows(tables) >= ENOUGH_TRADES)
             chain = self.chain(topic)
-            self.is_what_happened(chain, schema)
-            self.probe_of_the_exchange(topic, schema)
+            self.is_what_happened(chain, tables)
+            self.probe_of_the_exchange(topic, tables)
         for program, said in (("producer-traced", ("record acknowledged",)), ("aggregator-traced", ("record committed", "batch committed"))):
             self.has_line(program, chain.frame.trace_id)
             # Every frame was drawn, so each of these was written within a span.
@@ -92,7 +91,7 @@ class Traces(Test):
                 return Chain(frame, send, process, flush)
         return None
 
-    def is_what_happened(self, chain: Chain, schema: str) -> None:
+    def is_what_happened(self, chain: Chain, tables: Tables) -> None:
         """What the spans say is so, and is what the database holds."""
         frame, send, process, flush = chain.frame, chain.send, chain.process, chain.flush
         told = [(span.service, span.name.split()[0], span.kind) for span in (frame, send, process, flush)]
@@ -117,19 +116,18 @@ class Traces(Test):
         if read != new + duplicate + set_aside or not new:
             raise Failed(f"of {read} records {new} were new, {duplicate} duplicates and {set_aside} set aside")
         symbol, trade_id = frame.attributes["cryptopipeline.symbol"], frame.attributes["cryptopipeline.trade_id"]
-        with contextlib.closing(Postgres(self.bench.url, schema)) as database:
-            question = f"SELECT count(*) AS held FROM trades JOIN symbol_head USING (symbol_id) WHERE symbol = '{symbol}' AND trade_id = {trade_id}"
-            if database.query(question)[0]["held"] != "1":
-                raise Failed(f"trade {trade_id} of {symbol} is traced to its commit, and is not there")
+        question = f"SELECT count(*) AS held FROM trades JOIN symbol_head USING (symbol_id) WHERE symbol = '{symbol}' AND trade_id = {trade_id}"
+        if tables.query(question)[0]["held"] != "1":
+            raise Failed(f"trade {trade_id} of {symbol} is traced to its commit, and is not there")
 
-    def probe_of_the_exchange(self, topic: str, schema: str) -> None:
+    def probe_of_the_exchange(self, topic: str, tables: Tables) -> None:
         """The repairer's steps and its requests are traces too."""
         source = self.bench.source("simulated", sorted(MARKET), self.exchange)
         settings = {
             "pipeline": {"namespace": "bench", "name": "bench", "uid": "bench"},
             "sources": [source],
-            "kafka": {"bootstrapServers": self.bench.kafka, "topic": topic},
-            "database": {"schema": schema},
+            "kafka": self.bench.kafka | {"topic": topic},
+            "database": {"schema": tables.schema},
         }
 
         def is_traced() -> bool:
@@ -141,7 +139,7 @@ class Traces(Test):
                 if span.kind == CLIENT and span.name.startswith("GET /api/v3/")
             )
 
-        with self.bench.worker("repairer-traced", "repair", self.bench.settings("repairer-traced", settings)):
+        with self.bench.worker("repairer-traced", "repair", self.bench.settings("repairer-traced", settings), tables):
             wait_until("a probe and its request are traced", 60, is_traced)
 
     def reconcile(self) -> None:
@@ -156,7 +154,7 @@ class Traces(Test):
 
         try:
             with self.bench.program("operator-traced", "operator", "--namespace", "default", "--listen", listens):
-                kubectl("apply", "-f", "-", stdin=json.dumps(pipeline(name, self.bench.kafka, name, name.replace("-", "_"))))
+                kubectl("apply", "-f", "-", stdin=json.dumps(pipeline(name, name, name.replace("-", "_"))))
                 wait_until("a reconcile is traced", 60, lambda: bool(traced()))
         finally:
             kubectl("delete", f"cpl/{name}", "--ignore-not-found", "--timeout=60s")
@@ -166,8 +164,8 @@ class Traces(Test):
 
     def switched_off(self) -> None:
         before = len(self.collector.spans())
-        with self.pipeline("untraced", {}) as (topic, schema):
-            wait_until(f"{ENOUGH_TRADES} trades are held", 60, lambda: self.bench.rows(schema) >= ENOUGH_TRADES)
+        with self.pipeline("untraced", {}) as (topic, tables):
+            wait_until(f"{ENOUGH_TRADES} trades are held", 60, lambda: rows(tables) >= ENOUGH_TRADES)
         if self.headers(topic):
             raise Failed("records have headers")
         if len(self.collector.spans()) != before or self.log_lines("aggregator-untraced", "trace_id"):
@@ -183,28 +181,27 @@ class Traces(Test):
             self.flows_all_the_same("silent", f"http://127.0.0.1:{server.getsockname()[1]}")
 
     def flows_all_the_same(self, name: str, endpoint: str) -> None:
-        with self.pipeline(name, {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} | TRACED) as (topic, schema):
-            wait_until(f"{ENOUGH_TRADES} trades are held", 60, lambda: self.bench.rows(schema) >= ENOUGH_TRADES)
-            held = self.bench.rows(schema)
-            wait_until("more trades are held", 60, lambda: self.bench.rows(schema) >= held + ENOUGH_TRADES)
+        with self.pipeline(name, {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} | TRACED) as (topic, tables):
+            wait_until(f"{ENOUGH_TRADES} trades are held", 60, lambda: rows(tables) >= ENOUGH_TRADES)
+            held = rows(tables)
+            wait_until("more trades are held", 60, lambda: rows(tables) >= held + ENOUGH_TRADES)
         if not self.headers(topic):
             raise Failed("no record has a header: nothing was traced")
 
     @contextlib.contextmanager
-    def pipeline(self, name: str, environment: dict[str, str]) -> Iterator[tuple[str, str]]:
-        """A market, its producer and its aggregator, which end in order: their topic and schema."""
-        base = {"DATABASE_URL": self.bench.url}
+    def pipeline(self, name: str, environment: dict[str, str]) -> Iterator[tuple[str, Tables]]:
+        """A market, its producer and its aggregator, which end in order: their topic and tables."""
         with contextlib.ExitStack() as stack:
-            self.bench.environment = base | JSON_LINES
+            self.bench.environment = dict(JSON_LINES)
             topic = self.bench.topic("traces")
-            schema = stack.enter_context(self.bench.schema())
+            tables = stack.enter_context(self.bench.postgres())
             generated = [f"{symbol}={rate}/s" for symbol, rate in MARKET.items()]
             self.exchange = stack.enter_context(self.bench.exchange(f"exchange-{name}", "--generate", *generated))
             self.bench.environment |= environment
-            aggregator, _ = stack.enter_context(self.bench.aggregator(topic, schema, True, f"aggregator-{name}"))
+            aggregator, _ = stack.enter_context(self.bench.aggregator(topic, tables, {}, f"aggregator-{name}"))
             source = self.bench.source("simulated", sorted(MARKET), self.exchange)
-            producer = stack.enter_context(self.bench.producer(f"producer-{name}", topic, source))
-            yield topic, schema
+            producer, _ = stack.enter_context(self.bench.producer(f"producer-{name}", topic, source))
+            yield topic, tables
             stack.close()
             if (producer.returncode, aggregator.returncode) != (0, 0):
                 raise Failed(f"the producer ended with {producer.returncode}, the aggregator with {aggregator.returncode}")

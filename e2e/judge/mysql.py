@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import urllib.parse
+from typing import IO
 
 from .snapshot import Row, Snapshot, Unreachable
 from .statements import statements
@@ -41,6 +42,10 @@ class MySql:
         """The schema, and everything in it."""
         self._run(f"DROP DATABASE IF EXISTS {self.schema}")
 
+    def execute(self, statement: str, into: IO[str] | None = None, longest_s: int = LONGEST_ANSWER_S) -> None:
+        """Changes something, or puts rows into a file, under a line with the names of their columns."""
+        self._run(f"USE {self.schema}; {statement};", into, longest_s)
+
     def close(self) -> None:
         """Nothing stays open."""
 
@@ -53,16 +58,18 @@ class MySql:
         parts = self._run("\n".join(script)).split(f"{NEXT}\n{NEXT}\n")[1:]
         return [[_values(row) for row in csv.DictReader(part.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)] for part in parts]
 
-    def _run(self, script: str) -> str:
+    def _run(self, script: str, into: IO[str] | None = None, longest_s: int = LONGEST_ANSWER_S) -> str:
         server = urllib.parse.urlsplit(self.url)
         line = ["mariadb", "--no-defaults", "--batch", "--protocol", "tcp", "-h", server.hostname, "-P", str(server.port), "-u", server.username]
         environment = os.environ | {"MYSQL_PWD": urllib.parse.unquote(server.password or "")}
         try:
-            return subprocess.run(line, input=script, check=True, capture_output=True, text=True, env=environment, timeout=LONGEST_ANSWER_S).stdout
+            output = into or subprocess.PIPE
+            done = subprocess.run(line, input=script, check=True, stdout=output, stderr=subprocess.PIPE, text=True, env=environment, timeout=longest_s)
+            return done.stdout or ""
         except subprocess.CalledProcessError as error:
             raise Unreachable(error.stderr) from error
         except subprocess.TimeoutExpired as error:
-            raise Unreachable(f"no answer within {LONGEST_ANSWER_S} s") from error
+            raise Unreachable(f"no answer within {longest_s} s") from error
 
 
 def _values(row: dict[str, str]) -> Row:

@@ -40,10 +40,10 @@ class Postgres:
         """How many trades the ledger holds."""
         return int(self.query("SELECT coalesce(sum(trades_held), 0) AS held FROM symbol_head")[0]["held"])
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str, longest_s: int = LONGEST_ANSWER_S) -> None:
         """Changes something."""
         line = ["psql", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-c", f"SET search_path = {self.schema}", "-c", statement, self.url]
-        subprocess.run(line, check=True, capture_output=True, text=True, timeout=LONGEST_ANSWER_S)
+        subprocess.run(line, check=True, capture_output=True, text=True, timeout=longest_s)
 
     def drop(self) -> None:
         """The schema, and everything in it."""

@@ -1,7 +1,9 @@
-//! What `make bench` (e2e/bench.py) measures the programs against. Each subcommand does one thing and prints one
+//! What `make bench` (e2e/bench/) measures the programs against. Each subcommand does one thing and prints one
 //! line of JSON.
 
+mod database;
 mod fill;
+mod frames;
 mod poll;
 mod topic;
 mod watch;
@@ -9,7 +11,7 @@ mod watch;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
-/// Fills a topic, reads it by a plain loop, and watches rows become visible.
+/// Fills a topic, reads it or an exchange by a plain loop, and watches rows become visible.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -21,11 +23,14 @@ struct Arguments {
 enum Command {
     /// Make a topic with generated trades of the five default symbols, as `worker produce` writes them.
     Fill(fill::Arguments),
+    /// Read an exchange's trades by a loop that does nothing but count.
+    Frames(frames::Arguments),
     /// Read the whole topic by a loop that does nothing but count, with the aggregator's client settings.
     Poll(poll::Arguments),
     /// Make the tables of a pipeline, which the operator does where there is one.
-    Migrate(watch::Database),
-    /// Look at the tables every few milliseconds, and say how old trades are when they become visible.
+    Migrate(database::Migration),
+    /// Look at the tables every few milliseconds, and say how old records are when their rows become visible, and where they were
+    /// meanwhile.
     Watch(watch::Arguments),
 }
 
@@ -34,11 +39,12 @@ async fn main() -> anyhow::Result<()> {
     let Arguments { command } = Arguments::parse();
     match command {
         Command::Fill(arguments) => print(&fill::fill(&arguments).await?),
+        Command::Frames(arguments) => print(&frames::read(&arguments).await?),
         Command::Poll(arguments) => {
             print(&tokio::task::spawn_blocking(move || poll::poll(&arguments)).await??)
         }
-        Command::Migrate(database) => print(&watch::migrate(&database).await?),
-        Command::Watch(arguments) => print(&watch::watch(&arguments).await?),
+        Command::Migrate(migration) => print(&database::migrate(&migration).await?),
+        Command::Watch(arguments) => print(&watch::watch(arguments).await?),
     }
 }
 

@@ -1,0 +1,1 @@
+"""What the programs can do on this machine: `python3 -m bench --help`."""
