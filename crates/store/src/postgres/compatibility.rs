@@ -90,31 +90,44 @@ impl PostgresDatabase {
                 .fetch_one(&mut connection)
                 .await
                 .map_err(changing())?;
-        if is_alone {
-            // Each by itself: what is built stays, whatever becomes of us.
-            for index in &changes.indexes_to_make {
-                sqlx::query(*index)
-                    .execute(&mut connection)
-                    .await
-                    .map_err(StoreError::database("make an index for views under other names"))?;
-            }
-            sqlx::raw_sql("BEGIN").execute(&mut connection).await.map_err(changing())?;
-            self.change_in_transaction(&mut connection, schema, changes).await?;
-            sqlx::raw_sql("COMMIT").execute(&mut connection).await.map_err(changing())?;
-            for index in &changes.indexes_to_drop {
-                sqlx::query(AssertSqlSafe(format!("DROP INDEX IF EXISTS {index}")))
-                    .execute(&mut connection)
-                    .await
-                    .map_err(StoreError::database("drop an index of views that are gone"))?;
-            }
-            // The server learns of a closed connection only later, and whoever is next would find it locked until then.
-            sqlx::raw_sql("SELECT pg_advisory_unlock_all()")
-                .execute(&mut connection)
-                .await
-                .map_err(changing())?;
-        }
+        let changed =
+            if is_alone { self.change_alone(&mut connection, schema, changes).await } else { Ok(()) };
+        // The server learns of a closed connection only later, and whoever is next would find it locked until then.
+        let let_go = match changed {
+            Ok(()) => "SELECT pg_advisory_unlock_all()",
+            Err(_) => "ROLLBACK; SELECT pg_advisory_unlock_all()",
+        };
+        let ended = sqlx::raw_sql(let_go).execute(&mut connection).await;
+        changed?;
+        ended.map_err(changing())?;
         sqlx::Connection::close(connection).await.map_err(changing())?;
         Ok(is_alone)
+    }
+
+    async fn change_alone(
+        &self,
+        connection: &mut PgConnection,
+        schema: &str,
+        changes: &ViewChanges,
+    ) -> Result<(), StoreError> {
+        let changing = || StoreError::database("make the views under other names");
+        // Each by itself: what is built stays, whatever becomes of us.
+        for index in &changes.indexes_to_make {
+            sqlx::query(*index)
+                .execute(&mut *connection)
+                .await
+                .map_err(StoreError::database("make an index for views under other names"))?;
+        }
+        sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(changing())?;
+        self.change_in_transaction(connection, schema, changes).await?;
+        sqlx::raw_sql("COMMIT").execute(&mut *connection).await.map_err(changing())?;
+        for index in &changes.indexes_to_drop {
+            sqlx::query(AssertSqlSafe(format!("DROP INDEX IF EXISTS {index}")))
+                .execute(&mut *connection)
+                .await
+                .map_err(StoreError::database("drop an index of views that are gone"))?;
+        }
+        Ok(())
     }
 
     async fn change_in_transaction(

@@ -4,7 +4,7 @@ use market::RollingDay;
 
 use super::database::{NOW_US, Sender, TestDatabase, trades};
 use super::tickers::{batch, sample};
-use crate::{Compatibility, CompatibilityError, FlushSettings, Flusher, Owner, WishedViews};
+use crate::{Backend, Compatibility, CompatibilityError, FlushSettings, Flusher, Owner, WishedViews};
 
 impl TestDatabase {
     async fn of_every_server() -> Vec<Self> {
@@ -328,6 +328,22 @@ async fn indexes_come_and_go_with_the_views_of_postgresql() {
     assert_eq!(indexes().await, 1);
     database.store.make_compatibility_views(&WishedViews::default()).await.unwrap();
     assert_eq!(indexes().await, 0);
+    database.drop_other(&schema).await;
+}
+
+/// Whoever tries again at once is not told that somebody is at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_fails_leaves_the_way_free() {
+    let Some(database) = TestDatabase::postgres().await else { return };
+    let Backend::Postgres(postgres) = &database.store.backend else { unreachable!() };
+    let schema = database.other_schema().await;
+    let of_trades = wished(&schema, &[Compatibility::Trades], false);
+    let mut writer = postgres.pool().begin().await.unwrap();
+    sqlx::query("LOCK TABLE trades IN ROW EXCLUSIVE MODE").execute(&mut *writer).await.unwrap();
+    let refused = database.store.make_compatibility_views(&of_trades).await;
+    assert!(matches!(&refused, Err(CompatibilityError::Store(_))), "{refused:?}");
+    writer.rollback().await.unwrap();
+    database.store.make_compatibility_views(&of_trades).await.unwrap();
     database.drop_other(&schema).await;
 }
 
