@@ -13,8 +13,6 @@ FAULTS_PER_ROUND = 5
 # How many of the fixed rounds are those of one machine, and of a market that lies mostly in the past.
 MACHINE_ROUNDS = 2
 PAST_ROUNDS = 1
-# Those of the fixed rounds whose database is MariaDB: what happens to it there happens to PostgreSQL in others. At random, every fourth is.
-MARIADB_ROUNDS = (2, 6, 17)
 # All of yesterday, and half a day before it at least, whenever the round is played.
 PAST = Variant(market=CALM_MARKET, past_h=60, intervals=["5m", "1h"])
 # Not in every round by chance: they take half a minute each.
@@ -61,13 +59,14 @@ def fixed_rounds(count: int) -> list[Schedule]:
     kinds = every_fault()
     Random(0).shuffle(kinds)
     in_cluster = max(1, count - MACHINE_ROUNDS - PAST_ROUNDS)
-    dealt = [kinds[number::in_cluster] for number in range(in_cluster)]
-    rounds = []
-    for number, faults in enumerate(dealt, start=1):
-        random = Random(number)
+    dealt = [(kinds[number::in_cluster], Random(number + 1)) for number in range(in_cluster)]
+    for faults, random in dealt:
         spare = [fault for fault in kinds if fault not in faults and fault.name not in LONG]
-        faults = faults + random.sample(spare, max(0, FAULTS_PER_ROUND - len(faults)))
-        variant = Variant(on_mariadb=number in MARIADB_ROUNDS)
+        faults += random.sample(spare, max(0, FAULTS_PER_ROUND - len(faults)))
+    on_mariadb = _on_mariadb([faults for faults, _ in dealt])
+    rounds = []
+    for number, (faults, random) in enumerate(dealt, start=1):
+        variant = Variant(on_mariadb=number in on_mariadb)
         rounds.append(_plan(number, faults, random, f"make chaos FIXED={number}", variant=variant))
     for number in range(in_cluster + 1, count + 1):
         random = Random(number)
@@ -76,6 +75,17 @@ def fixed_rounds(count: int) -> list[Schedule]:
         variant = PAST if in_the_past else Variant()
         rounds.append(_plan(number, faults, random, f"make chaos FIXED={number}", not in_the_past, variant))
     return rounds
+
+
+def _on_mariadb(rounds: list[list[Fault]]) -> set[int]:
+    """By number: of each fault of a database, the last round of those that have it. In the others it happens to PostgreSQL, as it does if there
+    is one only."""
+    having: dict[str, list[int]] = {}
+    for number, faults in enumerate(rounds, start=1):
+        for fault in faults:
+            if fault.part == "database":
+                having.setdefault(fault.name, []).append(number)
+    return {numbers[-1] for numbers in having.values() if len(numbers) > 1}
 
 
 def _plan(seed: int, faults: list[Fault], random: Random, again: str, on_machine: bool = False, variant: Variant = Variant()) -> Schedule:
