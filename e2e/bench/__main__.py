@@ -28,7 +28,7 @@ from .tables import beside_limits, beside_systems
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trades", type=int, default=2_000_000, help="trades on the topic that is caught up with")
     parser.add_argument("--rounds", type=int, default=3, help="how often each rate is measured; the median counts")
     parser.add_argument("--rate", type=int, default=10_000, help="trades per second while latency is measured")
