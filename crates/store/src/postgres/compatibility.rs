@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::PostgresDatabase;
 use crate::compatibility::{NotedView, Relation, View, ViewChanges};
@@ -93,14 +93,10 @@ impl PostgresDatabase {
         let changed =
             if is_alone { self.change_alone(&mut connection, schema, changes).await } else { Ok(()) };
         // The server learns of a closed connection only later, and whoever is next would find it locked until then.
-        let let_go = match changed {
-            Ok(()) => "SELECT pg_advisory_unlock_all()",
-            Err(_) => "ROLLBACK; SELECT pg_advisory_unlock_all()",
-        };
-        let ended = sqlx::raw_sql(let_go).execute(&mut connection).await;
+        let ended = sqlx::raw_sql("SELECT pg_advisory_unlock_all()").execute(&mut connection).await;
         changed?;
         ended.map_err(changing())?;
-        sqlx::Connection::close(connection).await.map_err(changing())?;
+        connection.close().await.map_err(changing())?;
         Ok(is_alone)
     }
 
@@ -118,9 +114,9 @@ impl PostgresDatabase {
                 .await
                 .map_err(StoreError::database("make an index for views under other names"))?;
         }
-        sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(changing())?;
-        self.change_in_transaction(connection, schema, changes).await?;
-        sqlx::raw_sql("COMMIT").execute(&mut *connection).await.map_err(changing())?;
+        let mut transaction = connection.begin().await.map_err(changing())?;
+        self.change_in_transaction(&mut transaction, schema, changes).await?;
+        transaction.commit().await.map_err(changing())?;
         for index in &changes.indexes_to_drop {
             sqlx::query(AssertSqlSafe(format!("DROP INDEX IF EXISTS {index}")))
                 .execute(&mut *connection)
