@@ -18,9 +18,9 @@ import sys
 
 from steps import program_arguments
 
-from .examples import EXAMPLES, as_it_runs, whales_as_fast_as_they_come
+from .examples import EXAMPLES, whales_as_fast_as_they_come
 from .idle_operator import operator
-from .latency import live
+from .latency import Pipeline, as_it_runs
 from .rates import catch_up, produce
 from .repair import repair
 from .rig import Bench, say
@@ -39,7 +39,7 @@ def main() -> int:
     figures = produce(bench, arguments.trades, arguments.rounds)
     figures |= catch_up(bench, arguments.trades, arguments.rounds)
     say(f"{arguments.rate} trades per second for {arguments.seconds} s")
-    figures |= live(bench, arguments.rate, arguments.seconds)
+    figures |= as_it_runs(bench, Pipeline("live", arguments.rate, {}, {}), arguments.seconds)
     say(f"{arguments.missing} s of a symbol are missing while others are traded")
     figures |= repair(bench, arguments.missing, arguments.rate, arguments.seconds)
     say("the operator with a pipeline on a bare control plane")

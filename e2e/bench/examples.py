@@ -1,67 +1,47 @@
 """The three examples that take the place of other systems, as their manifests have them (../../examples; a change there belongs here too), but
 for one producer and one replica: what each program does and takes."""
 
-import contextlib
-from dataclasses import dataclass
-
 from judge.postgres import Postgres
-from process import Process
 
-from .latency import spread
+from .latency import Pipeline
 from .rates import INDICATORS, fill_as_fast_as_it_can, read_as_fast_as_it_can
-from .rig import LONGEST_RUN_S, SYMBOLS, Bench, Figures, Tables, market
+from .rig import LONGEST_RUN_S, SYMBOLS, Bench, Figures
 
 SECONDS_A_DAY = 86_400
-SKIP_S = 10
 
 
-@dataclass(frozen=True)
-class Example:
-    """What differs between them."""
-
-    name: str
-    # Beside what every source has.
-    source: dict
-    aggregation: dict
-    # Whose tables are there as views.
-    views: str
-    # Trades per second of the exchange.
-    rate: int
-    on_mysql: bool = False
-    over_tls: bool = False
+def a_day_of_samples(tables: Postgres) -> Figures:
+    """What was sampled, repeated until there is a sample of every symbol for every second of a day, takes in such a table."""
+    tables.execute(
+        f"""CREATE TABLE a_day (LIKE tickers INCLUDING ALL);
+            INSERT INTO a_day
+            SELECT market_id, day + second * interval '1 second', version, price, day_open, day_high, day_low, day_volume,
+                   day_quote_volume, day_trade_count, day + second * interval '1 second'
+            FROM (SELECT *, row_number() OVER (PARTITION BY market_id) - 1 AS number, count(*) OVER (PARTITION BY market_id) AS held,
+                         date_trunc('day', sample_time) AS day FROM tickers) AS samples
+            JOIN generate_series(0, {SECONDS_A_DAY - 1}) AS second ON number = second % held
+            ORDER BY second, market_id""",
+        LONGEST_RUN_S,
+    )
+    sampled = tables.query("SELECT count(*) AS count, pg_total_relation_size('a_day') AS bytes FROM a_day")[0]
+    if int(sampled["count"]) != SECONDS_A_DAY * len(SYMBOLS):
+        raise SystemExit(f"a day has {sampled['count']} samples")
+    return {"MB a day of samples": int(sampled["bytes"]) / 1e6}
 
 
 POLLED = {"feed": "tickers", "pollIntervalMs": 1_000, "encoding": "priceTick"}
 STREAMED = {"feed": "tickers", "encoding": "ticker"}
 TRADES = {"encoding": "trade"}
+QUICK = INDICATORS | {"flushIntervalMs": 10}
+# They have less to settle than ten thousand trades a second.
+SETTLING_S = 10
 EXAMPLES = (
-    Example("rest-mysql", POLLED, {"intervals": ["1m"]}, "moving-averages", rate=55, on_mysql=True),
-    Example("ohlc-postgres", STREAMED, {}, "ohlc", rate=55),
-    Example("whales-scram", TRADES, INDICATORS, "trades", rate=1_000, over_tls=True),
+    Pipeline("rest-mysql", 55, POLLED, {"intervals": ["1m"]}, "moving-averages", on_mysql=True, settling_s=SETTLING_S),
+    Pipeline("ohlc-postgres", 55, STREAMED, {}, "ohlc", settling_s=SETTLING_S, of_tables=a_day_of_samples),
+    Pipeline("whales-scram", 1_000, TRADES, INDICATORS, "trades", over_tls=True, settling_s=SETTLING_S),
     # What the third says of its consumer's latency is less than the flush interval, which a user may choose.
-    Example("whales-scram, flushInterval 10ms", TRADES, INDICATORS | {"flushIntervalMs": 10}, "trades", rate=1_000, over_tls=True),
+    Pipeline("whales-scram, flushInterval 10ms", 1_000, TRADES, QUICK, "trades", over_tls=True, settling_s=SETTLING_S),
 )
-
-
-def as_it_runs(bench: Bench, example: Example, seconds: int) -> Figures:
-    name = example.name
-    bench = bench.over_tls() if example.over_tls else bench
-    with contextlib.ExitStack() as stack:
-        topic = bench.topic("bench-example")
-        tables = stack.enter_context(bench.mysql(example.views) if example.on_mysql else bench.postgres(example.views))
-        aggregator, _ = stack.enter_context(bench.aggregator(topic, tables, example.aggregation, "aggregator-example"))
-        # Polls subscribe to nothing, which the exchange could wait for.
-        waits = [] if "pollIntervalMs" in example.source else ["--wait"]
-        exchange = stack.enter_context(bench.exchange("exchange-example", *waits, "--generate", *market(example.rate)))
-        source = bench.source("simulated", sorted(SYMBOLS), exchange) | example.source
-        producer, _ = stack.enter_context(bench.producer("producer-example", topic, source))
-        programs = {"producer": Process(producer.pid), "aggregator": Process(aggregator.pid)}
-        tickers = ["--tickers"] if example.source.get("feed") == "tickers" else []
-        figures = spread(name, bench.watch(topic, tables, seconds, *tickers, skip_s=SKIP_S))
-        figures |= {f"{name} {program} MB": process.peak_mb() for program, process in programs.items()}
-        if name == "ohlc-postgres":
-            figures["MB a day of samples"] = _a_day_of_samples(tables) / 1e6
-        return figures
 
 
 def whales_as_fast_as_they_come(bench: Bench, trades: int) -> Figures:
@@ -77,26 +57,6 @@ def whales_as_fast_as_they_come(bench: Bench, trades: int) -> Figures:
             "bytes a trade": _bytes_a_trade(tables),
             "bytes a trade in their table": _bytes_a_trade_in_their_table(tables),
         }
-
-
-def _a_day_of_samples(tables: Tables) -> int:
-    """Bytes of what was sampled, repeated until there is a sample of every symbol for every second of a day, in such a table."""
-    assert isinstance(tables, Postgres)
-    tables.execute(
-        f"""CREATE TABLE a_day (LIKE tickers INCLUDING ALL);
-            INSERT INTO a_day
-            SELECT market_id, day + second * interval '1 second', version, price, day_open, day_high, day_low, day_volume,
-                   day_quote_volume, day_trade_count, day + second * interval '1 second'
-            FROM (SELECT *, row_number() OVER (PARTITION BY market_id) - 1 AS number, count(*) OVER (PARTITION BY market_id) AS held,
-                         date_trunc('day', sample_time) AS day FROM tickers) AS samples
-            JOIN generate_series(0, {SECONDS_A_DAY - 1}) AS second ON number = second % held
-            ORDER BY second, market_id""",
-        LONGEST_RUN_S,
-    )
-    sampled = tables.query("SELECT count(*) AS count, pg_total_relation_size('a_day') AS bytes FROM a_day")[0]
-    if int(sampled["count"]) != SECONDS_A_DAY * len(SYMBOLS):
-        raise SystemExit(f"a day has {sampled['count']} samples")
-    return int(sampled["bytes"])
 
 
 def _bytes_a_trade(tables: Postgres) -> float:

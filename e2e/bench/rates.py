@@ -103,15 +103,10 @@ def _rate(process: subprocess.Popen, count: Callable[[], int], enough: int) -> f
 def _copy(tables: Postgres, file: Path, trades: int) -> float:
     """Rows per second of a COPY of the rows that the aggregator has stored, into the same table."""
     tables.execute(f"\\copy (SELECT * FROM trades) TO '{file}' (FORMAT binary)", LONGEST_RUN_S)
-    tables.execute("TRUNCATE trades")
-    begun = time.monotonic()
-    tables.execute(f"\\copy trades FROM '{file}' (FORMAT binary)", LONGEST_RUN_S)
-    took = time.monotonic() - begun
-    copied = rows(tables)
-    if copied != trades:
-        raise SystemExit(f"{copied} rows were copied, not {trades}: the aggregator has not stored every trade")
-    file.unlink()
-    return trades / took
+    held = rows(tables)
+    if held != trades:
+        raise SystemExit(f"{held} rows are there, not {trades}: the aggregator has not stored every trade")
+    return _put_back(tables, held, file, f"\\copy trades FROM '{file}' (FORMAT binary)")
 
 
 def _load(tables: MySql, file: Path) -> float:
@@ -119,14 +114,18 @@ def _load(tables: MySql, file: Path) -> float:
     columns = "symbol_id, trade_id, trade_time_us, version, price, quantity, buyer_is_maker, is_whale"
     with file.open("w", encoding="utf-8") as into:
         tables.execute(f"SELECT {columns} FROM trades", into, LONGEST_RUN_S)
-    held = rows(tables)
+    return _put_back(tables, rows(tables), file, f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE trades IGNORE 1 LINES ({columns})")
+
+
+def _put_back(tables: Tables, held: int, file: Path, statement: str) -> float:
+    """Rows per second of a statement that puts the trades that are held into the table again, from a file, which goes."""
     tables.execute("TRUNCATE trades")
     begun = time.monotonic()
-    tables.execute(f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE trades IGNORE 1 LINES ({columns})", longest_s=LONGEST_RUN_S)
+    tables.execute(statement, longest_s=LONGEST_RUN_S)
     took = time.monotonic() - begun
-    loaded = rows(tables)
-    if loaded != held:
-        raise SystemExit(f"{loaded} rows were loaded, not {held}")
+    put = rows(tables)
+    if put != held:
+        raise SystemExit(f"{put} rows were put back, not {held}")
     file.unlink()
     return held / took
 

@@ -26,6 +26,8 @@ SETTLING_S = 20
 
 Figures = dict[str, float]
 Tables = Postgres | MySql
+# A program that runs for as long as it is needed, and where it tells of itself.
+Started = contextlib.AbstractContextManager[tuple[subprocess.Popen, str]]
 
 
 class Bench:
@@ -66,17 +68,13 @@ class Bench:
         where = ["--topic", topic, "--schema", tables.schema]
         return self.tool("watch", *where, "--seconds", str(skip_s + seconds), "--skip-seconds", str(skip_s), *options, database=tables.url)
 
-    @contextlib.contextmanager
-    def postgres(self, views: str = "") -> Iterator[Postgres]:
+    def postgres(self, views: str = "") -> contextlib.AbstractContextManager[Postgres]:
         """A pipeline's tables, for as long as they are needed, with the views of another system's and their indexes."""
-        with self._tables(Postgres(self.postgres_url, _schema()), views) as tables:
-            yield tables
+        return self._tables(Postgres(self.postgres_url, _schema()), views)
 
-    @contextlib.contextmanager
-    def mysql(self, views: str = "") -> Iterator[MySql]:
+    def mysql(self, views: str = "") -> contextlib.AbstractContextManager[MySql]:
         """The same in MariaDB."""
-        with self._tables(MySql(os.environ["MYSQL_URL"], _schema()), views) as tables:
-            yield tables
+        return self._tables(MySql(os.environ["MYSQL_URL"], _schema()), views)
 
     @contextlib.contextmanager
     def _tables(self, tables: Tables, views: str) -> Iterator[Tables]:
@@ -89,8 +87,7 @@ class Bench:
             if views:
                 type(tables)(tables.url, f"{tables.schema}_views").drop()
 
-    @contextlib.contextmanager
-    def aggregator(self, topic: str, tables: Tables, aggregation: dict, name: str) -> Iterator[tuple[subprocess.Popen, str]]:
+    def aggregator(self, topic: str, tables: Tables, aggregation: dict, name: str) -> Started:
         """An aggregator, and the address where it tells of itself. `aggregation` is what differs from candles of 1 and 5 minutes and trades, every 100 ms."""
         settings = {
             "pipeline": {"namespace": "bench", "name": unique("bench"), "uid": "bench"},
@@ -98,19 +95,16 @@ class Bench:
             "database": self.database | {"schema": tables.schema},
             "aggregation": {"intervals": ["1m", "5m"], "storeTrades": True, "flushIntervalMs": 100} | aggregation,
         }
-        with self.worker(name, "aggregate", self.settings(name, settings), tables) as started:
-            yield started
+        return self.worker(name, "aggregate", self.settings(name, settings), tables)
 
-    @contextlib.contextmanager
-    def producer(self, name: str, topic: str, source: dict) -> Iterator[tuple[subprocess.Popen, str]]:
+    def producer(self, name: str, topic: str, source: dict) -> Started:
         """A producer, and the address where it tells of itself."""
         settings = {
             "pipeline": {"namespace": "bench", "name": "bench", "uid": "bench"},
             "source": source,
             "kafka": self.kafka | {"topic": topic},
         }
-        with self.worker(name, "produce", self.settings(name, settings)) as started:
-            yield started
+        return self.worker(name, "produce", self.settings(name, settings))
 
     @contextlib.contextmanager
     def exchange(self, name: str, *arguments: str) -> Iterator[str]:

@@ -43,8 +43,8 @@ def beside_limits(figures: Figures) -> str:
             f"{figures['latency with repair p99 ms']:.0f} ms at the 99th percentile",
             f"{figures['latency with repair p99 ms'] / figures['latency without repair p99 ms']:.2f} times that without ({figures['latency without repair p99 ms']:.0f} ms)",
         ),
-        ("memory of the producer", f"{figures['producer MB']:.0f} MB", "largest, at that rate"),
-        ("memory of the aggregator", f"{figures['aggregator MB']:.0f} MB", f"largest, at that rate; {figures['aggregator catching up MB']:.0f} MB catching up"),
+        ("memory of the producer", f"{figures['live producer MB']:.0f} MB", "largest, at that rate"),
+        ("memory of the aggregator", f"{figures['live aggregator MB']:.0f} MB", f"largest, at that rate; {figures['aggregator catching up MB']:.0f} MB catching up"),
         ("memory of the operator", f"{figures['operator MB']:.0f} MB", "largest, with one pipeline"),
     ]
     return _lines(rows)

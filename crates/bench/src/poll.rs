@@ -1,6 +1,5 @@
 //! The limit that the aggregator is measured against: a loop that polls and counts, and does nothing else.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -43,12 +42,13 @@ pub(crate) fn read_whole(
     let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
     let described = metadata.topics().first().context("the topic is not there")?;
     let mut list = TopicPartitionList::new();
-    let mut ends = HashMap::new();
+    // By partition.
+    let mut ends = vec![0; described.partitions().len()];
     let mut left = 0;
     for partition in described.partitions() {
         list.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
         let (low, high) = consumer.fetch_watermarks(topic, partition.id(), TIMEOUT)?;
-        ends.insert(partition.id(), high);
+        *ends.get_mut(usize::try_from(partition.id())?).context("partitions are not numbered from 0")? = high;
         left += high - low;
     }
     consumer.assign(&list)?;
@@ -58,7 +58,7 @@ pub(crate) fn read_whole(
         let message = consumer.poll(TIMEOUT).context("the broker gives no more records")??;
         begun.get_or_insert_with(Instant::now);
         // Who writes may go on.
-        if ends.get(&message.partition()).is_none_or(|end| message.offset() >= *end) {
+        if ends.get(usize::try_from(message.partition())?).is_none_or(|end| message.offset() >= *end) {
             continue;
         }
         polled.records += 1;
